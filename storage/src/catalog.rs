@@ -1,0 +1,53 @@
+//! What a folder cannot say: views, comments, external locations, tables being dropped. One small versioned JSON
+//! document per schema under `<lake>/_boathouse/catalog/<schema>/<20-digit version>.json`, replaced by put-if-absent of
+//! the next version. Lose that folder and no row is lost.
+
+mod documents;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use documents::{Documents, backoff};
+
+/// The document of one schema.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CatalogDocument {
+    /// The schema was dropped (and may be created again).
+    pub dropped: bool,
+    pub comment: Option<String>,
+    pub views: BTreeMap<String, View>,
+    pub external_tables: BTreeMap<String, ExternalTable>,
+    /// Table folder name -> Delta table ids whose files are being deleted; such a table does not exist any more.
+    pub dropped_tables: BTreeMap<String, Vec<String>>,
+}
+
+/// A stored query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The SELECT as the person wrote it.
+    pub sql: String,
+    /// Column names from `CREATE VIEW v (a, b)`, or empty.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    #[serde(default)]
+    pub comment: Option<String>,
+}
+
+/// Files or a Delta table elsewhere, known by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExternalTable {
+    /// `delta`, `parquet`, `csv` or `json`.
+    pub format: String,
+    pub location: String,
+    /// Column definitions as SQL text (`a INT NOT NULL, b VARCHAR`), or empty to infer them.
+    #[serde(default)]
+    pub columns: String,
+    #[serde(default)]
+    pub partition_columns: Vec<String>,
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    #[serde(default)]
+    pub comment: Option<String>,
+}

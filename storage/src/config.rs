@@ -1,0 +1,20 @@
+//! Raw options and environment variables become checked settings here, before any work starts.
+
+/// How to reach object stores. Unset fields fall back to the usual `AWS_*` variables.
+#[derive(Debug, Clone, Default)]
+pub struct StorageOptions {
+    pub s3: S3Options,
+}
+
+/// S3 and what speaks like it (MinIO, R2, ...).
+#[derive(Debug, Clone, Default)]
+pub struct S3Options {
+    /// `http://127.0.0.1:9000`; plain http is allowed when the endpoint says `http://`.
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<String>,
+    pub session_token: Option<String>,
+    /// Bucket in the path instead of the host name. Default: true when an endpoint is set.
+    pub path_style: Option<bool>,
+}

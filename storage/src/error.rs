@@ -1,0 +1,119 @@
+//! What can go wrong below SQL. One variant per failed action; facts as fields; the cause in `source`, never in the text.
+
+use datafusion::error::DataFusionError;
+use thiserror::Error;
+
+/// A failed action on a lake, a table or a store.
+#[derive(Debug, Error)]
+pub enum StorageError {
+    /// The URL is not one that a lake can be opened at.
+    #[error("cannot open \"{url}\": {reason}")]
+    InvalidUrl { url: String, reason: String },
+    /// There is no folder or bucket at the URL, or it cannot be reached with these rights.
+    #[error("could not open the lake \"{url}\"")]
+    OpenLake {
+        url: String,
+        #[source]
+        source: object_store::Error,
+    },
+    /// A name that cannot be a folder of a lake.
+    #[error("\"{name}\" cannot be the name of a {kind}: {reason}")]
+    InvalidName { kind: &'static str, name: String, reason: &'static str },
+    #[error("schema \"{schema}\" does not exist")]
+    SchemaNotFound { schema: String },
+    #[error("schema \"{schema}\" already exists")]
+    SchemaExists { schema: String },
+    /// DROP SCHEMA without CASCADE on a schema that holds something.
+    #[error("schema \"{schema}\" is not empty: it holds {objects}")]
+    SchemaNotEmpty { schema: String, objects: String },
+    /// The schema in which unqualified names live.
+    #[error("schema \"{schema}\" cannot be dropped: unqualified names live in it")]
+    SchemaRequired { schema: String },
+    #[error("table \"{table}\" does not exist")]
+    TableNotFound { table: String },
+    #[error("table \"{table}\" already exists")]
+    TableExists { table: String },
+    #[error("table \"{table}\" has no version {version}")]
+    VersionNotFound { table: String, version: u64 },
+    #[error("could not read table \"{table}\" at \"{location}\"")]
+    ReadTable {
+        table: String,
+        location: String,
+        #[source]
+        source: Box<deltalake::DeltaTableError>,
+    },
+    /// The store did not answer: nothing is known about the table.
+    #[error("could not reach the log of table \"{table}\" at \"{location}\"")]
+    TableUnreachable {
+        table: String,
+        location: String,
+        #[source]
+        source: Box<deltalake::DeltaTableError>,
+    },
+    /// The table uses a protocol feature that cannot be read or written here.
+    #[error("table \"{table}\" needs features that are not supported: {features}")]
+    UnsupportedFeature { table: String, features: String },
+    /// A row or a column does not fit the table; nothing was written.
+    #[error("column \"{column}\" of table \"{table}\" is {expected}, but the value given is {given}")]
+    TypeMismatch { table: String, column: String, expected: String, given: String },
+    /// A type that a Delta table cannot hold.
+    #[error("column \"{column}\" of table \"{table}\" cannot be {given}: {reason}")]
+    UnsupportedType { table: String, column: String, given: String, reason: &'static str },
+    #[error("table \"{table}\" has no column \"{column}\"")]
+    UnknownColumn { table: String, column: String },
+    #[error("table \"{table}\" was given column \"{column}\" twice")]
+    DuplicateColumn { table: String, column: String },
+    #[error("column \"{column}\" of table \"{table}\" is NOT NULL, but a value is missing")]
+    NullValue { table: String, column: String },
+    /// A row breaks a CHECK constraint, an invariant or the rule of a generated column; nothing was written.
+    #[error("rows break the rules of table \"{table}\": {rules}")]
+    ConstraintViolated {
+        table: String,
+        rules: String,
+        #[source]
+        source: Box<deltalake::DeltaTableError>,
+    },
+    /// The definition of a new table contradicts itself.
+    #[error("table \"{table}\" cannot be made: {reason}")]
+    InvalidTable { table: String, reason: String },
+    /// The query that yields the rows of a write failed; nothing was written.
+    #[error("the query that feeds table \"{table}\" failed")]
+    Query {
+        table: String,
+        #[source]
+        source: Box<DataFusionError>,
+    },
+    #[error("could not commit to table \"{table}\": another writer changed what this statement read")]
+    Conflict {
+        table: String,
+        #[source]
+        source: Box<deltalake::DeltaTableError>,
+    },
+    #[error("could not write to table \"{table}\"")]
+    Write {
+        table: String,
+        #[source]
+        source: Box<deltalake::DeltaTableError>,
+    },
+    #[error("could not {action} \"{path}\"")]
+    Store {
+        action: &'static str,
+        path: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("the catalog document \"{path}\" is damaged")]
+    Catalog {
+        path: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A catalog document of a later release, which must not be rewritten by this one.
+    #[error("the catalog document \"{path}\" has format {format}, which this release does not know")]
+    CatalogFormat { path: String, format: u32 },
+    /// Other writers changed the catalog document again and again.
+    #[error("could not change the catalog of schema \"{schema}\": other writers were faster {attempts} times")]
+    CatalogConflict { schema: String, attempts: usize },
+    #[error("internal: {message}")]
+    Internal { message: String },
+}

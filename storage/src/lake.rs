@@ -1,0 +1,229 @@
+//! A lake: one root URL, the schemas and tables found under it, and the caches that make finding them cheap.
+//!
+//! `<lake>/<schema>/<table>/_delta_log` is a table because it lies there; nothing is registered. What a folder cannot say
+//! is in the schema's catalog document ([`crate::catalog`]). Finding is in `discover.rs`, changing schemas in `schema.rs`.
+
+mod discover;
+mod name;
+mod schema;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use futures::StreamExt;
+use parking_lot::Mutex;
+use url::Url;
+
+pub(crate) use name::check_name;
+
+use crate::{
+    Snapshot, StorageError, StorageOptions,
+    catalog::{CatalogDocument, Documents},
+    store::{StoreLayer, Stores, folder_url, object_path},
+    table::Snapshots,
+};
+
+/// The schema in which unqualified names live; always there.
+pub(crate) const MAIN_SCHEMA: &str = "main";
+
+/// An open lake. Cheap to share (`Arc`); every method may be called from many tasks at once.
+#[derive(Debug)]
+pub struct Lake {
+    root: Url,
+    stores: Arc<Stores>,
+    snapshots: Snapshots,
+    documents: Documents,
+    locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Lake {
+    /// Opens a folder (`./lake`, `file:///lake`), a bucket (`s3://bucket/prefix`) or a fresh in-memory lake (`memory://`).
+    /// A folder must exist; see [`Lake::create`].
+    pub async fn open(url: &str, options: &StorageOptions) -> Result<Self, StorageError> {
+        Self::open_layered(url, options, None).await
+    }
+
+    /// Like [`Lake::open`], but makes the folder when it is missing.
+    pub async fn create(url: &str, options: &StorageOptions) -> Result<Self, StorageError> {
+        let root = folder_url(url)?;
+        if let ("file", Ok(path)) = (root.scheme(), root.to_file_path()) {
+            std::fs::create_dir_all(&path).map_err(|source| open_error(&root, io_error(&path, source)))?;
+        }
+        Self::open(url, options).await
+    }
+
+    /// Like [`Lake::open`], with a wrapper around every store that the lake opens.
+    pub async fn open_layered(
+        url: &str,
+        options: &StorageOptions,
+        layer: Option<StoreLayer>,
+    ) -> Result<Self, StorageError> {
+        let root = folder_url(url)?;
+        if let ("file", Ok(path)) = (root.scheme(), root.to_file_path()) {
+            // The trailing slash makes it an error that it is a file.
+            std::fs::read_dir(&path).map_err(|source| open_error(&root, io_error(&path, source)))?;
+        }
+        let stores = Arc::new(Stores::new(options.clone(), layer));
+        let store = stores.get(&root)?;
+        // One listing shows whether the place is there and may be read.
+        let prefix = object_path(&root)?;
+        if let Some(Err(source)) = store.list(Some(&prefix)).next().await {
+            return Err(open_error(&root, source));
+        }
+        Ok(Self {
+            snapshots: Snapshots::new(root.clone(), stores.clone()),
+            documents: Documents::new(&root, &stores)?,
+            root,
+            stores,
+            locks: Mutex::default(),
+        })
+    }
+
+    /// The root, always with a trailing slash.
+    pub fn url(&self) -> &Url {
+        &self.root
+    }
+
+    /// Every store that this lake uses (its own, external locations), opened on first use with the lake's options.
+    /// The engine puts it into DataFusion's runtime so that scans find their store.
+    pub fn stores(&self) -> Arc<dyn ObjectStoreRegistry> {
+        self.stores.clone()
+    }
+
+    /// The newest version of a table; sees every commit that ended before the call.
+    pub async fn table(&self, schema: &str, name: &str) -> Result<Arc<Snapshot>, StorageError> {
+        let location = self.known_table(schema, name)?;
+        let (document, snapshot) = futures::join!(self.documents.read(schema), self.snapshots.newest(&location));
+        self.visible(schema, name, document?.map(|found| found.document), snapshot).await
+    }
+
+    /// A table at one version.
+    pub async fn table_version(&self, schema: &str, name: &str, version: u64) -> Result<Arc<Snapshot>, StorageError> {
+        let location = self.known_table(schema, name)?;
+        let (document, snapshot) =
+            futures::join!(self.documents.read(schema), self.snapshots.version(&location, version));
+        self.visible(schema, name, document?.map(|found| found.document), snapshot).await
+    }
+
+    /// A Delta table anywhere, by location; newest version when `version` is `None`.
+    pub async fn table_at(&self, location: &Url, version: Option<u64>) -> Result<Arc<Snapshot>, StorageError> {
+        let location = folder_url(location.as_str())?;
+        match version {
+            Some(version) => self.snapshots.version(&location, version).await,
+            None => self.snapshots.newest(&location).await,
+        }
+    }
+
+    /// `<lake>/<schema>/<name>/`.
+    pub fn table_url(&self, schema: &str, name: &str) -> Url {
+        self.folder(&[schema, name])
+    }
+
+    /// The schema's document (an empty one when there is none yet). `SchemaNotFound` when the schema does not exist.
+    pub async fn catalog(&self, schema: &str) -> Result<Arc<CatalogDocument>, StorageError> {
+        let found = self.documents.read(schema).await?.map(|found| found.document);
+        self.require_schema(schema, found.as_deref()).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Changes the schema's document: `change` runs on the newest one, again after a lost race, a bounded number of times.
+    pub async fn change_catalog(
+        &self,
+        schema: &str,
+        change: &(dyn Fn(&mut CatalogDocument) -> Result<(), StorageError> + Send + Sync),
+    ) -> Result<Arc<CatalogDocument>, StorageError> {
+        self.documents
+            .change(schema, |before| async move {
+                self.require_schema(schema, before.as_deref()).await?;
+                let mut document = before.as_deref().cloned().unwrap_or_default();
+                // What another engine wrote into a dropped schema brings it back.
+                document.dropped = false;
+                change(&mut document)?;
+                Ok(document)
+            })
+            .await
+    }
+
+    pub(crate) fn store_registry(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
+    /// One CREATE or DROP of a table at a time in this process.
+    pub(crate) fn table_lock(&self, location: &Url) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock();
+        if let Some(lock) = locks.get(location.as_str()).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        locks.insert(location.to_string(), Arc::downgrade(&lock));
+        lock
+    }
+
+    /// A folder under the root; names are percent-encoded.
+    fn folder(&self, names: &[&str]) -> Url {
+        let mut url = self.root.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(names).push("");
+        }
+        url
+    }
+
+    /// The location of a table whose name is one that a lake can hold.
+    fn known_table(&self, schema: &str, name: &str) -> Result<Url, StorageError> {
+        if check_name("schema", schema).is_err() {
+            return Err(StorageError::SchemaNotFound { schema: schema.to_owned() });
+        }
+        if check_name("table", name).is_err() {
+            return Err(StorageError::TableNotFound { table: format!("{schema}.{name}") });
+        }
+        Ok(self.table_url(schema, name))
+    }
+
+    /// Hides a table that was dropped, and says which of schema and table is missing.
+    async fn visible(
+        &self,
+        schema: &str,
+        name: &str,
+        document: Option<Arc<CatalogDocument>>,
+        snapshot: Result<Arc<Snapshot>, StorageError>,
+    ) -> Result<Arc<Snapshot>, StorageError> {
+        let dropped = document.as_ref().and_then(|document| document.dropped_tables.get(name));
+        let missing = || StorageError::TableNotFound { table: format!("{schema}.{name}") };
+        match snapshot {
+            Ok(snapshot) if dropped.is_some_and(|ids| ids.iter().any(|id| id == snapshot.id())) => Err(missing()),
+            Ok(snapshot) => Ok(snapshot),
+            // What a dropped table leaves while its files are deleted cannot be read and is not there.
+            Err(error) if dropped.is_some() && is_unreadable(&error) => Err(missing()),
+            Err(error @ StorageError::TableNotFound { .. }) => {
+                self.require_schema(schema, document.as_deref()).await?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether there is no table, or one whose log is broken: an answer about the table, not a failure to get one.
+pub(crate) fn is_unreadable(error: &StorageError) -> bool {
+    use StorageError::{ReadTable, TableNotFound, VersionNotFound};
+    matches!(error, ReadTable { .. } | TableNotFound { .. } | VersionNotFound { .. })
+}
+
+fn open_error(root: &Url, source: object_store::Error) -> StorageError {
+    StorageError::OpenLake { url: root.to_string(), source }
+}
+
+fn io_error(path: &std::path::Path, source: std::io::Error) -> object_store::Error {
+    let path = path.display().to_string();
+    match source.kind() {
+        std::io::ErrorKind::NotFound => object_store::Error::NotFound { path, source: Box::new(source) },
+        std::io::ErrorKind::PermissionDenied => {
+            object_store::Error::PermissionDenied { path, source: Box::new(source) }
+        }
+        _ => object_store::Error::Generic { store: "folder", source: Box::new(source) },
+    }
+}

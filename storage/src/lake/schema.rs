@@ -1,0 +1,102 @@
+//! CREATE SCHEMA and DROP SCHEMA.
+
+use std::collections::BTreeMap;
+
+use super::{Lake, MAIN_SCHEMA, check_name, is_unreadable};
+use crate::{StorageError, catalog::CatalogDocument, write};
+
+impl Lake {
+    /// Makes a schema. `SchemaExists` when it is there.
+    pub async fn create_schema(&self, schema: &str, comment: Option<&str>) -> Result<(), StorageError> {
+        check_name("schema", schema)?;
+        self.documents
+            .change(schema, |before| async move {
+                if self.schema_exists(schema, before.as_deref()).await? {
+                    return Err(StorageError::SchemaExists { schema: schema.to_owned() });
+                }
+                let mut document = before.as_deref().cloned().unwrap_or_default();
+                document.dropped = false;
+                document.comment = comment.map(str::to_owned);
+                Ok(document)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Drops a schema and, with `cascade`, all in it: gone with one write of its document, files deleted after that.
+    /// `SchemaNotEmpty` when it holds something and `cascade` is false; `SchemaRequired` for `main`.
+    pub async fn drop_schema(&self, schema: &str, cascade: bool) -> Result<(), StorageError> {
+        if schema == MAIN_SCHEMA {
+            return Err(StorageError::SchemaRequired { schema: schema.to_owned() });
+        }
+        let changed = self
+            .documents
+            .change(schema, |before| async move {
+                self.require_schema(schema, before.as_deref()).await?;
+                let mut document = before.as_deref().cloned().unwrap_or_default();
+                let tables = self.found_tables(schema, Some(&document)).await?;
+                let objects = objects(&document, tables.len());
+                if !cascade && !objects.is_empty() {
+                    return Err(StorageError::SchemaNotEmpty { schema: schema.to_owned(), objects });
+                }
+                for name in tables {
+                    let id = match self.snapshots.newest(&self.table_url(schema, &name)).await {
+                        Ok(snapshot) => Some(snapshot.id().to_owned()),
+                        // A table that cannot be read has no id that could be told from another's.
+                        Err(error) if is_unreadable(&error) => None,
+                        Err(error) => return Err(error),
+                    };
+                    document.dropped_tables.entry(name).or_default().extend(id);
+                }
+                Ok(CatalogDocument {
+                    dropped: true,
+                    dropped_tables: document.dropped_tables,
+                    comment: None,
+                    views: BTreeMap::new(),
+                    external_tables: BTreeMap::new(),
+                })
+            })
+            .await?;
+        for name in changed.dropped_tables.keys() {
+            write::finish_drop(self, schema, name).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes a document without asking whether its schema is there: for what a drop leaves.
+    pub(crate) async fn change_document(
+        &self,
+        schema: &str,
+        change: impl Fn(&mut CatalogDocument),
+    ) -> Result<(), StorageError> {
+        let change = &change;
+        self.documents
+            .change(schema, |before| async move {
+                let mut document = before.as_deref().cloned().unwrap_or_default();
+                change(&mut document);
+                Ok(document)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The document as it is, whether or not the schema is there.
+    pub(crate) async fn document(&self, schema: &str) -> Result<CatalogDocument, StorageError> {
+        let found = self.documents.read(schema).await?;
+        Ok(found.map(|found| (*found.document).clone()).unwrap_or_default())
+    }
+
+    /// `SchemaNotFound` unless the schema is there.
+    pub(crate) async fn check_schema(&self, schema: &str) -> Result<(), StorageError> {
+        let found = self.documents.read(schema).await?.map(|found| found.document);
+        self.require_schema(schema, found.as_deref()).await
+    }
+}
+
+fn objects(document: &CatalogDocument, tables: usize) -> String {
+    let counts =
+        [(tables, "table"), (document.views.len(), "view"), (document.external_tables.len(), "external table")];
+    let texts = counts.iter().filter(|(count, _)| *count > 0);
+    let texts = texts.map(|(count, kind)| if *count == 1 { format!("1 {kind}") } else { format!("{count} {kind}s") });
+    texts.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,24 @@
+//! Delta tables on object stores: what a lake holds, how it is read, how it is changed.
+//!
+//! The bottom layer. It knows Arrow, Delta and object stores; it never sees SQL text, makes no query session of its own
+//! and parses nothing. `engine` above turns statements into the plans that [`write`] carries out.
+//!
+//! In reading order: [`store`] opens a folder or a bucket, [`Lake`] finds tables in it, [`table`] is one table at one
+//! version, [`write`] is every commit in the product.
+
+pub mod catalog;
+pub mod config;
+mod error;
+pub mod file;
+mod lake;
+mod maintain;
+mod reason;
+pub mod store;
+pub mod table;
+pub mod write;
+
+pub use config::{S3Options, StorageOptions};
+pub use error::StorageError;
+pub use lake::Lake;
+pub use reason::StoreReason;
+pub use table::Snapshot;

@@ -1,0 +1,62 @@
+//! S3 and what speaks like it. Options first, then the usual `AWS_*` variables.
+
+use std::{sync::Arc, time::Duration};
+
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+};
+
+use crate::{S3Options, StorageError};
+
+/// A request that gives no byte for this long is dead.
+const REQUEST_SECONDS_MAX: u64 = 120;
+const CONNECT_SECONDS_MAX: u64 = 10;
+const RETRIES_MAX: usize = 6;
+/// How long one request is retried in all.
+const RETRY_SECONDS_MAX: u64 = 60;
+
+/// The store of a bucket. Sends nothing: whether the bucket is there shows at the first request.
+pub(super) fn open(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    let invalid =
+        |e: object_store::Error| StorageError::InvalidUrl { url: format!("s3://{bucket}/"), reason: e.to_string() };
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    if let Some(key) = &options.access_key_id {
+        builder = builder.with_access_key_id(key);
+        // Keys that were given do not mix with a token from the environment.
+        builder = builder.with_token(options.session_token.clone().unwrap_or_default());
+    } else if let Some(token) = &options.session_token {
+        builder = builder.with_token(token);
+    }
+    if let Some(secret) = &options.secret_access_key {
+        builder = builder.with_secret_access_key(secret);
+    }
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let style = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest);
+    match options.path_style {
+        Some(path_style) => builder = builder.with_virtual_hosted_style_request(!path_style),
+        // Servers of one's own know no host name per bucket.
+        None if endpoint.is_some() && style.as_deref() != Some("true") => {
+            builder = builder.with_virtual_hosted_style_request(false);
+        }
+        None => {}
+    }
+    let plain_http = endpoint.is_some_and(|e| e.starts_with("http://"));
+    let client = ClientOptions::new()
+        .with_allow_http(plain_http)
+        .with_timeout(Duration::from_secs(REQUEST_SECONDS_MAX))
+        .with_connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX));
+    let retry = RetryConfig {
+        backoff: BackoffConfig::default(),
+        max_retries: RETRIES_MAX,
+        retry_timeout: Duration::from_secs(RETRY_SECONDS_MAX),
+    };
+    let store = builder.with_client_options(client).with_retry(retry).build().map_err(invalid)?;
+    Ok(Arc::new(store))
+}

@@ -1,0 +1,262 @@
+//! Snapshots by table and version, loaded once for all who wait, refreshed by what was committed since.
+//!
+//! Freshness is exact: every call that asks for the newest version sends its own two HEAD requests before it trusts what
+//! is cached: one for the commit after the cached one, one for the cached one itself, which tells a table that was
+//! dropped and made anew. So a caller sees every commit that ended before it called, and nothing is ever stale by time.
+//!
+//! ```text
+//! n+1 missing, n unchanged  -> the cached snapshot
+//! n+1 there,   n unchanged  -> the library's incremental update: one LIST, the new commit files, no checkpoint
+//! n gone or another file    -> load from nothing
+//! ```
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use deltalake::DeltaTable;
+use moka::future::Cache;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::{
+    Snapshot,
+    open::{guarded, load, read_error, table_store},
+};
+use crate::{
+    StorageError,
+    store::{Stores, is_not_found},
+};
+
+/// What all cached snapshots may weigh, by estimate.
+const CACHE_KIB_MAX: u64 = 512 * 1024;
+/// A snapshot with no files, and what each file adds.
+const SNAPSHOT_KIB: usize = 64;
+const FILE_KIB: usize = 2;
+/// How often one call starts over because others refreshed the table meanwhile or it was replaced under its hands.
+const ATTEMPTS_MAX: usize = 64;
+
+/// A commit file's identity: two files of one name differ in one of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    e_tag: Option<String>,
+    modified: DateTime<Utc>,
+    size: u64,
+}
+
+/// The newest known snapshot of one table, and the turn to refresh it.
+#[derive(Debug, Default)]
+struct Slot {
+    current: RwLock<Option<Arc<Snapshot>>>,
+    refresh: Mutex<()>,
+}
+
+impl Slot {
+    fn current(&self) -> Option<Arc<Snapshot>> {
+        self.current.read().clone()
+    }
+}
+
+/// What the store says about a cached snapshot.
+enum Freshness {
+    Current,
+    Behind,
+    Replaced,
+}
+
+/// The snapshots of one lake. Safe to call from many tasks.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    lake: Url,
+    stores: Arc<Stores>,
+    newest: Cache<String, Arc<Slot>>,
+    versions: Cache<(String, u64), Arc<Snapshot>>,
+}
+
+impl Snapshots {
+    pub(crate) fn new(lake: Url, stores: Arc<Stores>) -> Self {
+        let newest = Cache::builder()
+            .max_capacity(CACHE_KIB_MAX)
+            .weigher(|_, slot: &Arc<Slot>| slot.current().map_or(1, |snapshot| weight(&snapshot)))
+            .build();
+        let versions = Cache::builder()
+            .max_capacity(CACHE_KIB_MAX / 4)
+            .weigher(|_, snapshot: &Arc<Snapshot>| weight(snapshot))
+            .build();
+        Self { lake, stores, newest, versions }
+    }
+
+    /// The newest version: every commit that ended before this call is in it.
+    pub(crate) async fn newest(&self, location: &Url) -> Result<Arc<Snapshot>, StorageError> {
+        let slot = self.newest.get_with(location.to_string(), async { Arc::new(Slot::default()) }).await;
+        for _ in 0..ATTEMPTS_MAX {
+            let known = slot.current();
+            let freshness = match &known {
+                Some(snapshot) => self.freshness(snapshot).await?,
+                None => Freshness::Replaced,
+            };
+            if let (Some(snapshot), Freshness::Current) = (&known, &freshness) {
+                return Ok(snapshot.clone());
+            }
+            let _turn = slot.refresh.lock().await;
+            if !same(&slot.current(), &known) {
+                // Someone refreshed while this call waited, maybe before the commit that it must see: ask again.
+                continue;
+            }
+            let refreshed = match (&known, freshness) {
+                (Some(snapshot), Freshness::Behind) => self.advance(snapshot).await,
+                _ => self.load(location, None).await,
+            };
+            match refreshed {
+                Ok(Some(snapshot)) => {
+                    *slot.current.write() = Some(snapshot.clone());
+                    // Weighs the slot again.
+                    self.newest.insert(location.to_string(), slot.clone()).await;
+                    return Ok(snapshot);
+                }
+                // Replaced while it was read.
+                Ok(None) => *slot.current.write() = None,
+                Err(error) => {
+                    *slot.current.write() = None;
+                    return Err(error);
+                }
+            }
+        }
+        Err(StorageError::Internal { message: format!("table at {location} changed {ATTEMPTS_MAX} times in one read") })
+    }
+
+    /// One version. Cached as long as its commit file is the same.
+    pub(crate) async fn version(&self, location: &Url, version: u64) -> Result<Arc<Snapshot>, StorageError> {
+        let slot = self.newest.get(location.as_str()).await;
+        let newest = slot.and_then(|slot| slot.current()).filter(|snapshot| snapshot.version() == version);
+        let key = (location.to_string(), version);
+        let cached = match newest {
+            Some(snapshot) => Some(snapshot),
+            None => self.versions.get(&key).await,
+        };
+        if let Some(snapshot) = cached {
+            let now = self.stamp(location, version).await?;
+            if now.is_some() && now.as_ref() == snapshot.stamp() {
+                return Ok(snapshot);
+            }
+            self.versions.invalidate(&key).await;
+        }
+        let load = async {
+            for _ in 0..ATTEMPTS_MAX {
+                if let Some(snapshot) = self.load(location, Some(version)).await? {
+                    return Ok(snapshot);
+                }
+            }
+            Err(StorageError::Internal { message: format!("version {version} at {location} changes while it is read") })
+        };
+        // Waiters share the loaded snapshot; a failed load is tried by each, so that each has its own error.
+        let entry = self.versions.entry(key).or_optionally_insert_with(async { load.await.ok() }).await;
+        match entry {
+            Some(entry) => Ok(entry.into_value()),
+            None => self
+                .load(location, Some(version))
+                .await?
+                .ok_or_else(|| StorageError::VersionNotFound { table: self.name(location), version }),
+        }
+    }
+
+    /// `schema.table` for a table in the lake, the location for any other.
+    pub(crate) fn name(&self, location: &Url) -> String {
+        let inside = location.as_str().strip_prefix(self.lake.as_str()).unwrap_or_default();
+        let parts: Vec<_> = inside.trim_end_matches('/').split('/').collect();
+        let decoded = Path::from_url_path(inside).unwrap_or_default();
+        let names: Vec<_> = decoded.parts().collect();
+        match (parts.len(), names.as_slice()) {
+            (2, [schema, table]) => format!("{}.{}", schema.as_ref(), table.as_ref()),
+            _ => location.to_string(),
+        }
+    }
+
+    async fn freshness(&self, snapshot: &Snapshot) -> Result<Freshness, StorageError> {
+        // Without its commit file (the log was cleaned up behind a checkpoint) nothing tells this table from another.
+        let Some(known) = snapshot.stamp() else {
+            return Ok(Freshness::Replaced);
+        };
+        let location = snapshot.location();
+        let (next, this) =
+            futures::try_join!(self.stamp(location, snapshot.version() + 1), self.stamp(location, snapshot.version()))?;
+        Ok(match (next, this) {
+            (_, this) if this.as_ref() != Some(known) => Freshness::Replaced,
+            (Some(_), _) => Freshness::Behind,
+            (None, _) => Freshness::Current,
+        })
+    }
+
+    async fn stamp(&self, location: &Url, version: u64) -> Result<Option<Stamp>, StorageError> {
+        let store = table_store(&self.stores, location)?;
+        let read = Stamp::read(&*store, version).await;
+        read.map_err(|source| StorageError::Store { action: "look for a commit of", path: self.name(location), source })
+    }
+
+    async fn load(&self, location: &Url, version: Option<u64>) -> Result<Option<Arc<Snapshot>>, StorageError> {
+        let name = self.name(location);
+        let table = load(&self.stores, &name, location, version).await?;
+        self.snapshot(name, location, table).await
+    }
+
+    /// Brings a snapshot to the newest version by reading what was committed since.
+    async fn advance(&self, snapshot: &Snapshot) -> Result<Option<Arc<Snapshot>>, StorageError> {
+        let location = snapshot.location();
+        let mut table = snapshot.delta().clone();
+        let updated = guarded(table.update_incremental(None)).await;
+        let name = snapshot.name().to_owned();
+        updated.map_err(|error| read_error(&name, location, None, error))?;
+        self.snapshot(name, location, table).await
+    }
+
+    /// Stamps a loaded table; `None` when the commit file is not the one that was loaded: the table was replaced.
+    async fn snapshot(
+        &self,
+        name: String,
+        location: &Url,
+        table: DeltaTable,
+    ) -> Result<Option<Arc<Snapshot>>, StorageError> {
+        let version = table.version().unwrap_or_default();
+        let stamp = self.stamp(location, version).await?;
+        let listed = table.state.as_ref().and_then(|state| state.version_timestamp(version));
+        if let (Some(stamp), Some(listed_ms)) = (&stamp, listed)
+            // A HEAD answers in whole seconds on S3.
+            && stamp.modified.timestamp() != listed_ms.div_euclid(1000)
+        {
+            return Ok(None);
+        }
+        if stamp.is_none() && listed.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(Snapshot::try_new(name, location.clone(), table, stamp)?)))
+    }
+}
+
+impl Stamp {
+    /// The stamp of a version's commit file, `None` when there is no such file.
+    pub(super) async fn read(table_store: &dyn ObjectStore, version: u64) -> object_store::Result<Option<Self>> {
+        let path = Path::from(format!("_delta_log/{version:020}.json"));
+        match table_store.head(&path).await {
+            Ok(meta) => Ok(Some(Self { e_tag: meta.e_tag, modified: meta.last_modified, size: meta.size })),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn modified_ms(&self) -> i64 {
+        self.modified.timestamp_millis()
+    }
+}
+
+fn weight(snapshot: &Snapshot) -> u32 {
+    u32::try_from(SNAPSHOT_KIB + snapshot.file_count() * FILE_KIB).unwrap_or(u32::MAX)
+}
+
+fn same(left: &Option<Arc<Snapshot>>, right: &Option<Arc<Snapshot>>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => Arc::ptr_eq(left, right),
+        (None, None) => true,
+        _ => false,
+    }
+}

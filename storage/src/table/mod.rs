@@ -1,0 +1,25 @@
+//! A table at one version, immutable.
+//!
+//! In reading order: [`Snapshot`] is the table; `files` is what its log says of every file; `prune` chooses the files
+//! of a query; `scan` makes the plan that reads them; [`scan_reports`] tells afterwards what was read.
+
+mod bounds;
+mod cache;
+mod deletion;
+mod files;
+mod location;
+mod mapping;
+mod open;
+mod prune;
+mod report;
+mod scan;
+mod snapshot;
+mod statistics;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cache::Snapshots;
+pub(crate) use open::{has_log, log_store, table_store};
+pub use report::{ScanReport, scan_reports};
+pub(crate) use snapshot::COMMENT_KEY;
+pub use snapshot::Snapshot;

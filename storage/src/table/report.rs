@@ -1,0 +1,113 @@
+//! What a scan read and what it could leave out.
+//!
+//! The scan puts its counts among the metrics of its plan node, so that plain `EXPLAIN ANALYZE` shows them; here they
+//! are collected again from an executed plan. The table and its version stand in the labels of the counts.
+
+use datafusion::physical_plan::{
+    ExecutionPlan,
+    metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricCategory, MetricType, MetricsSet},
+};
+
+const FILES: &str = "files";
+const SKIPPED_BY_PARTITION: &str = "files_skipped_by_partition";
+const SKIPPED_BY_STATISTICS: &str = "files_skipped_by_statistics";
+const READ: &str = "files_read";
+const BYTES_SCANNED: &str = "bytes_scanned";
+
+const TABLE: &str = "table";
+const VERSION: &str = "version";
+const SCAN: &str = "scan";
+
+/// One scan of one table in one query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanReport {
+    pub table: String,
+    pub version: u64,
+    /// Files in the table.
+    pub files: usize,
+    /// Files whose partition values do not match.
+    pub files_skipped_by_partition: usize,
+    /// Files whose statistics rule out a match.
+    pub files_skipped_by_statistics: usize,
+    /// Files that the scan was left with; a LIMIT may make it fewer than all the others.
+    pub files_read: usize,
+    /// Bytes of Parquet fetched, after row groups and pages were left out.
+    pub bytes_read: usize,
+}
+
+/// The scans of an executed plan, in the order of the plan.
+pub fn scan_reports(plan: &dyn ExecutionPlan) -> Vec<ScanReport> {
+    let mut found = Vec::new();
+    collect(plan, &mut found);
+    found.into_iter().map(|(_, report)| report).collect()
+}
+
+/// The counts of one plan node of a scan. A scan over several stores has several nodes with the same `scan` number.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanCounts {
+    pub(crate) table: String,
+    pub(crate) version: u64,
+    pub(crate) scan: u64,
+    pub(crate) files: usize,
+    pub(crate) by_partition: usize,
+    pub(crate) by_statistics: usize,
+    pub(crate) read: usize,
+}
+
+impl ScanCounts {
+    /// Registers the counts among a node's metrics.
+    pub(crate) fn register(&self, metrics: &ExecutionPlanMetricsSet) {
+        let counts = [
+            (FILES, self.files),
+            (SKIPPED_BY_PARTITION, self.by_partition),
+            (SKIPPED_BY_STATISTICS, self.by_statistics),
+            (READ, self.read),
+        ];
+        for (name, count) in counts {
+            MetricBuilder::new(metrics)
+                .with_type(MetricType::Summary)
+                .with_category(MetricCategory::Rows)
+                .with_new_label(TABLE, self.table.clone())
+                .with_new_label(VERSION, self.version.to_string())
+                .with_new_label(SCAN, self.scan.to_string())
+                .global_counter(name)
+                .add(count);
+        }
+    }
+}
+
+fn collect(plan: &dyn ExecutionPlan, found: &mut Vec<(u64, ScanReport)>) {
+    if let Some(metrics) = plan.metrics()
+        && let Some((scan, report)) = read_report(&metrics)
+    {
+        match found.iter_mut().find(|(known, _)| *known == scan) {
+            Some((_, known)) => {
+                known.files += report.files;
+                known.files_skipped_by_partition += report.files_skipped_by_partition;
+                known.files_skipped_by_statistics += report.files_skipped_by_statistics;
+                known.files_read += report.files_read;
+                known.bytes_read += report.bytes_read;
+            }
+            None => found.push((scan, report)),
+        }
+    }
+    for child in plan.children() {
+        collect(child.as_ref(), found);
+    }
+}
+
+fn read_report(metrics: &MetricsSet) -> Option<(u64, ScanReport)> {
+    let first = metrics.iter().find(|metric| metric.value().name() == FILES)?;
+    let label = |name: &str| first.labels().iter().find(|label| label.name() == name).map(|label| label.value());
+    let count = |name: &str| metrics.sum_by_name(name).map_or(0, |value| value.as_usize());
+    let report = ScanReport {
+        table: label(TABLE)?.to_owned(),
+        version: label(VERSION)?.parse().ok()?,
+        files: count(FILES),
+        files_skipped_by_partition: count(SKIPPED_BY_PARTITION),
+        files_skipped_by_statistics: count(SKIPPED_BY_STATISTICS),
+        files_read: count(READ),
+        bytes_read: count(BYTES_SCANNED),
+    };
+    Some((label(SCAN)?.parse().ok()?, report))
+}

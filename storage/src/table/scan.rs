@@ -1,0 +1,371 @@
+//! The table as DataFusion scans it.
+//!
+//! ```text
+//!   filters ──> prune (partitions, statistics) ──> files ──> groups of equal size ──> Parquet source
+//!                        FileIndex                   └─ row selections of deletion vectors
+//! ```
+//!
+//! Filters on partition columns are answered here for good; all others come back as predicates on the Parquet source,
+//! which leaves out row groups and pages, and are applied again above the scan. Nothing is written through a scan.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use chrono::DateTime;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::{DataFusionError, Result, ScalarValue, Statistics, config::TableParquetOptions, exec_datafusion_err},
+    datasource::{
+        TableType,
+        listing::PartitionedFile,
+        physical_plan::{
+            FileGroup, FileScanConfigBuilder, ParquetSource,
+            parquet::{CachedParquetFileReaderFactory, ParquetRowSelection},
+        },
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
+    logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown},
+    physical_expr_adapter::PhysicalExprAdapterFactory,
+    physical_plan::{ExecutionPlan, union::UnionExec},
+};
+use object_store::ObjectMeta;
+use parquet::arrow::arrow_reader::RowSelection;
+
+use super::{
+    Snapshot, deletion,
+    files::FileIndex,
+    location::{self, FileLocation},
+    mapping::{MappingMode, TableAdapterFactory},
+    prune::{self, Pruned},
+    report::ScanCounts,
+    statistics::StatisticsBuilder,
+};
+use crate::StorageError;
+
+/// Reader features whose tables are read right. A table that needs another one is refused, never read wrong.
+const READER_FEATURES: [&str; 5] =
+    ["columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"];
+const READER_VERSION_MAX: i32 = 3;
+
+/// Numbers the scans of this process, so that the nodes of one scan are told from those of another.
+static SCANS: AtomicU64 = AtomicU64::new(0);
+
+/// The provider of a table at its version. `UnsupportedFeature` when the table cannot be read right.
+pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>, StorageError> {
+    check_features(snapshot)?;
+    let schema = snapshot.schema();
+    let partition_columns = snapshot.partition_columns();
+    let (partitions, columns): (Vec<FieldRef>, Vec<FieldRef>) =
+        schema.fields().iter().cloned().partition(|field| partition_columns.contains(field.name()));
+    // In the order of the partition columns, as the index has them.
+    let partitions = partition_columns.iter().filter_map(|name| partitions.iter().find(|f| f.name() == name).cloned());
+    let layout = TableSchema::builder(Arc::new(Schema::new(columns)))
+        .with_table_partition_cols(partitions.collect::<Vec<_>>())
+        .build();
+    let mode = snapshot.properties().get("delta.columnMapping.mode").map(String::as_str);
+    let adapter = TableAdapterFactory { columns: snapshot.state().arrow_schema(), mode: MappingMode::parse(mode) };
+    Ok(Arc::new(TableScan { snapshot: snapshot.clone(), schema, layout, adapter: Arc::new(adapter) }))
+}
+
+/// Names every reader feature that would make us read the table wrong.
+fn check_features(snapshot: &Snapshot) -> Result<(), StorageError> {
+    let protocol = snapshot.state().protocol();
+    let mut missing: Vec<String> =
+        protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string).collect();
+    missing.retain(|feature| !READER_FEATURES.contains(&feature.as_str()));
+    missing.sort();
+    if protocol.min_reader_version() > READER_VERSION_MAX {
+        missing.push(format!("reader version {}", protocol.min_reader_version()));
+    }
+    match missing.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(StorageError::UnsupportedFeature { table: snapshot.name().to_owned(), features: missing.join(", ") })
+        }
+    }
+}
+
+/// A snapshot that can be scanned.
+#[derive(Debug)]
+struct TableScan {
+    snapshot: Arc<Snapshot>,
+    /// Columns in their declared order.
+    schema: SchemaRef,
+    /// Columns as the scan has them: those of the files, then the partition columns.
+    layout: TableSchema,
+    adapter: Arc<dyn PhysicalExprAdapterFactory>,
+}
+
+#[async_trait]
+impl TableProvider for TableScan {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn get_logical_plan(&self) -> Option<Cow<'_, LogicalPlan>> {
+        None
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let partition_columns = self.snapshot.partition_columns();
+        let support = filters.iter().map(|filter| match prune::is_partition_filter(filter, partition_columns) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        });
+        Ok(support.collect())
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let index = self.snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let mut pruned = prune::prune(index, &self.schema, filters, session)?;
+        let partition_columns = self.snapshot.partition_columns();
+        let all_exact = filters.iter().all(|filter| prune::is_partition_filter(filter, partition_columns));
+        let limit = limit.filter(|_| all_exact);
+        if let Some(limit) = limit {
+            stop_at(&mut pruned.kept, index, limit);
+        }
+        let selections = self.row_selections(session, index, &pruned.kept).await?;
+        let projection = self.scan_projection(projection)?;
+        let request = Request { index, pruned: &pruned, selections, projection, filters, limit };
+        self.plan(session, request)
+    }
+}
+
+/// What one query wants of the table.
+struct Request<'a> {
+    index: &'a FileIndex,
+    pruned: &'a Pruned,
+    /// By position in the index.
+    selections: HashMap<usize, RowSelection>,
+    /// Positions in the scan's layout.
+    projection: Vec<usize>,
+    filters: &'a [Expr],
+    limit: Option<usize>,
+}
+
+impl TableScan {
+    /// One plan node per store: almost always one.
+    fn plan(&self, session: &dyn Session, mut request: Request<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let table = self.snapshot.location();
+        let home = location::resolve(table, "")?.store;
+        let mut by_store: BTreeMap<String, Vec<(usize, FileLocation)>> = BTreeMap::new();
+        for file in &request.pruned.kept {
+            let location = location::resolve(table, request.index.path(*file))?;
+            by_store.entry(location.store.as_str().to_owned()).or_default().push((*file, location));
+        }
+        if by_store.is_empty() {
+            by_store.insert(home.as_str().to_owned(), vec![]);
+        }
+        let mut counts = ScanCounts {
+            table: self.snapshot.name().to_owned(),
+            version: self.snapshot.version(),
+            scan: SCANS.fetch_add(1, Ordering::Relaxed),
+            files: request.index.len(),
+            by_partition: request.pruned.by_partition,
+            by_statistics: request.pruned.by_statistics,
+            read: 0,
+        };
+        let mut nodes = Vec::with_capacity(by_store.len());
+        for files in by_store.into_values() {
+            counts.read = files.len();
+            nodes.push(self.plan_store(session, &mut request, files, &counts)?);
+            (counts.files, counts.by_partition, counts.by_statistics) = (0, 0, 0);
+        }
+        match nodes.len() {
+            1 => nodes.pop().ok_or_else(|| exec_datafusion_err!("a scan without a plan")),
+            _ => UnionExec::try_new(nodes),
+        }
+    }
+
+    fn plan_store(
+        &self,
+        session: &dyn Session,
+        request: &mut Request<'_>,
+        files: Vec<(usize, FileLocation)>,
+        counts: &ScanCounts,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let store_url = match files.first() {
+            Some((_, location)) => location.store.clone(),
+            None => location::resolve(self.snapshot.location(), "")?.store,
+        };
+        let schema = self.layout.table_schema();
+        let builder = StatisticsBuilder {
+            index: request.index,
+            schema,
+            columns: self.columns_of_interest(&request.projection, request.filters),
+        };
+        let numbers: Vec<usize> = files.iter().map(|(file, _)| *file).collect();
+        let statistics = builder.table(&numbers)?;
+        // One for all files where there are too many: some rules of the optimizer count on statistics being there.
+        let unknown = (!builder.per_file(files.len())).then(|| Arc::new(Statistics::new_unknown(schema)));
+        let mut parts = Vec::with_capacity(files.len());
+        for (file, location) in files {
+            let mut part = PartitionedFile::new_from_meta(ObjectMeta {
+                location: location.path,
+                last_modified: DateTime::from_timestamp_millis(request.index.modified_ms(file)).unwrap_or_default(),
+                size: request.index.size(file),
+                e_tag: None,
+                version: None,
+            });
+            part.partition_values = self.partition_values(request.index, file)?;
+            // Not through `with_statistics`, which takes it for granted that no partition value is NULL.
+            part.statistics = Some(match &unknown {
+                Some(unknown) => unknown.clone(),
+                None => Arc::new(builder.file(file)?),
+            });
+            if let Some(selection) = request.selections.remove(&file) {
+                part = part.with_extension(ParquetRowSelection::new(selection));
+            }
+            parts.push(part);
+        }
+        let options = self.parquet_options(session, request.filters);
+        let store = session.runtime_env().object_store(&store_url)?;
+        let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
+        let mut source = ParquetSource::new(self.layout.clone())
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers)));
+        if let Some(hint) = options.global.metadata_size_hint {
+            source = source.with_metadata_size_hint(hint);
+        }
+        let source = source.with_table_parquet_options(options);
+        counts.register(datafusion::datasource::physical_plan::FileSource::metrics(&source));
+        let config = FileScanConfigBuilder::new(store_url, Arc::new(source))
+            .with_file_groups(group_by_size(parts, session.config().target_partitions()))
+            .with_statistics(statistics)
+            .with_limit(request.limit)
+            .with_expr_adapter(Some(self.adapter.clone()))
+            .with_projection_indices(Some(request.projection.clone()))?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// The declared columns of a query as positions in the scan's layout.
+    fn scan_projection(&self, projection: Option<&Vec<usize>>) -> Result<Vec<usize>> {
+        let layout = self.layout.table_schema();
+        let position = |column: usize| Ok(layout.index_of(self.schema.field(column).name())?);
+        match projection {
+            Some(columns) => columns.iter().map(|column| position(*column)).collect(),
+            None => (0..self.schema.fields().len()).map(position).collect(),
+        }
+    }
+
+    fn columns_of_interest(&self, projection: &[usize], filters: &[Expr]) -> Vec<usize> {
+        let layout = self.layout.table_schema();
+        let named: HashSet<&str> =
+            filters.iter().flat_map(|filter| filter.column_refs()).map(|column| column.name.as_str()).collect();
+        let filtered = named.into_iter().filter_map(|name| layout.index_of(name).ok());
+        let mut columns: Vec<usize> = projection.iter().copied().chain(filtered).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    fn partition_values(&self, index: &FileIndex, file: usize) -> Result<Vec<ScalarValue>> {
+        index.partitions().iter().map(|(_, values)| ScalarValue::try_from_array(values, file)).collect()
+    }
+
+    /// The session's options, with what Delta asks for.
+    fn parquet_options(&self, session: &dyn Session, filters: &[Expr]) -> TableParquetOptions {
+        let global = session.config().options().execution.parquet.clone();
+        let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
+        // Delta's timestamps are microseconds; as nanoseconds the old format of Spark covers only 584 years.
+        options.global.coerce_int96 = Some("us".into());
+        if filters.iter().any(|filter| self.compares_floats(filter)) {
+            // Parquet's statistics leave NaN out, but a comparison with NaN may be true.
+            options.global.pruning = false;
+            options.global.enable_page_index = false;
+        }
+        options
+    }
+
+    fn compares_floats(&self, filter: &Expr) -> bool {
+        filter.column_refs().iter().any(|column| {
+            let field = self.layout.file_schema().field_with_name(&column.name);
+            field.is_ok_and(|field| holds_floats(field.data_type()))
+        })
+    }
+
+    /// Deletion vectors of the files that are left, by position in the index.
+    async fn row_selections(
+        &self,
+        session: &dyn Session,
+        index: &FileIndex,
+        kept: &[usize],
+    ) -> Result<HashMap<usize, RowSelection>> {
+        let hiding: Vec<usize> = kept.iter().copied().filter(|file| index.deleted_rows(*file).is_some()).collect();
+        let mut selections = HashMap::with_capacity(hiding.len());
+        let unread = index.selections.get(hiding, &mut selections);
+        if unread.is_empty() {
+            return Ok(selections);
+        }
+        let paths: Vec<String> = unread.iter().map(|file| index.path(*file).to_owned()).collect();
+        // The library looks for chosen files in the table's folder only.
+        let paths = (!paths.iter().any(|path| location::is_absolute(path))).then_some(paths);
+        let found = deletion::row_selections(self.snapshot.state(), session, paths).await?;
+        let table = self.snapshot.location();
+        let mut by_location = HashMap::with_capacity(found.len());
+        for (url, selection) in found {
+            by_location.insert(location::resolve(table, &url)?, selection);
+        }
+        for file in unread {
+            let location = location::resolve(table, index.path(file))?;
+            let selection = by_location
+                .remove(&location)
+                .ok_or_else(|| exec_datafusion_err!("the deletion vector of \"{}\" was not found", location.path))?;
+            index.selections.put(file, &selection);
+            selections.insert(file, selection);
+        }
+        Ok(selections)
+    }
+}
+
+fn holds_floats(kind: &DataType) -> bool {
+    match kind {
+        DataType::Struct(fields) => fields.iter().any(|field| holds_floats(field.data_type())),
+        kind => kind.is_floating(),
+    }
+}
+
+/// Leaves out the files after those that are sure to fill a LIMIT.
+fn stop_at(kept: &mut Vec<usize>, index: &FileIndex, limit: usize) {
+    let mut rows = 0u64;
+    let enough = kept.iter().position(|file| {
+        rows = rows.saturating_add(index.visible_rows(*file).unwrap_or(0));
+        rows >= limit as u64
+    });
+    if let Some(last) = enough {
+        kept.truncate(last + 1);
+    }
+}
+
+/// At most `groups` groups of about equal size: the largest file goes first, always to the smallest group.
+fn group_by_size(mut files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
+    let groups = groups.min(files.len()).max(1);
+    files.sort_by_key(|file| std::cmp::Reverse(file.object_meta.size));
+    let mut grouped: Vec<(u64, Vec<PartitionedFile>)> = (0..groups).map(|_| (0, vec![])).collect();
+    for file in files {
+        if let Some((size, group)) = grouped.iter_mut().min_by_key(|(size, _)| *size) {
+            *size = size.saturating_add(file.object_meta.size.max(1));
+            group.push(file);
+        }
+    }
+    grouped.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
+}

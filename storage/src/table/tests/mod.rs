@@ -1,0 +1,53 @@
+//! The scan against plain DataFusion: tables are written by the Delta library, rows are compared with the same rows
+//! in memory.
+
+mod features;
+mod plan;
+mod random;
+
+use std::{path::Path, sync::Arc};
+
+use arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
+use datafusion::{physical_plan::collect, prelude::SessionContext};
+use deltalake::{DeltaTable, open_table, protocol::SaveMode};
+use url::Url;
+
+use super::{ScanReport, Snapshot, scan_reports};
+
+/// Appends `batches` as one commit; makes the table when it is not there.
+async fn append(folder: &Path, batches: Vec<RecordBatch>, partition_columns: &[&str]) {
+    std::fs::create_dir_all(folder).unwrap();
+    let table = DeltaTable::try_from_url(Url::from_directory_path(folder).unwrap()).await.unwrap();
+    table
+        .write(batches)
+        .with_save_mode(SaveMode::Append)
+        .with_schema_mode(deltalake::operations::write::SchemaMode::Merge)
+        .with_partition_columns(partition_columns.iter().copied())
+        .await
+        .unwrap();
+}
+
+async fn open(folder: &Path) -> Arc<Snapshot> {
+    let url = Url::from_directory_path(folder).unwrap();
+    let table = open_table(url.clone()).await.unwrap();
+    Arc::new(Snapshot::try_new("main.t".into(), url, table, None).unwrap())
+}
+
+/// A session in which the table is called `t`.
+async fn session(folder: &Path) -> SessionContext {
+    let context = SessionContext::new();
+    context.register_table("t", open(folder).await.provider().unwrap()).unwrap();
+    context
+}
+
+async fn rows(context: &SessionContext, sql: &str) -> String {
+    let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
+    pretty_format_batches(&batches).unwrap().to_string()
+}
+
+/// The rows of a query and what its scans did.
+async fn run(context: &SessionContext, sql: &str) -> (Vec<RecordBatch>, Vec<ScanReport>) {
+    let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let batches = collect(plan.clone(), context.task_ctx()).await.unwrap();
+    (batches, scan_reports(plan.as_ref()))
+}

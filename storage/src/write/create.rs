@@ -1,0 +1,181 @@
+//! CREATE TABLE and CREATE TABLE AS, with OR REPLACE.
+//!
+//! A new table is one commit: protocol, definition and, with a query, the files that hold its rows. OR REPLACE adds the
+//! removal of the old rows to that commit and keeps the history. Data files are written before; a query that fails leaves
+//! no table and no files.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{catalog::Session, logical_expr::LogicalPlan};
+use deltalake::{
+    kernel::{Action, Add},
+    operations::create::CreateBuilder,
+    protocol::SaveMode,
+};
+
+use super::{
+    CommitInfo, Committed,
+    commit::{CommitLog, properties},
+    conform::conform,
+    define::Definition,
+    drop::finish,
+    files::{delete_files, write_files},
+    rows::Rows,
+};
+use crate::{
+    Lake, Snapshot, StorageError,
+    catalog::backoff,
+    lake::check_name,
+    maintain,
+    table::{log_store, table_store},
+};
+
+/// How often OR REPLACE starts over because others committed to the old table.
+const REPLACE_ATTEMPTS_MAX: usize = 20;
+
+/// A table to be made.
+///
+/// Types that Delta does not have become those that hold all their values: unsigned integers the next wider signed one
+/// (64 bits: `DECIMAL(20, 0)`), half floats `FLOAT`, large, view and dictionary forms the plain type, timestamps those with
+/// microseconds, with a zone always UTC. Times of day, intervals and unions are refused.
+#[derive(Debug, Clone)]
+pub struct NewTable {
+    pub schema_name: String,
+    pub name: String,
+    /// Nullability is kept; a column comment stands under the metadata key `comment`.
+    pub schema: SchemaRef,
+    pub partition_columns: Vec<String>,
+    pub properties: BTreeMap<String, String>,
+    pub comment: Option<String>,
+    /// CREATE OR REPLACE: a table that is there gets this schema and loses its rows, in one commit that keeps its history.
+    pub replace: bool,
+}
+
+/// Makes an empty table in one commit. `TableExists` when it is there and `replace` is false.
+pub async fn create(lake: &Lake, table: &NewTable, info: &CommitInfo) -> Result<Committed, StorageError> {
+    make(lake, table, None, info).await
+}
+
+/// Makes a table with the rows of `plan`, in one commit: a failing query leaves no table. The columns of the plan are
+/// matched to those of the table by name.
+pub async fn create_as(
+    lake: &Lake,
+    table: &NewTable,
+    plan: LogicalPlan,
+    session: Arc<dyn Session>,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    make(lake, table, Some((plan, session)), info).await
+}
+
+async fn make(
+    lake: &Lake,
+    table: &NewTable,
+    query: Option<(LogicalPlan, Arc<dyn Session>)>,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    check_name("schema", &table.schema_name)?;
+    check_name("table", &table.name)?;
+    let definition = Definition::try_new(table)?;
+    lake.check_schema(&table.schema_name).await?;
+    let location = lake.table_url(&table.schema_name, &table.name);
+    let lock = lake.table_lock(&location);
+    let _turn = lock.lock().await;
+    finish(lake, &table.schema_name, &table.name, &location).await?;
+    existing(lake, table).await?;
+    let store = table_store(lake.store_registry(), &location)?;
+    let files = match query {
+        None => Vec::new(),
+        Some((plan, session)) => {
+            let plan = conform(&definition.name, &definition.schema, plan)?;
+            let rows = Rows::plan(&definition.name, &plan, session.as_ref()).await?;
+            write_files(&definition, &rows, &store, &session.task_ctx()).await?
+        }
+    };
+    let made = commit(lake, table, &definition, &files, info).await;
+    // An outcome that is not known keeps the files: a commit may name them.
+    if let Err(StorageError::TableExists { .. } | StorageError::Conflict { .. }) = &made {
+        delete_files(&store, &files).await;
+    }
+    made
+}
+
+/// The table that is there. An error when there is one that must not be replaced.
+async fn existing(lake: &Lake, table: &NewTable) -> Result<Option<Arc<Snapshot>>, StorageError> {
+    match lake.table(&table.schema_name, &table.name).await {
+        Ok(snapshot) if table.replace => Ok(Some(snapshot)),
+        Ok(snapshot) => Err(StorageError::TableExists { table: snapshot.name().to_owned() }),
+        Err(StorageError::TableNotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn commit(
+    lake: &Lake,
+    table: &NewTable,
+    definition: &Definition,
+    files: &[Add],
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    for attempt in 0.. {
+        let replaced = existing(lake, table).await?;
+        match commit_once(lake, table, definition, files, info, replaced).await {
+            Err(StorageError::Conflict { .. }) if table.replace && attempt < REPLACE_ATTEMPTS_MAX => {
+                tokio::time::sleep(backoff(attempt)).await;
+            }
+            made => return made,
+        }
+    }
+    Err(StorageError::Internal { message: "attempts to create a table ended without an outcome".into() })
+}
+
+async fn commit_once(
+    lake: &Lake,
+    table: &NewTable,
+    definition: &Definition,
+    files: &[Add],
+    info: &CommitInfo,
+    replaced: Option<Arc<Snapshot>>,
+) -> Result<Committed, StorageError> {
+    let location = lake.table_url(&table.schema_name, &table.name);
+    let mut actions: Vec<Action> = files.iter().cloned().map(Action::Add).collect();
+    let mut mode = SaveMode::ErrorIfExists;
+    if let Some(old) = &replaced {
+        mode = SaveMode::Overwrite;
+        // A table never loses features: its old versions still need them.
+        actions.push(Action::Protocol(old.state().protocol().clone()));
+    }
+    let log = CommitLog::new(log_store(lake.store_registry(), &location)?, replaced);
+    let mut builder = CreateBuilder::new()
+        .with_log_store(log.clone())
+        .with_save_mode(mode)
+        .with_columns(definition.fields.iter().cloned())
+        .with_partition_columns(table.partition_columns.iter().cloned())
+        .with_configuration(table.properties.iter().map(|(key, value)| (key.clone(), Some(value.clone()))))
+        // Names without `delta.` are the person's own; others were checked with the definition.
+        .with_raise_if_key_not_exists(false)
+        .with_actions(actions)
+        // The library does not look at what rivals did when it replaces: any rival means to start over.
+        .with_commit_properties(properties(info, false));
+    if let Some(comment) = &table.comment {
+        builder = builder.with_comment(comment.clone());
+    }
+    match (builder.await, log.committed()) {
+        (made, Some(committed)) => {
+            if let Ok(made) = made {
+                maintain::after_commit(made, committed.version);
+            }
+            Ok(committed)
+        }
+        (Ok(_), None) => Err(StorageError::Internal { message: "a table was made without a commit".into() }),
+        (Err(error), None) => {
+            let error = log.write_error(&definition.name, error);
+            // Someone else may have made it between the look and the commit; the library says so in words only.
+            match existing(lake, table).await {
+                Err(exists @ StorageError::TableExists { .. }) => Err(exists),
+                _ => Err(error),
+            }
+        }
+    }
+}

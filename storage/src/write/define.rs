@@ -1,0 +1,100 @@
+//! The definition of a new table, checked before anything is written.
+
+use std::collections::HashSet;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use deltalake::kernel::{Metadata, StructField, StructType, engine::arrow_conversion::TryIntoKernel, new_metadata};
+
+use super::{NewTable, lossless::delta_type, type_name};
+use crate::{StorageError, table::COMMENT_KEY};
+
+/// Characters that other readers of the table refuse in a column's name.
+const REFUSED_CHARACTERS: [char; 11] = [' ', ',', ';', '{', '}', '(', ')', '\n', '\r', '\t', '='];
+
+/// A new table as Delta will keep it.
+pub(super) struct Definition {
+    pub(super) name: String,
+    pub(super) schema: Schema,
+    pub(super) fields: Vec<StructField>,
+    pub(super) partition_columns: Vec<String>,
+    /// The definition as the log will say it, for what its properties mean to the files.
+    pub(super) metadata: Metadata,
+}
+
+impl Definition {
+    pub(super) fn try_new(table: &NewTable) -> Result<Self, StorageError> {
+        let name = format!("{}.{}", table.schema_name, table.name);
+        let invalid = |reason: String| StorageError::InvalidTable { table: name.clone(), reason };
+        if table.schema.fields().is_empty() {
+            return Err(invalid("it has no columns".into()));
+        }
+        let mut seen = HashSet::new();
+        for field in table.schema.fields() {
+            check_column(field.name()).map_err(invalid)?;
+            if !seen.insert(field.name().to_lowercase()) {
+                return Err(invalid(format!("column \"{}\" is there twice", field.name())));
+            }
+        }
+        check_partitions(table).map_err(invalid)?;
+        check_properties(table).map_err(invalid)?;
+        let fields = table.schema.fields().iter().map(|field| delta_field(&name, field));
+        let schema = Schema::new(fields.collect::<Result<Vec<_>, _>>()?);
+        let kernel: StructType = (&schema).try_into_kernel().map_err(|error| invalid(format!("{error}")))?;
+        let partition_columns = table.partition_columns.clone();
+        let metadata = new_metadata(&kernel, partition_columns.clone(), table.properties.clone())
+            .map_err(|error| invalid(error.to_string()))?;
+        Ok(Self { fields: kernel.fields().cloned().collect(), name, schema, partition_columns, metadata })
+    }
+}
+
+fn delta_field(table: &str, field: &Field) -> Result<Field, StorageError> {
+    let data_type = delta_type(field.data_type()).map_err(|reason| StorageError::UnsupportedType {
+        table: table.to_owned(),
+        column: field.name().clone(),
+        given: type_name(field.data_type()),
+        reason,
+    })?;
+    let mut kept = Field::new(field.name(), data_type, field.is_nullable());
+    if let Some(comment) = field.metadata().get(COMMENT_KEY) {
+        kept.set_metadata([(COMMENT_KEY.to_owned(), comment.clone())].into());
+    }
+    Ok(kept)
+}
+
+fn check_column(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("a column has no name".into());
+    }
+    match name.chars().find(|c| REFUSED_CHARACTERS.contains(c)) {
+        Some(c) => Err(format!("column \"{name}\" has {c:?} in its name; name it with AS")),
+        None => Ok(()),
+    }
+}
+
+fn check_partitions(table: &NewTable) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for name in &table.partition_columns {
+        let Ok(field) = table.schema.field_with_name(name) else {
+            return Err(format!("partition column \"{name}\" is not one of its columns"));
+        };
+        if !seen.insert(name) {
+            return Err(format!("partition column \"{name}\" is there twice"));
+        }
+        if field.data_type().is_nested() || matches!(delta_type(field.data_type()), Ok(DataType::Binary)) {
+            return Err(format!("column \"{name}\" is {}; partitions need plain values", type_name(field.data_type())));
+        }
+    }
+    if !seen.is_empty() && seen.len() == table.schema.fields().len() {
+        return Err("a column must remain that is not a partition column".into());
+    }
+    Ok(())
+}
+
+/// Constraints and features come with statements of their own, which check what they promise.
+fn check_properties(table: &NewTable) -> Result<(), String> {
+    let refused = ["delta.constraints.", "delta.feature.", "delta.minReaderVersion", "delta.minWriterVersion"];
+    match table.properties.keys().find(|key| refused.iter().any(|start| key.starts_with(start))) {
+        Some(key) => Err(format!("property \"{key}\" cannot be set")),
+        None => Ok(()),
+    }
+}

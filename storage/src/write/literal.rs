@@ -1,0 +1,129 @@
+//! Constants in a query: `INSERT ... VALUES ('2024-01-01', 2.5)` names values rather than columns, so each is judged by
+//! what it is and not by its type.
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Schema, TimeUnit},
+    record_batch::RecordBatchOptions,
+};
+use datafusion::{
+    common::DFSchema,
+    logical_expr::{
+        Expr, LogicalPlan, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
+    },
+    physical_expr::create_physical_expr,
+    physical_plan::ColumnarValue,
+    scalar::ScalarValue,
+};
+
+use super::lossless::{fits, is_number};
+
+/// The expressions that yield column `index` of `plan`, when it is made of expressions without columns alone.
+pub(super) fn constant_exprs(plan: &LogicalPlan, index: usize) -> Option<Vec<&Expr>> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let expr = strip(projection.expr.get(index)?);
+            match expr {
+                Expr::Column(column) => {
+                    let below = projection.input.schema().maybe_index_of_column(column)?;
+                    constant_exprs(&projection.input, below)
+                }
+                expr if expr.any_column_refs() => None,
+                expr => Some(vec![expr]),
+            }
+        }
+        LogicalPlan::SubqueryAlias(alias) => constant_exprs(&alias.input, index),
+        LogicalPlan::Sort(sort) => constant_exprs(&sort.input, index),
+        LogicalPlan::Limit(limit) => constant_exprs(&limit.input, index),
+        LogicalPlan::Values(values) => values.values.iter().map(|row| row.get(index).map(strip)).collect(),
+        LogicalPlan::Union(union) => {
+            let all: Option<Vec<_>> = union.inputs.iter().map(|input| constant_exprs(input, index)).collect();
+            Some(all?.into_iter().flatten().collect())
+        }
+        _ => None,
+    }
+}
+
+/// What a constant expression yields. `None` when that shows only at run time.
+pub(super) fn value(expr: &Expr) -> Option<ScalarValue> {
+    if let Expr::Literal(value, _) = expr {
+        return Some(value.clone());
+    }
+    if expr.is_volatile() {
+        return None;
+    }
+    let (schema, context) = (DFSchema::empty(), PhysicalPlanningContext::default());
+    let physical = create_physical_expr(expr, &schema, &ExecutionProps::new(), &context).ok()?;
+    let one_row = RecordBatchOptions::new().with_row_count(Some(1));
+    let batch = RecordBatch::try_new_with_options(Schema::empty().into(), vec![], &one_row).ok()?;
+    match physical.evaluate(&batch).ok()? {
+        ColumnarValue::Scalar(value) => Some(value),
+        ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0).ok(),
+    }
+}
+
+/// Whether the expression is the statement's own time, which nobody expects to be kept to the nanosecond.
+pub(super) fn is_clock(expr: &Expr) -> bool {
+    match expr {
+        Expr::ScalarFunction(function) => function.name() == "now",
+        Expr::Cast(cast) => is_clock(&cast.expr),
+        _ => false,
+    }
+}
+
+/// Whether a constant can be kept as `target`: its type fits, or this value survives the way there and back, or, as text,
+/// it is how the type is written.
+pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
+    let given = value.data_type();
+    if value.is_null() || (fits(&given, target) && !super::lossless::cuts_nanoseconds(&given, target)) {
+        return true;
+    }
+    let Ok(kept) = value.cast_to(target) else {
+        return false;
+    };
+    if kept.is_null() {
+        return false;
+    }
+    let back = |middle: &DataType| kept.cast_to(middle).ok() == value.cast_to(middle).ok();
+    match (&given, target) {
+        (given, DataType::Decimal128(..)) if is_text(given) => {
+            // Text is rounded to the scale without a word.
+            let exact = DataType::Decimal256(76, 38);
+            value.cast_to(&exact).is_err() || back(&exact)
+        }
+        (given, DataType::Timestamp(_, zone)) if is_text(given) => {
+            let exact = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
+            value.cast_to(&exact).is_err() || back(&exact)
+        }
+        (given, _) if is_text(given) => true,
+        (DataType::List(_), DataType::List(_)) => back(&given),
+        (given, target) if is_number(given) && is_number(target) => back(given),
+        (given, target) if is_number(given) && is_text(target) => true,
+        (DataType::Timestamp(_, None), DataType::Date32) => back(&given),
+        (DataType::Timestamp(_, from), DataType::Timestamp(_, to)) => from.is_some() == to.is_some() && back(&given),
+        _ => false,
+    }
+}
+
+/// A constant in an error's text: its type, and what it is.
+pub(super) fn describe(value: &ScalarValue) -> String {
+    const TEXT_MAX: usize = 60;
+    let text = value.to_string();
+    let short = match text.char_indices().nth(TEXT_MAX) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text,
+    };
+    let quoted = if is_text(&value.data_type()) { format!("'{short}'") } else { short };
+    format!("the {} {quoted}", super::type_name(&value.data_type()))
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn strip(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => strip(&alias.expr),
+        expr => expr,
+    }
+}

@@ -1,0 +1,114 @@
+//! The rows of a write: a query planned once, its streams watched.
+//!
+//! The library turns a query's failure into text. What failed is kept here on the way, so that the caller gets the
+//! query's own error and our own refusals as they are.
+
+use std::{fmt, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    catalog::{Session, streaming::StreamingTable},
+    datasource::provider_as_source,
+    error::{DataFusionError, Result},
+    execution::{SendableRecordBatchStream, TaskContext},
+    logical_expr::{LogicalPlan, LogicalPlanBuilder, UNNAMED_TABLE},
+    physical_expr::expressions::col,
+    physical_plan::{
+        ExecutionPlan, ExecutionPlanProperties, Partitioning, repartition::RepartitionExec,
+        stream::RecordBatchStreamAdapter, streaming::PartitionStream,
+    },
+};
+use futures::StreamExt;
+use parking_lot::Mutex;
+
+use super::{commit::refusal, conform::query_error};
+use crate::StorageError;
+
+type Fault = Arc<Mutex<Option<DataFusionError>>>;
+
+/// A planned query.
+pub(super) struct Rows {
+    plan: Arc<dyn ExecutionPlan>,
+    fault: Fault,
+}
+
+impl Rows {
+    pub(super) async fn plan(table: &str, plan: &LogicalPlan, session: &dyn Session) -> Result<Self, StorageError> {
+        let planned = session.create_physical_plan(plan).await;
+        let plan = planned.map_err(|error| refusal(&error).unwrap_or_else(|| query_error(table, error)))?;
+        Ok(Self { plan, fault: Fault::default() })
+    }
+
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    /// The rows as a plan for the library to build upon.
+    pub(super) fn source(&self) -> Result<LogicalPlan> {
+        let partitions = 0..self.plan.output_partitioning().partition_count();
+        let streams = partitions.map(|partition| Arc::new(self.watched(&self.plan, partition)) as _).collect();
+        let table = StreamingTable::try_new(self.schema(), streams)?;
+        LogicalPlanBuilder::scan(UNNAMED_TABLE, provider_as_source(Arc::new(table)), None)?.build()
+    }
+
+    /// The rows as streams; with partition columns each partition's rows are in one of them.
+    pub(super) fn streams(
+        &self,
+        partition_by: &[String],
+        task: &Arc<TaskContext>,
+    ) -> Result<Vec<SendableRecordBatchStream>> {
+        let mut plan = self.plan.clone();
+        let count = plan.output_partitioning().partition_count();
+        if !partition_by.is_empty() && count > 1 {
+            let schema = plan.schema();
+            let keys = partition_by.iter().map(|name| col(name, &schema)).collect::<Result<Vec<_>>>()?;
+            plan = Arc::new(RepartitionExec::try_new(plan, Partitioning::Hash(keys, count))?);
+        }
+        let count = plan.output_partitioning().partition_count();
+        Ok((0..count).map(|partition| self.watched(&plan, partition).execute(task.clone())).collect())
+    }
+
+    /// What the query failed with, if it did.
+    pub(super) fn error(&self, table: &str) -> Option<StorageError> {
+        let error = self.fault.lock().take()?;
+        Some(refusal(&error).unwrap_or_else(|| query_error(table, error)))
+    }
+
+    fn watched(&self, plan: &Arc<dyn ExecutionPlan>, partition: usize) -> Watched {
+        Watched { schema: plan.schema(), plan: plan.clone(), partition, fault: self.fault.clone() }
+    }
+}
+
+/// One partition of the query, its first error kept.
+struct Watched {
+    schema: SchemaRef,
+    plan: Arc<dyn ExecutionPlan>,
+    partition: usize,
+    fault: Fault,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").field("partition", &self.partition).finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for Watched {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, task: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let fault = self.fault.clone();
+        let keep = move |error: DataFusionError| {
+            let text = error.to_string();
+            fault.lock().get_or_insert(error);
+            DataFusionError::Execution(text)
+        };
+        let stream = match self.plan.execute(self.partition, task) {
+            Ok(stream) => stream.map(move |batch| batch.map_err(&keep)).boxed(),
+            Err(error) => futures::stream::iter([Err(keep(error))]).boxed(),
+        };
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream))
+    }
+}
