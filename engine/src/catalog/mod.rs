@@ -1,0 +1,18 @@
+//! Names to tables.
+//!
+//! A statement gets a catalog of its own ([`pinned`]): each name is looked up in the lake once and stays bound to what
+//! was found, so a statement reads one version of each table. Planning itself is synchronous; [`resolve`] finds all names
+//! of a statement first.
+
+pub(crate) mod information_schema;
+pub(crate) mod listing;
+mod lookup;
+mod names;
+mod pinned;
+mod resolve;
+
+pub(crate) use self::{
+    lookup::Relation,
+    names::{DEFAULT_CATALOG, DEFAULT_SCHEMA, TableName, is_reserved},
+    pinned::{Pinned, pinned_catalogs},
+};

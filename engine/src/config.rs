@@ -1,0 +1,56 @@
+//! Checked settings of an engine.
+
+mod memory;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use boathouse_storage::{S3Options, StorageOptions};
+use url::Url;
+
+/// What an [`crate::Engine`] may use.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Memory for running queries; above it they spill. Default: 60 % of the machine's.
+    pub memory_bytes_max: usize,
+    /// Where queries spill. Default: the system's temporary folder.
+    pub spill_folder: Option<PathBuf>,
+    /// Disk for spilling. Default: 100 GiB.
+    pub spill_bytes_max: u64,
+    /// Statements that run at once; more wait. Default: 4 per core, at least 8.
+    pub statements_running_max: usize,
+    /// A statement that runs longer is cancelled. Default: none.
+    pub statement_timeout: Option<Duration>,
+    /// CPU threads, and the partitions of a query. Default: one per core.
+    pub threads: usize,
+    /// Longest SQL text. Default: 16 MiB.
+    pub sql_bytes_max: usize,
+    /// Which files `FROM 'path'`, `COPY` and `CREATE EXTERNAL TABLE` may name.
+    pub file_access: FileAccess,
+    pub storage: StorageOptions,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            memory_bytes_max: memory::machine_bytes() / 10 * 6,
+            spill_folder: None,
+            spill_bytes_max: 100 << 30,
+            statements_running_max: (4 * threads).max(8),
+            statement_timeout: None,
+            threads,
+            sql_bytes_max: 16 << 20,
+            file_access: FileAccess::Anywhere,
+            storage: StorageOptions::default(),
+        }
+    }
+}
+
+/// Which files statements may name by path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FileAccess {
+    /// All that the process can reach: right for a shell on one's own machine.
+    Anywhere,
+    /// Those under the lake and under these URLs: right for a server.
+    Under(Vec<Url>),
+}

@@ -1,0 +1,83 @@
+//! One per process: the lake, memory, threads.
+
+use std::sync::Arc;
+
+use boathouse_storage::Lake;
+use datafusion::execution::{SessionStateBuilder, session_state::SessionState};
+
+use crate::{
+    EngineConfig, EngineError, Session,
+    exec::{CpuRuntime, Permits, runtime_env},
+    optimizer::YieldingRows,
+    statement::settings,
+};
+
+/// An open lake with the means to query it. Share it with `Arc`; make one per process and lake.
+#[derive(Debug)]
+pub struct Engine {
+    config: EngineConfig,
+    lake: Arc<Lake>,
+    /// Functions, rules and the runtime that every statement starts from.
+    template: SessionState,
+    permits: Permits,
+    runtime: CpuRuntime,
+}
+
+impl Engine {
+    /// Opens the lake at `url` (`./lake`, `s3://bucket/prefix`, `memory://`) and starts the CPU threads.
+    pub async fn open(url: &str, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+        let lake = Lake::open(url, &config.storage).await?;
+        Self::new(lake, config)
+    }
+
+    /// Like [`Engine::open`], but makes the folder when it is missing.
+    pub async fn create(url: &str, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+        let lake = Lake::create(url, &config.storage).await?;
+        Self::new(lake, config)
+    }
+
+    fn new(lake: Lake, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+        let runtime = CpuRuntime::new(config.threads)?;
+        let template = SessionStateBuilder::new()
+            .with_config(settings::base_config(&config))
+            .with_runtime_env(runtime_env(&config, &lake)?)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(YieldingRows))
+            .build();
+        let permits = Permits::new(config.statements_running_max);
+        Ok(Arc::new(Self { config, lake: Arc::new(lake), template, permits, runtime }))
+    }
+
+    /// A new client: default settings, no prepared statements.
+    pub fn session(self: &Arc<Self>) -> Arc<Session> {
+        Session::new(self.clone())
+    }
+
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    pub fn lake(&self) -> &Arc<Lake> {
+        &self.lake
+    }
+
+    /// Statements running or waiting now.
+    pub fn statements_active(&self) -> usize {
+        self.permits.active()
+    }
+
+    pub(crate) fn template(&self) -> &SessionState {
+        &self.template
+    }
+
+    pub(crate) fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    pub(crate) fn runtime(&self) -> &CpuRuntime {
+        &self.runtime
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Unknown and ambiguous columns.
+
+use datafusion::common::{Column, SchemaError};
+
+use super::{EngineError, ErrorKind, did_you_mean};
+
+pub(super) fn convert(error: SchemaError) -> EngineError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => not_found(&field, &valid_fields),
+        SchemaError::AmbiguousReference { field } => {
+            EngineError::invalid(format!("column reference \"{}\" is ambiguous", field.name))
+                .with_hint("Put the table's name or alias before it.")
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            EngineError::invalid(format!("two columns have the name \"{name}\""))
+                .with_hint("Give one of them another name with AS.")
+        }
+    }
+}
+
+fn not_found(field: &Column, valid: &[Column]) -> EngineError {
+    let table = field.relation.as_ref().map(|relation| relation.table());
+    let of_table: Vec<&Column> = match table {
+        Some(table) => {
+            valid.iter().filter(|column| column.relation.as_ref().is_some_and(|known| known.table() == table)).collect()
+        }
+        None => valid.iter().collect(),
+    };
+    let message = match table {
+        Some(table) if of_table.is_empty() && !valid.is_empty() => {
+            return unknown_qualifier(table, valid);
+        }
+        Some(table) => format!("column \"{}\" does not exist in table \"{table}\"", field.name),
+        None => match only_table(valid) {
+            Some(table) => format!("column \"{}\" does not exist in table \"{table}\"", field.name),
+            None => format!("column \"{}\" does not exist", field.name),
+        },
+    };
+    let mut error = EngineError::new(ErrorKind::NotFound, message);
+    error.hint = did_you_mean(&field.name, of_table.iter().map(|column| column.name.as_str()));
+    if error.hint.is_none() && !of_table.is_empty() {
+        error.hint = Some(format!("Columns there: {}.", listed(&of_table)));
+    }
+    error
+}
+
+fn unknown_qualifier(table: &str, valid: &[Column]) -> EngineError {
+    let known: Vec<&str> =
+        valid.iter().filter_map(|column| column.relation.as_ref().map(|relation| relation.table())).collect();
+    let mut error = EngineError::new(ErrorKind::NotFound, format!("there is no table or alias \"{table}\" in FROM"));
+    error.hint = did_you_mean(table, known);
+    error
+}
+
+/// The one table that all columns come from.
+fn only_table(valid: &[Column]) -> Option<&str> {
+    let first = valid.first()?.relation.as_ref()?.table();
+    valid
+        .iter()
+        .all(|column| column.relation.as_ref().is_some_and(|relation| relation.table() == first))
+        .then_some(first)
+}
+
+/// The first few names.
+fn listed(columns: &[&Column]) -> String {
+    const NAMES_MAX: usize = 8;
+    let names: Vec<String> = columns.iter().take(NAMES_MAX).map(|column| format!("\"{}\"", column.name)).collect();
+    let more = if columns.len() > NAMES_MAX { ", ..." } else { "" };
+    names.join(", ") + more
+}

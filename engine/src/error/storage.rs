@@ -1,0 +1,86 @@
+//! Faults below SQL, from the lake.
+
+use boathouse_storage::{StorageError, StoreReason};
+
+use super::{EngineError, ErrorKind, datafusion::store_fault};
+
+impl From<StorageError> for EngineError {
+    fn from(error: StorageError) -> Self {
+        // The query's own fault says more than that a write needed it.
+        if let StorageError::Query { source, .. } = error {
+            return super::convert(*source, None);
+        }
+        let kind = kind(&error);
+        let mut converted = Self::new(kind, error.to_string());
+        if let Some(cause) = std::error::Error::source(&error) {
+            converted.detail = Some(root_text(cause));
+        }
+        converted.hint = hint(&error).map(str::to_owned);
+        // A store that failed below says better what to do.
+        if matches!(kind, ErrorKind::Unavailable | ErrorKind::Corrupt)
+            && let Some(reason) = StoreReason::of(&error)
+        {
+            let (kind, _, hint) = store_fault(reason);
+            converted.kind = kind;
+            converted.hint = converted.hint.or(hint.map(str::to_owned));
+        }
+        converted.with_source(error)
+    }
+}
+
+/// No catch-all here: a new variant must be given its kind.
+fn kind(error: &StorageError) -> ErrorKind {
+    match error {
+        StorageError::InvalidUrl { .. }
+        | StorageError::InvalidName { .. }
+        | StorageError::TypeMismatch { .. }
+        | StorageError::UnsupportedType { .. }
+        | StorageError::UnknownColumn { .. }
+        | StorageError::DuplicateColumn { .. }
+        | StorageError::NullValue { .. }
+        | StorageError::ConstraintViolated { .. }
+        | StorageError::InvalidTable { .. }
+        | StorageError::SchemaNotEmpty { .. }
+        | StorageError::SchemaRequired { .. }
+        | StorageError::Query { .. } => ErrorKind::InvalidSql,
+        StorageError::SchemaNotFound { .. }
+        | StorageError::TableNotFound { .. }
+        | StorageError::VersionNotFound { .. } => ErrorKind::NotFound,
+        StorageError::OpenLake { .. }
+        | StorageError::Store { .. }
+        | StorageError::TableUnreachable { .. }
+        | StorageError::Write { .. } => ErrorKind::Unavailable,
+        StorageError::SchemaExists { .. } | StorageError::TableExists { .. } => ErrorKind::AlreadyExists,
+        StorageError::ReadTable { .. } | StorageError::Catalog { .. } => ErrorKind::Corrupt,
+        StorageError::UnsupportedFeature { .. } | StorageError::CatalogFormat { .. } => ErrorKind::Unsupported,
+        StorageError::Conflict { .. } | StorageError::CatalogConflict { .. } => ErrorKind::Conflict,
+        StorageError::Internal { .. } => ErrorKind::Internal,
+    }
+}
+
+fn hint(error: &StorageError) -> Option<&'static str> {
+    match error {
+        StorageError::Conflict { .. } | StorageError::CatalogConflict { .. } => Some("Run the statement again."),
+        StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
+        _ => None,
+    }
+}
+
+/// The innermost cause in one line: the chain above it only says where it passed.
+pub(super) fn root_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    one_line(&root.to_string())
+}
+
+/// First line of a text, shortened.
+pub(super) fn one_line(text: &str) -> String {
+    const LENGTH_MAX: usize = 400;
+    let line = text.lines().next().unwrap_or_default().trim();
+    match line.char_indices().nth(LENGTH_MAX) {
+        Some((cut, _)) => format!("{}...", &line[..cut]),
+        None => line.to_owned(),
+    }
+}

@@ -1,0 +1,15 @@
+//! Threads, memory, how many statements at once, cancelling.
+
+mod memory;
+mod permit;
+mod runtime;
+mod stream;
+mod wire;
+
+pub(crate) use self::{
+    memory::runtime_env,
+    permit::{Permit, Permits, within},
+    runtime::CpuRuntime,
+    wire::wire_schema,
+};
+pub use stream::RowStream;

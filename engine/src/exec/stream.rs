@@ -1,0 +1,117 @@
+//! Rows on their way from the CPU threads to the client.
+//!
+//! ```text
+//! plan -> producer on the CPU threads (holds the permit) -> a few batches in a channel -> RowStream -> client
+//! ```
+//!
+//! A slow client stops the producer at the channel's bound. Dropping the stream stops it altogether.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use datafusion::{
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
+    execution::SendableRecordBatchStream,
+};
+use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::sync::mpsc;
+
+use super::{CpuRuntime, Permit, runtime::Task, wire::wire_batch};
+use crate::{EngineError, error::convert};
+
+/// Batches between producer and client.
+const BATCHES_QUEUED_MAX: usize = 4;
+
+/// Batches of one query. Dropping it cancels the query and frees its permit and memory. Every batch has exactly
+/// [`RowStream::schema`].
+#[derive(Debug)]
+pub struct RowStream {
+    schema: SchemaRef,
+    batches: mpsc::Receiver<Result<RecordBatch, EngineError>>,
+    /// `None` for rows that were there from the start, and once the producer has ended.
+    producer: Option<Task<()>>,
+}
+
+impl RowStream {
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// All batches. For tests and small results: nothing bounds what it holds.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, EngineError> {
+        self.try_collect().await
+    }
+
+    /// A result that is there already.
+    pub(crate) fn of_batch(batch: RecordBatch) -> Self {
+        let (sender, batches) = mpsc::channel(1);
+        let schema = batch.schema();
+        // There is room for one.
+        let _ = sender.try_send(Ok(batch));
+        Self { schema, batches, producer: None }
+    }
+
+    /// Starts to pull `rows` on the CPU threads. The permit is given back when they end or the stream is dropped.
+    pub(crate) fn spawn(
+        runtime: &CpuRuntime,
+        schema: SchemaRef,
+        rows: SendableRecordBatchStream,
+        permit: Option<Arc<Permit>>,
+    ) -> Self {
+        let (sender, batches) = mpsc::channel(BATCHES_QUEUED_MAX);
+        let producer = runtime.spawn(produce(schema.clone(), rows, permit, sender));
+        Self { schema, batches, producer: Some(producer) }
+    }
+}
+
+async fn produce(
+    schema: SchemaRef,
+    mut rows: SendableRecordBatchStream,
+    permit: Option<Arc<Permit>>,
+    sender: mpsc::Sender<Result<RecordBatch, EngineError>>,
+) {
+    let pull = async {
+        while let Some(batch) = rows.next().await {
+            let batch = batch.map_err(|error| convert(error, None)).and_then(|batch| wire_batch(&batch, &schema))?;
+            if batch.num_rows() > 0 && sender.send(Ok(batch)).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    };
+    let outcome = match &permit {
+        Some(permit) => permit.bound(pull).await,
+        None => pull.await,
+    };
+    // Memory and permit are free before the client learns of the end.
+    drop(rows);
+    drop(permit);
+    if let Err(error) = outcome {
+        let _ = sender.send(Err(error)).await;
+    }
+}
+
+impl Stream for RowStream {
+    type Item = Result<RecordBatch, EngineError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.batches.poll_recv(context) {
+            Poll::Ready(Some(batch)) => Poll::Ready(Some(batch)),
+            Poll::Pending => Poll::Pending,
+            // The channel is closed: by a producer that has ended, or by one that panicked.
+            Poll::Ready(None) => match self.producer.as_mut() {
+                None => Poll::Ready(None),
+                Some(producer) => match Pin::new(producer).poll(context) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(ended) => {
+                        self.producer = None;
+                        Poll::Ready(ended.err().map(Err))
+                    }
+                },
+            },
+        }
+    }
+}

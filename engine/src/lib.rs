@@ -1,0 +1,30 @@
+//! SQL in, Arrow streams out.
+//!
+//! The middle layer. It knows DataFusion and the lake below it (`boathouse-storage`); it never sees the network, flags or
+//! a terminal. One [`Engine`] per process (catalog, memory, threads), one [`Session`] per client (settings, prepared
+//! statements).
+//!
+//! A statement's way: [`parser`] (text to AST) -> [`statement`] (one file per statement: plan, then run) -> [`catalog`]
+//! (names to tables, each pinned to one version) -> [`exec`] (threads, memory, how many at once) -> rows.
+
+pub mod catalog;
+mod config;
+mod engine;
+mod error;
+mod exec;
+mod file;
+mod function;
+mod optimizer;
+pub mod parser;
+mod session;
+pub mod statement;
+
+pub use config::{EngineConfig, FileAccess, S3Options, StorageOptions};
+pub use engine::Engine;
+pub use error::{EngineError, ErrorKind};
+pub use exec::RowStream;
+pub use session::{Pins, Session, TableEntry};
+pub use statement::{Effect, Outcome, Prepared};
+
+/// One value of a parameter, for those who may not name DataFusion.
+pub use datafusion::common::ScalarValue;

@@ -1,0 +1,43 @@
+//! What a statement's text says: sqlparser's tree, and ours where it has none.
+
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement};
+
+use super::{copy::Copy, create::Create, show::Show};
+
+/// One parsed statement.
+#[derive(Debug, Clone)]
+pub(crate) enum Ast {
+    Sql(Box<Statement>),
+    Create(Box<Create>),
+    Copy(Box<Copy>),
+    Explain(Explain),
+    Describe(Describe),
+    Show(Show),
+    /// `RESET name`; `None` is `RESET ALL`.
+    Reset(Option<ObjectName>),
+}
+
+/// `EXPLAIN [ANALYZE] [VERBOSE] [FORMAT f] statement`.
+#[derive(Debug, Clone)]
+pub(crate) struct Explain {
+    pub analyze: bool,
+    pub verbose: bool,
+    pub format: ExplainFormat,
+    pub statement: Box<Ast>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExplainFormat {
+    /// One operator a line.
+    Indent,
+    /// Boxes.
+    Tree,
+}
+
+/// `DESCRIBE t`, `DESCRIBE DETAIL t`, `DESCRIBE query`.
+#[derive(Debug, Clone)]
+pub(crate) enum Describe {
+    Table(ObjectName),
+    Detail(ObjectName),
+    Query(Box<Query>),
+}

@@ -1,0 +1,30 @@
+//! Text to AST.
+//!
+//! DataFusion's parser does most of the work; what it lacks (CREATE and COPY in full, DESCRIBE DETAIL, a place for every
+//! fault) is added here. What parses but is not carried out is refused here too, by name: nothing is parsed and then ignored. Limits on
+//! size and depth come first, so that no text can exhaust memory or stack.
+
+mod ast;
+pub(crate) mod clause;
+pub(crate) mod copy;
+pub(crate) mod create;
+mod describe;
+mod explain;
+mod fault;
+mod keyword;
+mod limit;
+mod parse;
+mod refuse;
+mod show;
+mod split;
+
+pub(crate) use self::{
+    ast::{Ast, Describe, Explain, ExplainFormat},
+    limit::check_size,
+    parse::{Parser, parse, parse_query},
+    show::Show,
+};
+pub use self::{
+    keyword::keywords,
+    split::{is_complete, split},
+};

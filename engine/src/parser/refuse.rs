@@ -1,0 +1,245 @@
+//! What parses and is not carried out, refused by name with what to do instead.
+//!
+//! The library's planner drops several clauses without a word (versions, samples, locks, hints). Whoever writes such a
+//! clause must not get an answer that ignores it.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Select, Set, Statement, TableFactor, Visit, Visitor};
+
+use super::{Ast, Describe, copy, create};
+use crate::{EngineError, ErrorKind, error::Place};
+
+/// Tables in one statement: plans nest as deep as they have joins.
+const RELATIONS_MAX: usize = 1_000;
+
+pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
+    let mut clauses = Clauses { sql, relations: 0 };
+    let flow = match ast {
+        Ast::Sql(statement) => {
+            statement_kind(statement)?;
+            statement.visit(&mut clauses)
+        }
+        Ast::Explain(explain) => return check(&explain.statement, sql),
+        Ast::Describe(Describe::Query(query)) => query.visit(&mut clauses),
+        Ast::Create(create) => match create.as_ref() {
+            create::Create::Table(create::CreateTable { query: Some(query), .. })
+            | create::Create::View(create::CreateView { query, .. }) => query.visit(&mut clauses),
+            create::Create::Table(_)
+            | create::Create::ExternalTable(_)
+            | create::Create::Schema(_)
+            | create::Create::Unsupported(_) => ControlFlow::Continue(()),
+        },
+        Ast::Copy(copy) => match copy.as_ref() {
+            copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut clauses),
+            copy::Copy::To(_) | copy::Copy::From(_) | copy::Copy::Unsupported(_) => ControlFlow::Continue(()),
+        },
+        Ast::Describe(_) | Ast::Show(_) | Ast::Reset(_) => ControlFlow::Continue(()),
+    };
+    match flow {
+        ControlFlow::Break(error) => Err(*error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Statements that other systems have. Those that are carried out pass; the rest get a sentence each.
+fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
+    let (what, hint) = match statement {
+        Statement::StartTransaction { .. }
+        | Statement::Commit { .. }
+        | Statement::Rollback { .. }
+        | Statement::Savepoint { .. }
+        | Statement::ReleaseSavepoint { .. } => (
+            "transactions over several statements are",
+            "Each statement commits by itself; leave BEGIN and COMMIT out.",
+        ),
+        Statement::Update(_) => ("UPDATE is", "Write CREATE OR REPLACE TABLE ... AS SELECT with the new values."),
+        Statement::Delete(_) => ("DELETE is", "Write CREATE OR REPLACE TABLE ... AS SELECT with the rows to keep."),
+        Statement::Merge(_) => ("MERGE is", "Write CREATE OR REPLACE TABLE ... AS SELECT with the merged rows."),
+        Statement::Truncate(_) => ("TRUNCATE is", "Write CREATE OR REPLACE TABLE t AS SELECT * FROM t WHERE false."),
+        Statement::AlterTable(_) | Statement::AlterView { .. } | Statement::AlterSchema(_) => {
+            ("ALTER is", "Write CREATE OR REPLACE with the new definition.")
+        }
+        Statement::OptimizeTable { .. } => ("OPTIMIZE is", "Write CREATE OR REPLACE TABLE t AS SELECT * FROM t."),
+        Statement::Vacuum(_) => ("VACUUM is", "Another Delta writer may vacuum the table."),
+        Statement::Analyze(_) => {
+            ("ANALYZE is", "Statistics are kept with each commit; EXPLAIN ANALYZE measures a query.")
+        }
+        Statement::Grant(_) | Statement::Revoke(_) | Statement::Deny(_) => {
+            ("users and rights are", "Limit access with the rights of the folder or bucket.")
+        }
+        Statement::Comment { .. } => ("COMMENT ON is", "Write COMMENT 'text' in CREATE OR REPLACE TABLE."),
+        Statement::CreateIndex(_) => ("CREATE INDEX is", "Partition the table by the column that queries filter on."),
+        Statement::Cache { .. } | Statement::UNCache { .. } => ("CACHE TABLE is", "Caches fill by themselves."),
+        Statement::Set(Set::SetRole { .. } | Set::SetSessionAuthorization(_)) => ("SET ROLE is", "There are no users."),
+        Statement::Set(Set::SetTransaction { .. }) => {
+            ("SET TRANSACTION is", "Each statement reads one version of each table.")
+        }
+        _ => return Ok(()),
+    };
+    Err(EngineError::unsupported(format!("{what} not supported")).with_hint(hint))
+}
+
+struct Clauses<'a> {
+    sql: &'a str,
+    relations: usize,
+}
+
+type Flow = ControlFlow<Box<EngineError>>;
+
+impl Clauses<'_> {
+    fn refuse(&self, what: &str, hint: &str, place: Option<Place>) -> Flow {
+        let error = EngineError::unsupported(format!("{what} is not supported")).with_hint(hint);
+        ControlFlow::Break(Box::new(error.at(self.sql, place)))
+    }
+}
+
+impl Visitor for Clauses<'_> {
+    type Break = Box<EngineError>;
+
+    fn pre_visit_relation(&mut self, _relation: &ObjectName) -> Flow {
+        self.relations += 1;
+        if self.relations > RELATIONS_MAX {
+            let message = format!("the statement names more than {RELATIONS_MAX} tables");
+            return ControlFlow::Break(Box::new(EngineError::new(ErrorKind::Exhausted, message)));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> Flow {
+        if !query.locks.is_empty() {
+            return self.refuse("FOR UPDATE", "Leave it out: a statement reads one version of each table.", None);
+        }
+        if query.for_clause.is_some() {
+            return self.refuse("FOR XML, JSON or BROWSE", "Leave it out and choose the format in the client.", None);
+        }
+        if query.settings.is_some() {
+            return self.refuse("SETTINGS in a query", "Write SET name = value before it.", None);
+        }
+        if query.format_clause.is_some() {
+            return self.refuse(
+                "FORMAT in a query",
+                "Choose the format in the client, or write COPY (query) TO.",
+                None,
+            );
+        }
+        if query.fetch.is_some() {
+            return self.refuse("FETCH FIRST", "Write LIMIT n.", None);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> Flow {
+        if select.into.is_some() {
+            return self.refuse("SELECT INTO", "Write CREATE TABLE t AS SELECT ...", None);
+        }
+        if select.prewhere.is_some() {
+            return self.refuse("PREWHERE", "Write WHERE.", None);
+        }
+        if !select.connect_by.is_empty() {
+            return self.refuse("CONNECT BY", "Write WITH RECURSIVE.", None);
+        }
+        if !select.distribute_by.is_empty() || !select.cluster_by.is_empty() || !select.sort_by.is_empty() {
+            return self.refuse("CLUSTER BY, DISTRIBUTE BY or SORT BY", "Write ORDER BY.", None);
+        }
+        if select.value_table_mode.is_some() {
+            return self.refuse("SELECT AS STRUCT or AS VALUE", "Write named_struct(...).", None);
+        }
+        if select.exclude.is_some() {
+            return self.refuse("EXCLUDE after the columns", "Write SELECT * EXCLUDE (a, b).", None);
+        }
+        if select.select_modifiers.is_some() {
+            return self.refuse("a modifier after SELECT", "Leave it out.", None);
+        }
+        if !select.lateral_views.is_empty() {
+            return self.refuse("LATERAL VIEW", "Write unnest(...) in the columns or CROSS JOIN UNNEST(...).", None);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {
+        let TableFactor::Table {
+            name,
+            args,
+            with_hints,
+            version,
+            with_ordinality,
+            partitions,
+            json_path,
+            sample,
+            index_hints,
+            alias: _,
+        } = factor
+        else {
+            return match factor {
+                TableFactor::Derived { sample: Some(_), .. } => {
+                    self.refuse("TABLESAMPLE", "Write WHERE random() < 0.1.", None)
+                }
+                _ => ControlFlow::Continue(()),
+            };
+        };
+        let place = name.0.first().and_then(|part| part.as_ident()).and_then(place);
+        if version.is_some() {
+            return self.refuse("reading an older version of a table", "A statement reads the newest version.", place);
+        }
+        if sample.is_some() {
+            return self.refuse("TABLESAMPLE", "Write WHERE random() < 0.1.", place);
+        }
+        if *with_ordinality {
+            return self.refuse("WITH ORDINALITY", "Use row_number() OVER ().", place);
+        }
+        if !partitions.is_empty() {
+            return self.refuse("PARTITION (...) after a table", "Write WHERE on the partition column.", place);
+        }
+        if !with_hints.is_empty() || !index_hints.is_empty() || json_path.is_some() {
+            return self.refuse("a hint after a table", "Leave it out.", place);
+        }
+        if args.as_ref().is_some_and(|args| args.settings.is_some()) {
+            return self.refuse("SETTINGS in a table function", "Write name => value.", place);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn place(ident: &Ident) -> Option<Place> {
+    Place::of_token_span(ident.span)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{ErrorKind, parser::parse};
+
+    #[test]
+    fn clauses_that_would_be_ignored_are_refused() {
+        for sql in [
+            "BEGIN",
+            "COMMIT",
+            "ROLLBACK",
+            "UPDATE t SET a = 1",
+            "DELETE FROM t",
+            "TRUNCATE TABLE t",
+            "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE",
+            "ALTER TABLE t ADD COLUMN b INT",
+            "VACUUM t",
+            "GRANT SELECT ON t TO someone",
+            "SELECT * FROM t VERSION AS OF 3",
+            "SELECT * FROM t TIMESTAMP AS OF '2024-01-01'",
+            "SELECT * FROM t FOR VERSION AS OF 3",
+            "SELECT * FROM t TABLESAMPLE (10 PERCENT)",
+            "SELECT * FROM t FOR UPDATE",
+            "SELECT * INTO u FROM t",
+            "SELECT * FROM t FETCH FIRST 3 ROWS ONLY",
+            "EXPLAIN DELETE FROM t",
+            "CREATE VIEW v AS SELECT * FROM t FOR UPDATE",
+            "COPY (SELECT * FROM t FOR UPDATE) TO 'x.csv'",
+        ] {
+            match parse(sql) {
+                Ok(_) => panic!("{sql} was taken"),
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::Unsupported, "{sql}: {error}");
+                    assert!(error.hint.is_some(), "{sql}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! One per client: its settings, its prepared statements, and the two calls that everything goes through.
+
+mod load;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, execution::config::SessionConfig};
+use parking_lot::Mutex;
+
+use crate::{
+    Engine, EngineError, Outcome, Prepared,
+    catalog::{TableName, listing},
+    exec::within,
+    parser,
+    statement::{Context, Kept, Settings, Statement},
+};
+
+/// A client's session. Methods may be called at once; settings apply to statements prepared after them.
+#[derive(Debug)]
+pub struct Session {
+    engine: Arc<Engine>,
+    this: Weak<Session>,
+    defaults: Settings,
+    settings: Mutex<Settings>,
+    prepared: Mutex<BTreeMap<String, Kept>>,
+}
+
+/// A table or view as the catalog lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableEntry {
+    pub schema: String,
+    pub name: String,
+    /// `TABLE` or `VIEW`.
+    pub kind: &'static str,
+    pub comment: Option<String>,
+}
+
+/// Table versions that a plan is bound to: `schema.table` (or a location) and version.
+pub type Pins = Vec<(String, u64)>;
+
+impl Session {
+    pub(crate) fn new(engine: Arc<Engine>) -> Arc<Self> {
+        let settings = Settings::new(engine.config());
+        Arc::new_cyclic(|this| Self {
+            engine,
+            this: this.clone(),
+            defaults: settings.clone(),
+            settings: Mutex::new(settings),
+            prepared: Mutex::default(),
+        })
+    }
+
+    /// Plans one statement (a trailing `;` is fine). Never writes. The plan is bound to the newest version of each table.
+    pub async fn prepare(&self, sql: &str) -> Result<Prepared, EngineError> {
+        self.prepare_at(sql, &Pins::new()).await
+    }
+
+    /// Like [`Session::prepare`], bound to the versions given; tables not named there get their newest version.
+    pub async fn prepare_at(&self, sql: &str, pins: &Pins) -> Result<Prepared, EngineError> {
+        parser::check_size(sql, self.engine.config().sql_bytes_max)?;
+        let context = Context::new(&self.engine, &self.this()?, sql, pins);
+        let timeout = self.statement_timeout();
+        let plan = async move {
+            let ast = parser::parse(&context.sql)?;
+            let statement = Statement::plan(&context, ast).await?;
+            Ok(Prepared::new(context, statement))
+        };
+        self.engine.runtime().spawn(within(timeout, plan)).await?
+    }
+
+    /// Runs a prepared statement with its parameters in order. Rows stream: dropping them cancels the query.
+    pub async fn run(&self, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        let statement = prepared.statement.clone();
+        let parameters = parameters.to_vec();
+        if statement.is_instant() {
+            let context = prepared.context.clone();
+            return self.engine.runtime().spawn(async move { statement.run(&context, &parameters).await }).await?;
+        }
+        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
+        let context = prepared.context.for_run(permit.clone());
+        let run = async move { permit.bound(statement.run(&context, &parameters)).await };
+        self.engine.runtime().spawn(run).await?
+    }
+
+    /// Prepares and runs one statement.
+    pub async fn execute(&self, sql: &str) -> Result<Outcome, EngineError> {
+        let prepared = self.prepare(sql).await?;
+        self.run(&prepared, &[]).await
+    }
+
+    pub async fn schemas(&self) -> Result<Vec<String>, EngineError> {
+        let lake = self.engine.lake().clone();
+        self.engine.runtime().spawn(async move { listing::schemas(&lake).await }).await?
+    }
+
+    /// Tables and views of a schema, sorted by name; `information_schema` too.
+    pub async fn tables(&self, schema: &str) -> Result<Vec<TableEntry>, EngineError> {
+        let (context, schema) = (self.context("")?, schema.to_owned());
+        self.engine.runtime().spawn(async move { listing::tables(&context, &schema).await }).await?
+    }
+
+    pub async fn table_schema(&self, schema: &str, table: &str) -> Result<SchemaRef, EngineError> {
+        let context = self.context("")?;
+        let name = TableName::new(schema, table);
+        let find = async move { context.table_provider(&name).await.map(|provider| provider.schema()) };
+        self.engine.runtime().spawn(find).await?
+    }
+
+    /// Name and current value of every setting that SET accepts, sorted.
+    pub fn settings(&self) -> Vec<(String, String)> {
+        self.list_settings().into_iter().map(|setting| (setting.name.to_owned(), setting.value)).collect()
+    }
+
+    /// Names of all SQL functions, sorted.
+    pub fn functions(&self) -> Vec<String> {
+        listing::functions(self.engine.template())
+    }
+
+    pub(crate) fn config(&self) -> SessionConfig {
+        self.settings.lock().config.clone()
+    }
+
+    pub(crate) fn list_settings(&self) -> Vec<crate::statement::settings::Listed> {
+        self.settings.lock().list(&self.defaults)
+    }
+
+    pub(crate) fn setting(&self, name: &str) -> Result<(&'static str, String), EngineError> {
+        self.settings.lock().get(name)
+    }
+
+    /// Changes the settings; the second argument of `change` is what the session started with.
+    pub(crate) fn change_settings(
+        &self,
+        change: impl FnOnce(&mut Settings, &Settings) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        change(&mut self.settings.lock(), &self.defaults)
+    }
+
+    /// Reads or changes the statements kept by PREPARE.
+    pub(crate) fn change_prepared<T>(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, Kept>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        change(&mut self.prepared.lock())
+    }
+
+    /// The session's own limit, never longer than the engine's.
+    fn statement_timeout(&self) -> Option<Duration> {
+        let limits = [self.settings.lock().statement_timeout, self.engine.config().statement_timeout];
+        limits.into_iter().flatten().min()
+    }
+
+    fn context(&self, sql: &str) -> Result<Context, EngineError> {
+        Ok(Context::new(&self.engine, &self.this()?, sql, &Pins::new()))
+    }
+
+    /// Sessions are only made inside an `Arc`.
+    fn this(&self) -> Result<Arc<Self>, EngineError> {
+        self.this.upgrade().ok_or_else(|| EngineError::internal("the session has ended"))
+    }
+}

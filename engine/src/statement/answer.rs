@@ -1,0 +1,73 @@
+//! What callers see of a statement: planned, and done.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+
+use super::{Context, Statement};
+use crate::{RowStream, session::Pins};
+
+/// A planned statement. It can run several times, with other parameters each time.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) context: Context,
+    pub(crate) statement: Arc<Statement>,
+    parameters: Schema,
+    pins: Pins,
+}
+
+/// What running a statement does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Returns rows and changes nothing.
+    Rows,
+    /// Changes rows; the answer is a count.
+    Change,
+    /// Changes a definition or a setting; there is no answer but success.
+    Define,
+}
+
+impl Prepared {
+    pub(crate) fn new(context: Context, statement: Statement) -> Self {
+        let parameters = statement.parameters();
+        let pins = context.pinned.pins();
+        Self { context, statement: Arc::new(statement), parameters, pins }
+    }
+
+    pub fn sql(&self) -> &str {
+        &self.context.sql
+    }
+
+    /// The rows' schema as it goes over the wire (no views, no dictionaries); empty unless [`Effect::Rows`].
+    pub fn schema(&self) -> SchemaRef {
+        self.statement.schema()
+    }
+
+    /// One field per parameter, named `1`, `2`, ... in order, with the type that planning found (Utf8 when it found none).
+    pub fn parameters(&self) -> &Schema {
+        &self.parameters
+    }
+
+    pub fn effect(&self) -> Effect {
+        self.statement.effect()
+    }
+
+    /// Versions of the tables that this plan reads.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+}
+
+/// What a statement did.
+#[derive(Debug)]
+pub enum Outcome {
+    Rows(RowStream),
+    Changed {
+        inserted: u64,
+        updated: u64,
+        deleted: u64,
+        version: Option<u64>,
+    },
+    /// A definition or setting changed; the command tag as psql prints it, `CREATE TABLE`.
+    Done(&'static str),
+}

@@ -1,0 +1,172 @@
+//! Where a statement is planned and run: the engine, the session, and a catalog of its own.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::datatypes::SchemaRef,
+    execution::session_state::SessionState,
+    logical_expr::{LogicalPlan, ScalarUDF, registry::FunctionRegistry},
+    physical_plan::{ExecutionPlan, execute_stream},
+    sql::sqlparser::ast::ObjectName,
+};
+
+use crate::{
+    Engine, EngineError, RowStream, Session,
+    catalog::{DEFAULT_CATALOG, Pinned, TableName, is_reserved, pinned_catalogs},
+    error::{Place, convert},
+    exec::{Permit, wire_schema},
+    session::Pins,
+};
+
+/// What the statement files work with. Cheap to clone; clones share the pinned catalog.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub engine: Arc<Engine>,
+    pub session: Arc<Session>,
+    /// DataFusion's state with the session's settings and this statement's catalog.
+    pub state: Arc<SessionState>,
+    /// What this statement's names are bound to.
+    pub pinned: Arc<Pinned>,
+    /// The statement's text, for error places.
+    pub sql: Arc<str>,
+    /// Held while the statement runs; absent while it is only planned.
+    permit: Option<Arc<Permit>>,
+}
+
+impl Context {
+    pub fn new(engine: &Arc<Engine>, session: &Arc<Session>, sql: &str, pins: &Pins) -> Self {
+        let pinned = Pinned::new(engine.lake().clone(), pins);
+        let mut state = engine.template().clone();
+        *state.config_mut() = session.config();
+        if state.config_options().execution.time_zone != engine.template().config_options().execution.time_zone {
+            update_functions(&mut state);
+        }
+        state.register_catalog_list(pinned_catalogs(&pinned));
+        state.mark_start_execution();
+        Self {
+            engine: engine.clone(),
+            session: session.clone(),
+            state: Arc::new(state),
+            pinned,
+            sql: Arc::from(sql),
+            permit: None,
+        }
+    }
+
+    /// The same session with an empty catalog.
+    pub fn fresh(&self) -> Self {
+        Self::new(&self.engine, &self.session, &self.sql, &Pins::new())
+    }
+
+    /// For a run: with the permit, and with the time of this run for `now()`.
+    pub fn for_run(&self, permit: Arc<Permit>) -> Self {
+        let mut state = self.state.as_ref().clone();
+        state.mark_start_execution();
+        Self { state: Arc::new(state), permit: Some(permit), ..self.clone() }
+    }
+
+    /// Where names without a schema are looked up.
+    pub fn default_schema(&self) -> &str {
+        &self.state.config_options().catalog.default_schema
+    }
+
+    /// The same statement with other default schema, for the text of a view.
+    pub fn with_default_schema(&self, schema: &str) -> Self {
+        let mut state = self.state.as_ref().clone();
+        let config = state.config().clone().with_default_catalog_and_schema(DEFAULT_CATALOG, schema);
+        *state.config_mut() = config;
+        Self { state: Arc::new(state), ..self.clone() }
+    }
+
+    /// The same statement about another text, for the text that EXECUTE runs.
+    pub fn with_sql(&self, sql: &Arc<str>) -> Self {
+        Self { sql: sql.clone(), ..self.clone() }
+    }
+
+    /// Schema and name of a table, what is left out filled in.
+    pub fn table_name(&self, name: &ObjectName) -> Result<TableName, EngineError> {
+        TableName::of_object(name, self.default_schema())
+    }
+
+    /// `schema` or `lake.schema`, which must be there; else an error that shows the place and the nearest name.
+    pub async fn known_schema(&self, name: &ObjectName) -> Result<String, EngineError> {
+        let parsed = self.table_name(name)?;
+        let schema = match name.0.len() {
+            1 => parsed.name,
+            2 if parsed.schema == DEFAULT_CATALOG => parsed.name,
+            _ => {
+                return Err(
+                    EngineError::invalid(format!("\"{name}\" is not the name of a schema")).at(&self.sql, place(name))
+                );
+            }
+        };
+        let known = is_reserved(&schema) || self.engine.lake().schemas().await?.contains(&schema);
+        match known {
+            true => Ok(schema),
+            false => Err(self.pinned.unknown_schema(&schema).await.at(&self.sql, place(name))),
+        }
+    }
+
+    /// Schema and name of a table or view that is there; else an error that shows the place and the nearest name.
+    pub async fn known_table(&self, name: &ObjectName) -> Result<TableName, EngineError> {
+        let table = self.table_name(name)?;
+        match self.table_provider(&table).await {
+            Ok(_) => Ok(table),
+            Err(error) => Err(error.at(&self.sql, place(name))),
+        }
+    }
+
+    /// An error of DataFusion's, with its place in this statement.
+    pub fn error(&self, error: datafusion::error::DataFusionError) -> EngineError {
+        convert(error, Some(&self.sql))
+    }
+
+    /// Types coerced, wildcards expanded, functions checked: what the plan really returns.
+    pub fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan, EngineError> {
+        let options = self.state.config_options();
+        self.state.analyzer().execute_and_check(plan, options, |_, _| {}).map_err(|error| self.error(error))
+    }
+
+    /// The schema under which the rows of an analyzed plan go to the client.
+    pub fn wire_schema(&self, analyzed: &LogicalPlan) -> SchemaRef {
+        wire_schema(analyzed.schema().as_arrow())
+    }
+
+    /// Optimizes and plans for execution.
+    pub async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
+        self.state.create_physical_plan(plan).await.map_err(|error| self.error(error))
+    }
+
+    /// Runs a plan; rows come under `schema`, made by [`Context::wire_schema`].
+    pub async fn execute_rows(&self, plan: &LogicalPlan, schema: SchemaRef) -> Result<RowStream, EngineError> {
+        let physical = self.physical_plan(plan).await?;
+        self.execute_physical(physical, schema)
+    }
+
+    /// Runs a physical plan; rows come under `schema`.
+    pub fn execute_physical(&self, plan: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Result<RowStream, EngineError> {
+        let rows = execute_stream(plan, self.state.task_ctx()).map_err(|error| self.error(error))?;
+        Ok(RowStream::spawn(self.engine.runtime(), schema, rows, self.permit.clone()))
+    }
+}
+
+/// Where a name stands in the statement.
+fn place(name: &ObjectName) -> Option<Place> {
+    let first = name.0.first().and_then(|part| part.as_ident())?;
+    let last = name.0.last().and_then(|part| part.as_ident())?;
+    Place::of_token_span(first.span.union(&last.span))
+}
+
+/// Functions such as `now` keep the options that they were made with.
+fn update_functions(state: &mut SessionState) {
+    let options = state.config_options().clone();
+    let updated: Vec<ScalarUDF> = state
+        .scalar_functions()
+        .values()
+        .filter_map(|function| function.inner().with_updated_config(&options))
+        .collect();
+    for function in updated {
+        // Only a name that is not there yet could fail.
+        let _ = state.register_udf(Arc::new(function));
+    }
+}

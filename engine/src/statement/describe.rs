@@ -1,0 +1,74 @@
+//! ```text
+//! DESCRIBE [TABLE] name       columns of a table or view
+//! DESCRIBE query              columns of a query
+//! DESCRIBE DETAIL name        one row about a Delta table
+//! ```
+
+mod detail;
+
+use datafusion::{
+    arrow::datatypes::{Schema, SchemaRef},
+    common::ScalarValue,
+};
+
+use super::{
+    Context, Outcome,
+    data_type::sql_type,
+    query::Query,
+    rows::{Row, some, text_batch, text_schema},
+    show::internal,
+};
+use crate::{EngineError, RowStream, catalog::TableName, parser};
+
+/// Columns of DESCRIBE and SHOW COLUMNS.
+pub(super) const COLUMNS: &[&str] = &["column_name", "data_type", "is_nullable", "comment"];
+
+#[derive(Debug)]
+pub(crate) enum Describe {
+    Table(TableName),
+    Query(SchemaRef),
+    Detail(TableName),
+}
+
+impl Describe {
+    pub async fn plan(context: &Context, ast: parser::Describe) -> Result<Self, EngineError> {
+        Ok(match ast {
+            parser::Describe::Table(name) => Self::Table(context.known_table(&name).await?),
+            parser::Describe::Detail(name) => {
+                let name = context.known_table(&name).await?;
+                detail::snapshot(context, &name).await?;
+                Self::Detail(name)
+            }
+            parser::Describe::Query(query) => Self::Query(Query::plan(context, *query).await?.schema()),
+        })
+    }
+
+    pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        let rows = match self {
+            Self::Table(name) => column_rows(&context.table_provider(name).await?.schema()),
+            Self::Query(schema) => column_rows(schema),
+            Self::Detail(name) => return detail::run(context, name).await,
+        };
+        Ok(Outcome::Rows(RowStream::of_batch(text_batch(&self.schema(), &rows).map_err(internal)?)))
+    }
+
+    pub fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Table(_) | Self::Query(_) => text_schema(COLUMNS),
+            Self::Detail(_) => detail::schema(),
+        }
+    }
+}
+
+/// Name, type, whether NULL is allowed, and comment of each column.
+pub(super) fn column_rows(schema: &Schema) -> Vec<Row> {
+    schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let nullable = if field.is_nullable() { "YES" } else { "NO" };
+            let comment = field.metadata().get("comment").cloned();
+            vec![some(field.name()), Some(sql_type(field.data_type())), some(nullable), comment]
+        })
+        .collect()
+}

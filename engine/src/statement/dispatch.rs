@@ -1,0 +1,256 @@
+//! From AST to statement, and from statement to what it does.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::datatypes::{Schema, SchemaRef},
+    common::ScalarValue,
+    logical_expr::LogicalPlan,
+    sql::sqlparser::ast::{self, ObjectType},
+};
+use futures::{FutureExt, future::BoxFuture};
+
+use super::{
+    Context, Effect, Outcome,
+    copy::{CopyFrom, CopyTo},
+    create_external_table::CreateExternalTable,
+    create_table::CreateTable,
+    describe::Describe,
+    drop_table::DropTable,
+    explain::Explain,
+    insert::Insert,
+    prepare::{Deallocate, Execute, Prepare},
+    query::Query,
+    schema::{CreateSchema, DropSchema},
+    set::Set,
+    show::Show,
+    view::{CreateView, DropView},
+};
+use crate::{
+    EngineError,
+    parser::{Ast, copy::Copy, create::Create},
+};
+
+/// A planned statement. Closed on purpose: no `_` in the matches below.
+#[derive(Debug)]
+pub(crate) enum Statement {
+    Query(Query),
+    Explain(Explain),
+    Show(Show),
+    Describe(Describe),
+    Set(Set),
+    Prepare(Prepare),
+    Execute(Execute),
+    Deallocate(Deallocate),
+    CreateTable(CreateTable),
+    CreateExternalTable(CreateExternalTable),
+    DropTable(DropTable),
+    CreateSchema(CreateSchema),
+    DropSchema(DropSchema),
+    CreateView(CreateView),
+    DropView(DropView),
+    Insert(Insert),
+    CopyFrom(CopyFrom),
+    CopyTo(CopyTo),
+}
+
+impl Statement {
+    /// Reads and checks; changes nothing.
+    pub fn plan(context: &Context, ast: Ast) -> BoxFuture<'_, Result<Self, EngineError>> {
+        async move {
+            Ok(match ast {
+                Ast::Sql(statement) => return Self::plan_sql(context, *statement).await,
+                Ast::Explain(explain) => Self::Explain(Explain::plan(context, explain).await?),
+                Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
+                Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),
+                Ast::Reset(name) => Self::Set(Set::plan_reset(name)?),
+                Ast::Create(create) => match *create {
+                    Create::Table(table) => Self::CreateTable(CreateTable::plan(context, table).await?),
+                    Create::ExternalTable(table) => {
+                        Self::CreateExternalTable(CreateExternalTable::plan(context, table).await?)
+                    }
+                    Create::View(view) => Self::CreateView(CreateView::plan(context, view).await?),
+                    Create::Schema(schema) => Self::CreateSchema(CreateSchema::plan(context, schema).await?),
+                    Create::Unsupported(clause) => return Err(not_supported(&clause.clause)),
+                },
+                Ast::Copy(copy) => match *copy {
+                    Copy::From(copy) => Self::CopyFrom(CopyFrom::plan(context, copy).await?),
+                    Copy::To(copy) => Self::CopyTo(CopyTo::plan(context, copy).await?),
+                    Copy::Unsupported(clause) => return Err(not_supported(&clause.clause)),
+                },
+            })
+        }
+        .boxed()
+    }
+
+    async fn plan_sql(context: &Context, statement: ast::Statement) -> Result<Self, EngineError> {
+        Ok(match statement {
+            ast::Statement::Query(query) => Self::Query(Query::plan(context, *query).await?),
+            ast::Statement::Insert(insert) => Self::Insert(Insert::plan(context, insert).await?),
+            ast::Statement::Set(set) => Self::Set(Set::plan(context, set).await?),
+            ast::Statement::Use(target) => Self::Set(Set::plan_use(context, target).await?),
+            ast::Statement::Prepare { name, data_types, statement } => {
+                Self::Prepare(Prepare::plan(context, name, data_types, *statement).await?)
+            }
+            execute @ ast::Statement::Execute { .. } => Self::Execute(Execute::plan(context, execute).await?),
+            ast::Statement::Deallocate { name, .. } => Self::Deallocate(Deallocate::plan(context, name)?),
+            ast::Statement::Drop { object_type: ObjectType::Table, .. } => {
+                Self::DropTable(DropTable::plan(context, statement).await?)
+            }
+            ast::Statement::Drop { object_type: ObjectType::View, .. } => {
+                Self::DropView(DropView::plan(context, statement).await?)
+            }
+            ast::Statement::Drop { object_type: ObjectType::Schema, .. } => {
+                Self::DropSchema(DropSchema::plan(context, statement).await?)
+            }
+            other => return Err(not_supported(&first_words(&other))),
+        })
+    }
+
+    /// Does it. Called at most once per run of the statement.
+    pub fn run<'a>(
+        &'a self,
+        context: &'a Context,
+        parameters: &'a [ScalarValue],
+    ) -> BoxFuture<'a, Result<Outcome, EngineError>> {
+        async move {
+            match self {
+                Self::Query(statement) => statement.run(context, parameters).await,
+                Self::Explain(statement) => statement.run(context, parameters).await,
+                Self::Show(statement) => statement.run(context, parameters).await,
+                Self::Describe(statement) => statement.run(context, parameters).await,
+                Self::Set(statement) => statement.run(context, parameters).await,
+                Self::Prepare(statement) => statement.run(context, parameters).await,
+                Self::Execute(statement) => statement.run(context, parameters).await,
+                Self::Deallocate(statement) => statement.run(context, parameters).await,
+                Self::CreateTable(statement) => statement.run(context, parameters).await,
+                Self::CreateExternalTable(statement) => statement.run(context, parameters).await,
+                Self::DropTable(statement) => statement.run(context, parameters).await,
+                Self::CreateSchema(statement) => statement.run(context, parameters).await,
+                Self::DropSchema(statement) => statement.run(context, parameters).await,
+                Self::CreateView(statement) => statement.run(context, parameters).await,
+                Self::DropView(statement) => statement.run(context, parameters).await,
+                Self::Insert(statement) => statement.run(context, parameters).await,
+                Self::CopyFrom(statement) => statement.run(context, parameters).await,
+                Self::CopyTo(statement) => statement.run(context, parameters).await,
+            }
+        }
+        .boxed()
+    }
+
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Query(_) | Self::Explain(_) | Self::Show(_) | Self::Describe(_) => Effect::Rows,
+            Self::Execute(execute) => execute.effect(),
+            Self::Insert(_) | Self::CopyFrom(_) | Self::CopyTo(_) => Effect::Change,
+            Self::Set(_)
+            | Self::Prepare(_)
+            | Self::Deallocate(_)
+            | Self::CreateTable(_)
+            | Self::CreateExternalTable(_)
+            | Self::DropTable(_)
+            | Self::CreateSchema(_)
+            | Self::DropSchema(_)
+            | Self::CreateView(_)
+            | Self::DropView(_) => Effect::Define,
+        }
+    }
+
+    /// Whether it only touches the session: it needs no permit, and can be run while all are taken.
+    pub fn is_instant(&self) -> bool {
+        matches!(self, Self::Set(_) | Self::Prepare(_) | Self::Deallocate(_))
+    }
+
+    /// The rows' schema on the wire; empty for a statement without rows.
+    pub fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Query(query) => query.schema(),
+            Self::Explain(explain) => explain.schema(),
+            Self::Show(show) => show.schema(),
+            Self::Describe(describe) => describe.schema(),
+            Self::Execute(execute) => execute.schema(),
+            Self::Set(_)
+            | Self::Prepare(_)
+            | Self::Deallocate(_)
+            | Self::CreateTable(_)
+            | Self::CreateExternalTable(_)
+            | Self::DropTable(_)
+            | Self::CreateSchema(_)
+            | Self::DropSchema(_)
+            | Self::CreateView(_)
+            | Self::DropView(_)
+            | Self::Insert(_)
+            | Self::CopyFrom(_)
+            | Self::CopyTo(_) => Arc::new(Schema::empty()),
+        }
+    }
+
+    /// One field per parameter, named `1`, `2`, ...
+    pub fn parameters(&self) -> Schema {
+        match self.source() {
+            Some(plan) if !matches!(self, Self::Execute(_)) => super::parameter::schema(plan),
+            _ => Schema::empty(),
+        }
+    }
+
+    /// The query that a statement reads, for EXPLAIN and for its parameters.
+    pub fn source(&self) -> Option<&LogicalPlan> {
+        match self {
+            Self::Query(query) => Some(query.source()),
+            Self::Explain(explain) => explain.source(),
+            Self::Execute(execute) => execute.source(),
+            Self::Insert(insert) => insert.source(),
+            Self::CreateTable(create) => create.source(),
+            Self::CopyTo(copy) => copy.source(),
+            Self::CopyFrom(_)
+            | Self::Show(_)
+            | Self::Describe(_)
+            | Self::Set(_)
+            | Self::Prepare(_)
+            | Self::Deallocate(_)
+            | Self::CreateExternalTable(_)
+            | Self::DropTable(_)
+            | Self::CreateSchema(_)
+            | Self::DropSchema(_)
+            | Self::CreateView(_)
+            | Self::DropView(_) => None,
+        }
+    }
+
+    /// Like a command tag, for EXPLAIN.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Query(_) => "SELECT",
+            Self::Explain(_) => "EXPLAIN",
+            Self::Show(_) => "SHOW",
+            Self::Describe(_) => "DESCRIBE",
+            Self::Set(_) => "SET",
+            Self::Prepare(_) => "PREPARE",
+            Self::Execute(_) => "EXECUTE",
+            Self::Deallocate(_) => "DEALLOCATE",
+            Self::CreateTable(_) => "CREATE TABLE",
+            Self::CreateExternalTable(_) => "CREATE EXTERNAL TABLE",
+            Self::DropTable(_) => "DROP TABLE",
+            Self::CreateSchema(_) => "CREATE SCHEMA",
+            Self::DropSchema(_) => "DROP SCHEMA",
+            Self::CreateView(_) => "CREATE VIEW",
+            Self::DropView(_) => "DROP VIEW",
+            Self::Insert(_) => "INSERT",
+            Self::CopyFrom(_) => "COPY FROM",
+            Self::CopyTo(_) => "COPY TO",
+        }
+    }
+}
+
+fn not_supported(what: &str) -> EngineError {
+    EngineError::unsupported(format!("{what} is not supported"))
+        .with_hint("The statements are listed in the README, with their grammar.")
+}
+
+/// `CREATE INDEX` of `CREATE INDEX i ON t (a)`.
+fn first_words(statement: &ast::Statement) -> String {
+    let text = statement.to_string();
+    let words: Vec<&str> =
+        text.split_whitespace().take(2).take_while(|word| word.chars().all(|c| c.is_ascii_uppercase())).collect();
+    if words.is_empty() { "this statement".to_owned() } else { words.join(" ") }
+}

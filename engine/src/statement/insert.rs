@@ -1,0 +1,246 @@
+//! ```text
+//! INSERT INTO table [(column, ...)] { VALUES (value, ...), ... | query }
+//! ```
+//! Values belong to the columns named, or to all columns in their order. A column that is not named becomes NULL. A value
+//! goes in only when nothing of it is lost: numbers into wider numbers, constants that the column's type can hold.
+//! All rows are committed at once.
+
+use std::sync::Arc;
+
+use boathouse_storage::{Snapshot, StorageError, write};
+use datafusion::{
+    arrow::datatypes::{FieldRef, SchemaRef},
+    common::ScalarValue,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Values, expr::Placeholder},
+    sql::sqlparser::ast,
+};
+
+use super::{Context, Outcome, name, parameter, view::folded};
+use crate::{
+    EngineError,
+    catalog::{Relation, TableName},
+    error::{Place, did_you_mean},
+};
+
+#[derive(Debug)]
+pub(crate) struct Insert {
+    name: TableName,
+    columns: Vec<FieldRef>,
+    /// The rows as the statement gives them.
+    rows: LogicalPlan,
+    /// The rows under the table's names and types.
+    plan: LogicalPlan,
+}
+
+impl Insert {
+    pub async fn plan(context: &Context, insert: ast::Insert) -> Result<Self, EngineError> {
+        refuse(context, &insert)?;
+        let ast::TableObject::TableName(object) = &insert.table else {
+            return Err(EngineError::unsupported("INSERT INTO other than a table is not supported"));
+        };
+        let name = name::target(context, object)?;
+        let target = table(context, &name).await.map_err(|error| error.at(&context.sql, name::place(object)))?;
+        let schema = target.schema();
+        let columns = named_columns(context, &name, &schema, &insert.columns)?;
+        let Some(source) = insert.source else {
+            return Err(EngineError::invalid("INSERT has neither VALUES nor a query"));
+        };
+        let mut source = *source;
+        name_values(&mut source.body);
+        let plan = context.plan_query(source).await?;
+        let given = plan.schema().fields().len();
+        if given != columns.len() {
+            let listed: Vec<&str> = columns.iter().map(|column| column.name().as_str()).collect();
+            let message = format!("INSERT gives {given} values for {} columns of table \"{name}\"", columns.len());
+            return Err(EngineError::invalid(message).with_detail(format!("The columns are {}.", listed.join(", "))));
+        }
+        let plan = parameter::settle(type_parameters(plan, &columns)?)?;
+        let rows = context.analyze(plan)?;
+        let plan = write::conform(&name.to_string(), &schema, under_names(rows.clone(), &columns)?).map_err(unfit)?;
+        Ok(Self { name, columns, rows, plan })
+    }
+
+    pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        check_parameters(&self.rows, parameters)?;
+        // Values are put in before names and types, so that each is judged as the constant that it is.
+        let plan = under_names(parameter::bind(&self.rows, parameters)?, &self.columns)?;
+        let lake = context.engine.lake();
+        let target = lake.table(&self.name.schema, &self.name.name).await?;
+        let info = name::commit_info(context);
+        let committed = write::append(lake, &target, plan, context.state.clone(), &info).await?;
+        let version = Some(committed.version);
+        Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
+    }
+
+    /// The query that is read, for EXPLAIN and parameters.
+    pub fn source(&self) -> Option<&LogicalPlan> {
+        Some(&self.plan)
+    }
+}
+
+/// A column's type that a query's does not fit into can be had by saying so.
+pub(super) fn unfit(error: StorageError) -> EngineError {
+    let of_type = matches!(error, StorageError::TypeMismatch { .. });
+    let error = EngineError::from(error);
+    match of_type && error.hint.is_none() {
+        true => error.with_hint("CAST it to the column's type where a loss is meant."),
+        false => error,
+    }
+}
+
+/// What other products take after INSERT.
+fn refuse(context: &Context, insert: &ast::Insert) -> Result<(), EngineError> {
+    let overwrite = "Write CREATE OR REPLACE TABLE ... AS query.";
+    let refused = [
+        (insert.overwrite, "INSERT OVERWRITE", overwrite),
+        (insert.replace_into, "REPLACE INTO", overwrite),
+        (insert.or.is_some() || insert.ignore, "INSERT OR ...", "Leave it out: tables have no unique keys."),
+        (insert.on.is_some(), "ON CONFLICT", "Leave it out: tables have no unique keys."),
+        (insert.returning.is_some() || insert.output.is_some(), "RETURNING", "Query the table afterwards."),
+        (insert.partitioned.is_some(), "PARTITION in INSERT", "Give the partition columns as values like all others."),
+        (
+            !insert.after_columns.is_empty(),
+            "PARTITION in INSERT",
+            "Give the partition columns as values like all others.",
+        ),
+        (!insert.assignments.is_empty(), "INSERT ... SET", "Write INSERT INTO t (a, b) VALUES (1, 2)."),
+        (insert.table_alias.is_some() || insert.insert_alias.is_some(), "an alias in INSERT", "Leave it out."),
+        (insert.settings.is_some() || insert.format_clause.is_some(), "SETTINGS or FORMAT in INSERT", "Leave it out."),
+        (insert.multi_table_insert_type.is_some(), "INSERT into several tables", "Write one INSERT for each."),
+        (insert.priority.is_some(), "a priority in INSERT", "Leave it out."),
+    ];
+    match refused.into_iter().find(|(is, ..)| *is) {
+        Some((_, clause, hint)) => Err(EngineError::unsupported(format!("{clause} is not supported"))
+            .with_hint(hint)
+            .at(&context.sql, Place::of_token_span(insert.insert_token.0.span))),
+        None => Ok(()),
+    }
+}
+
+/// The table to write to, as it is pinned for this statement.
+pub(super) async fn table(context: &Context, name: &TableName) -> Result<Arc<Snapshot>, EngineError> {
+    match context.pinned.require(name).await? {
+        Relation::Table(snapshot) => Ok(snapshot),
+        Relation::View(_) => {
+            let error = EngineError::invalid(format!("\"{name}\" is a view: rows cannot be added to it"));
+            Err(error.with_hint("Add them to the table that it reads."))
+        }
+        Relation::External(_) => {
+            let error =
+                EngineError::unsupported(format!("\"{name}\" is an external table: rows cannot be added to it"));
+            Err(error.with_hint("CREATE TABLE ... AS SELECT makes a table of the lake from it."))
+        }
+    }
+}
+
+/// The columns that values are given for.
+pub(super) fn named_columns(
+    context: &Context,
+    table: &TableName,
+    schema: &SchemaRef,
+    names: &[ast::ObjectName],
+) -> Result<Vec<FieldRef>, EngineError> {
+    if names.is_empty() {
+        return Ok(schema.fields().iter().cloned().collect());
+    }
+    let mut columns: Vec<FieldRef> = Vec::with_capacity(names.len());
+    for object in names {
+        let at = |error: EngineError| error.at(&context.sql, name::place(object));
+        let name = match object.0.as_slice() {
+            [part] => part.as_ident().map(folded),
+            _ => None,
+        };
+        let Some(name) = name else {
+            return Err(at(EngineError::invalid(format!("\"{object}\" is not the name of a column"))));
+        };
+        let Some((_, field)) = schema.fields().find(&name) else {
+            let mut error = EngineError::not_found(format!("column \"{name}\" does not exist in table \"{table}\""));
+            error.hint = did_you_mean(&name, schema.fields().iter().map(|field| field.name().as_str()));
+            return Err(at(error));
+        };
+        if columns.contains(field) {
+            return Err(at(EngineError::invalid(format!("column \"{name}\" is named twice"))));
+        }
+        columns.push(Arc::clone(field));
+    }
+    Ok(columns)
+}
+
+/// Gives each value of a query a name of its own: the planner wants names to differ, and an INSERT has no use for them.
+fn name_values(body: &mut ast::SetExpr) {
+    match body {
+        ast::SetExpr::Select(select) => {
+            for (n, item) in select.projection.iter_mut().enumerate() {
+                if let ast::SelectItem::UnnamedExpr(expr) = item {
+                    let alias = ast::Ident::with_quote('"', format!("value {}", n + 1));
+                    *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+                }
+            }
+        }
+        ast::SetExpr::SetOperation { left, right, .. } => {
+            name_values(left);
+            name_values(right);
+        }
+        _ => {}
+    }
+}
+
+/// A parameter that is a whole value has its column's type.
+fn type_parameters(plan: LogicalPlan, columns: &[FieldRef]) -> Result<LogicalPlan, EngineError> {
+    let typed = |expr: Expr, column: &FieldRef| match expr {
+        Expr::Placeholder(Placeholder { id, field: None }) => {
+            let field = column.as_ref().clone().with_nullable(true).with_metadata(Default::default());
+            Expr::Placeholder(Placeholder { id, field: Some(Arc::new(field)) })
+        }
+        other => other,
+    };
+    match plan {
+        LogicalPlan::Values(Values { values, .. }) => {
+            let row = |row: Vec<Expr>| row.into_iter().zip(columns).map(|(expr, column)| typed(expr, column)).collect();
+            Ok(LogicalPlanBuilder::values(values.into_iter().map(row).collect())?.build()?)
+        }
+        LogicalPlan::Projection(Projection { expr, input, .. }) => {
+            let names: Vec<String> = expr.iter().map(|expr| expr.schema_name().to_string()).collect();
+            let exprs = expr.into_iter().zip(columns).zip(names).map(|((expr, column), name)| match expr {
+                Expr::Placeholder(_) => typed(expr, column).alias(name),
+                other => other,
+            });
+            Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), input)?))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The rows under the names of their columns. Constants stay in the topmost node, where they can be checked.
+pub(super) fn under_names(plan: LogicalPlan, columns: &[FieldRef]) -> Result<LogicalPlan, EngineError> {
+    let named = |expr: Expr, column: &FieldRef| expr.unalias().alias(column.name());
+    match plan {
+        LogicalPlan::Projection(Projection { expr, input, .. }) => {
+            let exprs = expr.into_iter().zip(columns).map(|(expr, column)| named(expr, column)).collect();
+            Ok(LogicalPlan::Projection(Projection::try_new(exprs, input)?))
+        }
+        other => {
+            let given = other.schema().columns();
+            let exprs = given.into_iter().zip(columns).map(|(given, column)| named(Expr::Column(given), column));
+            let exprs: Vec<Expr> = exprs.collect();
+            Ok(LogicalPlanBuilder::from(other).project(exprs)?.build()?)
+        }
+    }
+}
+
+/// A parameter's value must survive the way into its column's type and back.
+fn check_parameters(plan: &LogicalPlan, values: &[ScalarValue]) -> Result<(), EngineError> {
+    let schema = parameter::schema(plan);
+    for (value, field) in values.iter().zip(schema.fields()) {
+        let same = value
+            .cast_to(field.data_type())
+            .and_then(|cast| cast.cast_to(&value.data_type()))
+            .is_ok_and(|back| back == *value || matches!(value, ScalarValue::Utf8(_) | ScalarValue::LargeUtf8(_)));
+        if !same && !value.is_null() {
+            let wanted = super::data_type::sql_type(field.data_type());
+            let message = format!("parameter ${} is {wanted}, but the value given is {value}", field.name());
+            return Err(EngineError::invalid(message).with_hint("Give a value that the type holds without a loss."));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! One file per SQL statement: grammar, parts, `plan` (reads and checks, no effect), `run`.
+//!
+//! [`Statement`] is a closed enum, matched without a catch-all, so the compiler lists what a new statement must touch:
+//! a line in [`dispatch`], and a file here.
+
+mod answer;
+mod context;
+mod copy;
+mod create_external_table;
+mod create_table;
+pub(crate) mod data_type;
+mod describe;
+mod dispatch;
+mod drop_table;
+mod explain;
+mod insert;
+mod name;
+mod parameter;
+mod prepare;
+mod property;
+mod query;
+pub(crate) mod rows;
+mod schema;
+mod set;
+pub(crate) mod settings;
+mod show;
+mod view;
+
+pub use self::answer::{Effect, Outcome, Prepared};
+pub(crate) use self::{
+    context::Context, create_table::CreateTable, create_table::columns as columns_of, dispatch::Statement,
+    prepare::Kept, settings::Settings, show::functions,
+};

@@ -1,0 +1,89 @@
+//! Table properties: those of Delta are checked, all others are kept as they are.
+//!
+//! A property of Delta's that this product would keep without acting on it is refused: nobody should believe that it works.
+
+use datafusion::arrow::datatypes::FieldRef;
+
+use crate::{EngineError, error::did_you_mean};
+
+/// What a property's value must look like.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Boolean,
+    /// A whole number, at least as large as this.
+    Number(i64),
+    /// `interval 30 days`
+    Interval,
+    /// Names of columns with commas between them.
+    Columns,
+}
+
+const DELTA: &[(&str, Shape)] = &[
+    ("delta.appendOnly", Shape::Boolean),
+    ("delta.checkpointInterval", Shape::Number(1)),
+    ("delta.dataSkippingNumIndexedCols", Shape::Number(-1)),
+    ("delta.dataSkippingStatsColumns", Shape::Columns),
+    ("delta.deletedFileRetentionDuration", Shape::Interval),
+    ("delta.enableExpiredLogCleanup", Shape::Boolean),
+    ("delta.logRetentionDuration", Shape::Interval),
+];
+
+/// Checks one property of a table with these columns. Delta's names are taken in any case and kept in theirs.
+pub(super) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(String, String), EngineError> {
+    if !key.to_ascii_lowercase().starts_with("delta.") {
+        return Ok((key.into(), value.into()));
+    }
+    let Some((name, shape)) = DELTA.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) else {
+        let names: Vec<&str> = DELTA.iter().map(|(name, _)| *name).collect();
+        let hint = did_you_mean(key, names.iter().copied());
+        return Err(EngineError::unsupported(format!("table property \"{key}\" is not supported"))
+            .with_hint(hint.unwrap_or_else(|| format!("Properties of Delta are {}.", names.join(", ")))));
+    };
+    let wanted = match shape {
+        Shape::Boolean if !matches!(value.to_ascii_lowercase().as_str(), "true" | "false") => "true or false".into(),
+        Shape::Number(least) if !value.parse::<i64>().is_ok_and(|number| number >= *least) => {
+            format!("a whole number from {least}")
+        }
+        Shape::Interval if !is_interval(value) => "an interval such as 'interval 30 days'".into(),
+        Shape::Columns => match value.split(',').map(str::trim).find(|name| !is_column(name, columns)) {
+            Some(name) => format!("a list of the table's columns, and \"{name}\" is none"),
+            None => return Ok((name.to_string(), value.into())),
+        },
+        Shape::Boolean | Shape::Number(_) | Shape::Interval => {
+            return Ok((name.to_string(), value.to_ascii_lowercase()));
+        }
+    };
+    Err(EngineError::invalid(format!("table property \"{name}\" is {wanted}; the value given is \"{value}\"")))
+}
+
+fn is_column(name: &str, columns: &[FieldRef]) -> bool {
+    columns.iter().any(|column| column.name() == name)
+}
+
+/// `interval 1 week`, the word `interval` being optional.
+fn is_interval(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let words: Vec<&str> = lower.split_whitespace().filter(|word| *word != "interval").collect();
+    const UNITS: &[&str] = &["week", "day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"];
+    match words.as_slice() {
+        [number, unit] => number.parse::<u64>().is_ok() && UNITS.contains(&unit.strip_suffix('s').unwrap_or(unit)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delta_properties_are_checked_and_others_kept() {
+        let check = |key: &str, value: &str| check(key, value, &[]).map(|(_, value)| value);
+        assert_eq!(check("owner", "me").unwrap(), "me");
+        assert_eq!(check("delta.appendonly", "TRUE").unwrap(), "true");
+        assert_eq!(check("delta.logRetentionDuration", "interval 7 days").unwrap(), "interval 7 days");
+        assert!(check("delta.logRetentionDuration", "soon").is_err());
+        assert!(check("delta.checkpointInterval", "0").is_err());
+        assert!(check("delta.columnMapping.mode", "name").is_err());
+        assert!(check("delta.dataSkippingStatsColumns", "a").is_err());
+    }
+}

@@ -1,0 +1,344 @@
+//! What SET may change: one table of names, with type, range and meaning.
+//!
+//! The library has hundreds of options, and some of them change the process or the answers. Only those below can be set;
+//! the rest are fixed by [`base_config`].
+
+use std::time::Duration;
+
+use datafusion::{common::config::ConfigOptions, execution::config::SessionConfig};
+
+use crate::{
+    EngineConfig, EngineError,
+    catalog::{DEFAULT_CATALOG, DEFAULT_SCHEMA},
+    error::did_you_mean,
+};
+
+/// A setting's place: an option of the library's, or ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Option(&'static str),
+    Schema,
+    StatementTimeout,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bool,
+    /// A whole number in a range.
+    Number(u64, u64),
+    Text,
+    TimeZone,
+    Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    name: &'static str,
+    target: Target,
+    kind: Kind,
+    doc: &'static str,
+}
+
+const fn option(name: &'static str, key: &'static str, kind: Kind, doc: &'static str) -> Setting {
+    Setting { name, target: Target::Option(key), kind, doc }
+}
+
+/// Sorted by name.
+const SETTINGS: &[Setting] = &[
+    option(
+        "batch_size",
+        "datafusion.execution.batch_size",
+        Kind::Number(64, 1 << 20),
+        "Rows that operators hand to one another at once.",
+    ),
+    option(
+        "join_reordering",
+        "datafusion.optimizer.join_reordering",
+        Kind::Bool,
+        "Let statistics choose the side of a join that is built.",
+    ),
+    option(
+        "parquet_pushdown_filters",
+        "datafusion.execution.parquet.pushdown_filters",
+        Kind::Bool,
+        "Evaluate filters while Parquet pages are decoded.",
+    ),
+    option(
+        "parquet_reorder_filters",
+        "datafusion.execution.parquet.reorder_filters",
+        Kind::Bool,
+        "Evaluate cheap filters first when filters are pushed down.",
+    ),
+    option(
+        "prefer_hash_join",
+        "datafusion.optimizer.prefer_hash_join",
+        Kind::Bool,
+        "Join by hash; when off, by sorting, which can spill to disk.",
+    ),
+    option(
+        "repartition_aggregations",
+        "datafusion.optimizer.repartition_aggregations",
+        Kind::Bool,
+        "Aggregate in parallel by group.",
+    ),
+    option("repartition_joins", "datafusion.optimizer.repartition_joins", Kind::Bool, "Join in parallel by key."),
+    Setting {
+        name: "schema",
+        target: Target::Schema,
+        kind: Kind::Text,
+        doc: "Where names without a schema are looked up.",
+    },
+    Setting {
+        name: "statement_timeout",
+        target: Target::StatementTimeout,
+        kind: Kind::Duration,
+        doc: "A statement that runs longer is cancelled; 0 is never. Never longer than the server's own limit.",
+    },
+    option(
+        "target_partitions",
+        "datafusion.execution.target_partitions",
+        Kind::Number(1, 1024),
+        "Parts of a query that run at once.",
+    ),
+    option(
+        "time_zone",
+        "datafusion.execution.time_zone",
+        Kind::TimeZone,
+        "Zone of timestamps with a zone that are written without one.",
+    ),
+];
+
+/// Other spellings.
+const ALIASES: &[(&str, &str)] =
+    &[("timezone", "time_zone"), ("search_path", "schema"), ("current_schema", "schema"), ("schema_name", "schema")];
+
+/// How every session starts: what is fixed, and the defaults of what is not.
+pub(crate) fn base_config(config: &EngineConfig) -> SessionConfig {
+    let mut options = ConfigOptions::new();
+    options.catalog.create_default_catalog_and_schema = false;
+    options.catalog.default_catalog = DEFAULT_CATALOG.to_owned();
+    options.catalog.default_schema = DEFAULT_SCHEMA.to_owned();
+    options.catalog.information_schema = false;
+    options.sql_parser.collect_spans = true;
+    // 0.06 - 0.01 is 0.05, as in Postgres and Databricks.
+    options.sql_parser.parse_float_as_decimal = true;
+    // Tables keep plain text: casts to text need no other kind.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.execution.target_partitions = config.threads.max(1);
+    options.execution.spill_compression = datafusion::common::config::SpillCompression::Lz4Frame;
+    // Each sort sets this aside to merge what it spilled; under little memory the default is all there is.
+    let share = config.memory_bytes_max / (8 * config.threads.max(1));
+    options.execution.sort_spill_reservation_bytes = share.clamp(64 << 10, 10 << 20);
+    // Filters pushed from joins and TopK are remapped by column name and can drop rows when names repeat:
+    // https://github.com/apache/datafusion/issues/25244
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    SessionConfig::from(options)
+}
+
+/// The settings of one session.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub config: SessionConfig,
+    pub statement_timeout: Option<Duration>,
+}
+
+/// One setting as SHOW SETTINGS lists it.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed {
+    pub name: &'static str,
+    pub value: String,
+    pub default: String,
+    pub doc: &'static str,
+}
+
+/// A change that has been checked. Making it cannot fail.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    setting: Setting,
+    value: String,
+}
+
+impl Settings {
+    pub fn new(config: &EngineConfig) -> Self {
+        Self { config: base_config(config), statement_timeout: config.statement_timeout }
+    }
+
+    /// The value of a setting, `NotFound` with the nearest name when there is none.
+    pub fn get(&self, name: &str) -> Result<(&'static str, String), EngineError> {
+        let setting = find(name)?;
+        Ok((setting.name, self.value(&setting)))
+    }
+
+    pub fn list(&self, defaults: &Settings) -> Vec<Listed> {
+        SETTINGS
+            .iter()
+            .map(|setting| Listed {
+                name: setting.name,
+                value: self.value(setting),
+                default: defaults.value(setting),
+                doc: setting.doc,
+            })
+            .collect()
+    }
+
+    pub fn apply(&mut self, change: &Change) -> Result<(), EngineError> {
+        match change.setting.target {
+            Target::Option(key) => self.config.options_mut().set(key, &change.value)?,
+            Target::Schema => self.config.options_mut().catalog.default_schema = change.value.clone(),
+            Target::StatementTimeout => self.statement_timeout = parse_duration(&change.value)?,
+        }
+        Ok(())
+    }
+
+    /// Sets one setting, or all, back to what the session started with.
+    pub fn reset(&mut self, name: Option<&str>, defaults: &Settings) -> Result<(), EngineError> {
+        match name {
+            None => *self = defaults.clone(),
+            Some(name) => {
+                let setting = find(name)?;
+                let value = defaults.value(&setting);
+                self.apply(&Change { setting, value })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn value(&self, setting: &Setting) -> String {
+        match setting.target {
+            Target::Option(key) => self
+                .config
+                .options()
+                .entries()
+                .into_iter()
+                .find(|entry| entry.key == key)
+                .and_then(|entry| entry.value)
+                .unwrap_or_default(),
+            Target::Schema => self.config.options().catalog.default_schema.clone(),
+            Target::StatementTimeout => match self.statement_timeout {
+                Some(timeout) => format!("{timeout:?}"),
+                None => "0".to_owned(),
+            },
+        }
+    }
+}
+
+impl Change {
+    /// Checks name, type and range.
+    pub fn new(name: &str, value: &str) -> Result<Self, EngineError> {
+        let setting = find(name)?;
+        let value = value.trim();
+        match setting.kind {
+            Kind::Bool => Self::bool(setting, value),
+            Kind::Number(low, high) => match value.replace('_', "").parse::<u64>() {
+                Ok(number) if (low..=high).contains(&number) => Ok(Self { setting, value: number.to_string() }),
+                _ => Err(wrong(&setting, value, &format!("a whole number from {low} to {high}"))),
+            },
+            Kind::Text if value.is_empty() => Err(wrong(&setting, value, "a name")),
+            Kind::Text => Ok(Self { setting, value: value.to_owned() }),
+            Kind::TimeZone => {
+                let valid = value.parse::<datafusion::arrow::array::timezone::Tz>().is_ok();
+                if valid {
+                    Ok(Self { setting, value: value.to_owned() })
+                } else {
+                    Err(wrong(&setting, value, "a zone such as UTC, Europe/Paris or +02:00"))
+                }
+            }
+            Kind::Duration => match parse_duration(value) {
+                Ok(_) => Ok(Self { setting, value: value.to_owned() }),
+                Err(_) => Err(wrong(&setting, value, "a time such as 500ms, 30s, 10min, 1h, or 0 for none")),
+            },
+        }
+    }
+
+    /// Whether this is the default schema, which must exist.
+    pub fn schema(&self) -> Option<&str> {
+        (self.setting.target == Target::Schema).then_some(self.value.as_str())
+    }
+
+    fn bool(setting: Setting, value: &str) -> Result<Self, EngineError> {
+        let on = match value.to_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => true,
+            "false" | "off" | "no" | "0" => false,
+            _ => return Err(wrong(&setting, value, "true or false")),
+        };
+        Ok(Self { setting, value: on.to_string() })
+    }
+}
+
+fn find(name: &str) -> Result<Setting, EngineError> {
+    let lower = name.to_lowercase();
+    let plain = ALIASES.iter().find(|(alias, _)| *alias == lower).map_or(lower.as_str(), |(_, name)| name);
+    let found = SETTINGS
+        .iter()
+        .find(|setting| setting.name == plain || matches!(setting.target, Target::Option(key) if key == plain));
+    found.copied().ok_or_else(|| {
+        let mut error = EngineError::not_found(format!("there is no setting \"{name}\""));
+        error.hint = did_you_mean(plain, SETTINGS.iter().map(|setting| setting.name))
+            .or_else(|| Some("SHOW SETTINGS lists those that SET accepts.".to_owned()));
+        error
+    })
+}
+
+fn wrong(setting: &Setting, value: &str, expected: &str) -> EngineError {
+    EngineError::invalid(format!("\"{}\" must be {expected}, not \"{value}\"", setting.name)).with_hint(setting.doc)
+}
+
+/// `0`, `250` (milliseconds, as in Postgres), `250ms`, `30s`, `10min`, `1h`.
+fn parse_duration(text: &str) -> Result<Option<Duration>, EngineError> {
+    let text = text.trim().to_lowercase();
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit.trim() {
+        "" | "ms" => 0.001,
+        "s" | "sec" | "second" | "seconds" => 1.0,
+        "m" | "min" | "minute" | "minutes" => 60.0,
+        "h" | "hour" | "hours" => 3600.0,
+        _ => return Err(EngineError::invalid(format!("\"{text}\" is not a time"))),
+    };
+    let number: f64 =
+        number.parse().map_err(|error| EngineError::invalid(format!("\"{text}\" is not a time")).with_source(error))?;
+    let duration = Duration::try_from_secs_f64(number * seconds)
+        .map_err(|error| EngineError::invalid(format!("\"{text}\" is too long")).with_source(error))?;
+    Ok((!duration.is_zero()).then_some(duration))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_exists_and_the_table_is_sorted() {
+        let settings = Settings { config: SessionConfig::from(ConfigOptions::new()), statement_timeout: None };
+        assert!(SETTINGS.is_sorted_by_key(|setting| setting.name));
+        for setting in SETTINGS {
+            if let Target::Option(key) = setting.target {
+                assert!(settings.config.options().entries().iter().any(|entry| entry.key == key), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(parse_duration("0").unwrap(), None);
+        assert_eq!(parse_duration("250").unwrap(), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("1.5s").unwrap(), Some(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("10 min").unwrap(), Some(Duration::from_secs(600)));
+        assert!(parse_duration("soon").is_err());
+        assert!(parse_duration("-1s").is_err());
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert!(Change::new("batch_size", "8_192").is_ok());
+        assert!(Change::new("datafusion.execution.batch_size", "8192").is_ok());
+        assert_eq!(
+            Change::new("batch_size", "0").unwrap_err().message,
+            "\"batch_size\" must be a whole number from 64 to 1048576, not \"0\""
+        );
+        assert_eq!(Change::new("batchsize", "1").unwrap_err().hint.as_deref(), Some("Did you mean \"batch_size\"?"));
+        assert!(Change::new("datafusion.runtime.memory_limit", "1G").is_err());
+        assert!(Change::new("time_zone", "Nowhere").is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! SHOW CREATE: a definition as the statement that makes it.
+
+use boathouse_storage::{
+    Snapshot,
+    catalog::{ExternalTable, View},
+};
+
+use crate::{
+    EngineError,
+    catalog::{Relation, TableName, is_reserved},
+    parser::keywords,
+    statement::{Context, data_type::sql_type},
+};
+
+/// The statement that makes `table`.
+pub(super) async fn statement(context: &Context, table: &TableName) -> Result<String, EngineError> {
+    if is_reserved(&table.schema) {
+        return Err(EngineError::unsupported(format!("\"{table}\" belongs to the system: no statement makes it")));
+    }
+    let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
+    Ok(match context.pinned.require(table).await? {
+        Relation::Table(snapshot) => of_table(&name, &snapshot),
+        Relation::View(view) => of_view(&name, &view),
+        Relation::External(external) => of_external(&name, &external),
+    })
+}
+
+fn of_table(name: &str, snapshot: &Snapshot) -> String {
+    let schema = snapshot.schema();
+    let columns: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let null = if field.is_nullable() { "" } else { " NOT NULL" };
+            let comment = field.metadata().get("comment").map(|text| format!(" COMMENT {}", literal(text)));
+            let (column, kind) = (quoted(field.name()), sql_type(field.data_type()));
+            format!("  {column} {kind}{null}{}", comment.unwrap_or_default())
+        })
+        .collect();
+    let mut sql = format!("CREATE TABLE {name} (\n{}\n)", columns.join(",\n"));
+    if !snapshot.partition_columns().is_empty() {
+        sql += &format!("\nPARTITIONED BY ({})", list(snapshot.partition_columns()));
+    }
+    if let Some(comment) = snapshot.comment() {
+        sql += &format!("\nCOMMENT {}", literal(comment));
+    }
+    if !snapshot.properties().is_empty() {
+        let pairs = snapshot.properties().iter().map(|(key, value)| format!("{} = {}", literal(key), literal(value)));
+        sql += &format!("\nTBLPROPERTIES ({})", pairs.collect::<Vec<_>>().join(", "));
+    }
+    sql
+}
+
+fn of_view(name: &str, view: &View) -> String {
+    let columns = if view.columns.is_empty() { String::new() } else { format!(" ({})", list(&view.columns)) };
+    let comment = view.comment.as_deref().map(|text| format!(" COMMENT {}", literal(text))).unwrap_or_default();
+    format!("CREATE VIEW {name}{columns}{comment} AS\n{}", view.sql)
+}
+
+fn of_external(name: &str, table: &ExternalTable) -> String {
+    let columns = if table.columns.is_empty() { String::new() } else { format!(" ({})", table.columns) };
+    let mut sql = format!("CREATE EXTERNAL TABLE {name}{columns}\nSTORED AS {}", table.format.to_uppercase());
+    if !table.partition_columns.is_empty() {
+        sql += &format!("\nPARTITIONED BY ({})", list(&table.partition_columns));
+    }
+    sql += &format!("\nLOCATION {}", literal(&table.location));
+    if !table.options.is_empty() {
+        let pairs = table.options.iter().map(|(key, value)| format!("{} {}", literal(key), literal(value)));
+        sql += &format!("\nOPTIONS ({})", pairs.collect::<Vec<_>>().join(", "));
+    }
+    if let Some(comment) = &table.comment {
+        sql += &format!("\nCOMMENT {}", literal(comment));
+    }
+    sql
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A name, in double quotes where it would not be read back the same without.
+fn quoted(name: &str) -> String {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let plain = starts_well && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain && !keywords().contains(&name.to_uppercase().as_str()) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn names_are_quoted_where_they_must_be() {
+        assert_eq!(quoted("order_id"), "order_id");
+        assert_eq!(quoted("Order"), "\"Order\"");
+        assert_eq!(quoted("order"), "\"order\"");
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+    }
+}
