@@ -1,0 +1,94 @@
+//! `boathouse serve`: a lake over Arrow Flight SQL.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use boathouse_engine::Engine;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    config::{Config, Flags, Memory, Span},
+    server::{self, ServerOptions},
+};
+
+/// The flags of `boathouse serve`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// A folder (./lake), a bucket (s3://bucket/prefix) or memory://
+    pub lake: String,
+    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:32010]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// A file of settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen on other than loopback addresses, although everyone who reaches them may read and write
+    #[arg(long)]
+    pub insecure: bool,
+    /// Memory for running queries, 8GiB or 60%
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Memory>,
+    /// Cancel statements that run longer, 30s or 5m
+    #[arg(long, value_name = "TIME")]
+    pub statement_timeout: Option<Span>,
+}
+
+/// Serves until SIGINT or SIGTERM. Prints one line on standard output when it is ready.
+pub async fn run(args: Args) -> ExitCode {
+    match serve(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("ERROR: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: Args) -> Result<(), String> {
+    let flags = Flags {
+        listen: args.listen,
+        insecure: args.insecure,
+        memory: args.memory,
+        statement_timeout: args.statement_timeout,
+    };
+    let config = Config::load(args.config.as_deref(), flags).map_err(|error| error.to_string())?;
+    let listener = server::bind(&config.listen, config.insecure).await.map_err(|error| error.to_string())?;
+    let engine = Engine::open(&args.lake, config.server_engine()).await.map_err(|error| error.to_string())?;
+    let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    println!("listening on grpc://{address}");
+    let options = ServerOptions { drain_max: config.drain };
+    let (told, stop) = tokio::sync::oneshot::channel::<()>();
+    let server = server::run(listener, engine, options, async {
+        // The sender is dropped only after this server.
+        let _ = stop.await;
+    });
+    tokio::pin!(server);
+    tokio::select! {
+        result = &mut server => return result.map_err(|error| error.to_string()),
+        () = signals.next() => {}
+    }
+    eprintln!("shutting down: waiting up to {:?} for running statements; a second signal ends at once", config.drain);
+    let _ = told.send(());
+    tokio::select! {
+        result = server => result.map_err(|error| error.to_string()),
+        () = signals.next() => Err("ended by a second signal".to_owned()),
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

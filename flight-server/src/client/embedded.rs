@@ -1,0 +1,63 @@
+//! The engine in this process.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use boathouse_engine::{Engine, EngineConfig, Outcome, Session};
+use futures::TryStreamExt;
+
+use super::{Answer, Client, ClientError, Names, Rows, TableNames};
+
+/// A session of an engine in this process.
+#[derive(Debug)]
+pub struct Embedded {
+    session: Arc<Session>,
+    location: String,
+}
+
+impl Embedded {
+    /// Opens the lake at `url`, which must exist.
+    pub async fn open(url: &str, config: EngineConfig) -> Result<Self, ClientError> {
+        let engine = Engine::open(url, config).await?;
+        Ok(Self::new(&engine, url))
+    }
+
+    /// A new session of an engine that is open already; `location` is what the prompt and messages call it.
+    pub fn new(engine: &Arc<Engine>, location: &str) -> Self {
+        Self { session: engine.session(), location: location.to_owned() }
+    }
+}
+
+#[async_trait]
+impl Client for Embedded {
+    async fn run(&self, sql: &str) -> Result<Answer, ClientError> {
+        Ok(match self.session.execute(sql).await? {
+            Outcome::Rows(rows) => Answer::Rows(Rows::new(rows.schema(), rows.map_err(ClientError::from))),
+            Outcome::Changed { inserted, updated, deleted, .. } => {
+                Answer::Changed { rows: inserted + updated + deleted }
+            }
+            Outcome::Done(tag) => Answer::Done(tag.to_owned()),
+        })
+    }
+
+    async fn names(&self) -> Result<Names, ClientError> {
+        let schemas = self.session.schemas().await?;
+        let mut tables = Vec::new();
+        for schema in &schemas {
+            for entry in self.session.tables(schema).await? {
+                // A damaged table must not take completion away from the others.
+                let columns = match self.session.table_schema(schema, &entry.name).await {
+                    Ok(columns) => columns.fields().iter().map(|field| field.name().clone()).collect(),
+                    Err(_) => Vec::new(),
+                };
+                tables.push(TableNames { schema: schema.clone(), name: entry.name, columns });
+            }
+        }
+        let settings = self.session.settings().into_iter().map(|(name, _)| name).collect();
+        Ok(Names { schemas, tables, functions: self.session.functions(), settings })
+    }
+
+    fn location(&self) -> &str {
+        &self.location
+    }
+}

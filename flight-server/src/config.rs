@@ -1,0 +1,194 @@
+//! Settings: a flag, else a `BOATHOUSE_` variable, else the file, else the default. All are checked before any work starts.
+//!
+//! The file is TOML; a key that is not listed here is refused. With the defaults:
+//! ```toml
+//! [server]
+//! listen = "127.0.0.1:32010"      # BOATHOUSE_LISTEN; port 0 picks a free one
+//! insecure = false                # BOATHOUSE_INSECURE; listen on other addresses without authentication
+//! drain = "30s"                   # BOATHOUSE_DRAIN; how long a shutdown waits for running statements
+//! file_roots = []                 # BOATHOUSE_FILE_ROOTS (comma between); folders and URLs whose files SQL may name
+//!
+//! [query]
+//! memory = "60%"                  # BOATHOUSE_MEMORY; of the machine, or "8GiB"; above it queries spill
+//! spill_folder = "/tmp"           # BOATHOUSE_SPILL_FOLDER; default: the system's temporary folder
+//! spill = "100GiB"                # BOATHOUSE_SPILL; disk for spilling
+//! statement_timeout = "0s"        # BOATHOUSE_STATEMENT_TIMEOUT; 0 is none
+//! statements_running_max = 8      # BOATHOUSE_STATEMENTS_RUNNING_MAX; default: 4 per core, at least 8; more wait
+//! threads = 2                     # BOATHOUSE_THREADS; default: one per core
+//!
+//! [s3]                            # what is not set comes from the usual AWS_ variables
+//! endpoint = "http://127.0.0.1:9000"
+//! region = "us-east-1"
+//! access_key_id = "..."
+//! secret_access_key = "..."
+//! session_token = "..."
+//! path_style = true
+//! ```
+
+mod file;
+mod value;
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use boathouse_engine::{EngineConfig, FileAccess, S3Options};
+use url::Url;
+
+pub use value::{Memory, Size, Span};
+
+use file::File;
+
+/// Where a server listens unless it is told otherwise.
+pub const LISTEN: &str = "127.0.0.1:32010";
+
+/// Checked settings of a process.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: String,
+    pub insecure: bool,
+    pub drain: Duration,
+    /// Files that statements may name, besides those of the lake.
+    pub file_roots: Vec<Url>,
+    /// For a shell: its statements may name any file.
+    pub engine: EngineConfig,
+}
+
+/// What flags say; they win over all else.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    pub listen: Option<String>,
+    pub insecure: bool,
+    pub memory: Option<Memory>,
+    pub statement_timeout: Option<Span>,
+}
+
+/// A setting that cannot be used: which, where it stands, what is wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads `file` (or the one that `BOATHOUSE_CONFIG` names, or none) and the environment.
+    pub fn load(file: Option<&Path>, flags: Flags) -> Result<Self, ConfigError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let file = file.map(Path::to_path_buf).or_else(|| variable("BOATHOUSE_CONFIG").map(PathBuf::from));
+        let text = match &file {
+            Some(path) => fs::read_to_string(path).map_err(|error| {
+                ConfigError(format!("could not read the configuration \"{}\": {error}", path.display()))
+            })?,
+            None => String::new(),
+        };
+        let name = file.map(|path| path.display().to_string()).unwrap_or_default();
+        Self::check(&name, &text, &variable, flags)
+    }
+
+    /// The engine of a server: statements may name files under the lake and `file_roots` only.
+    pub fn server_engine(&self) -> EngineConfig {
+        EngineConfig { file_access: FileAccess::Under(self.file_roots.clone()), ..self.engine.clone() }
+    }
+
+    fn check(
+        name: &str,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<String>,
+        flags: Flags,
+    ) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|error| {
+            ConfigError(format!("the configuration \"{name}\" is wrong\n{}", error.to_string().trim_end()))
+        })?;
+        let mut engine = EngineConfig { file_access: FileAccess::Anywhere, ..EngineConfig::default() };
+        let query = file.query;
+        if let Some(memory) = flags.memory.or(parsed(variable, "MEMORY")?).or(query.memory) {
+            engine.memory_bytes_max = match memory {
+                Memory::Bytes(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+                Memory::Percent(percent) => value::share_of_machine(percent).map_err(ConfigError)?,
+            };
+        }
+        let timeout = flags.statement_timeout.or(parsed(variable, "STATEMENT_TIMEOUT")?).or(query.statement_timeout);
+        if let Some(Span(timeout)) = timeout {
+            engine.statement_timeout = (!timeout.is_zero()).then_some(timeout);
+        }
+        if let Some(folder) = parsed(variable, "SPILL_FOLDER")?.or(query.spill_folder) {
+            engine.spill_folder = Some(folder);
+        }
+        if let Some(Size(bytes)) = parsed(variable, "SPILL")?.or(query.spill) {
+            engine.spill_bytes_max = bytes;
+        }
+        let running = parsed(variable, "STATEMENTS_RUNNING_MAX")?.or(query.statements_running_max);
+        if let Some(count) = positive("statements_running_max", running)? {
+            engine.statements_running_max = count;
+        }
+        if let Some(count) = positive("threads", parsed(variable, "THREADS")?.or(query.threads))? {
+            engine.threads = count;
+        }
+        let s3 = file.s3;
+        engine.storage.s3 = S3Options {
+            endpoint: s3.endpoint,
+            region: s3.region,
+            access_key_id: s3.access_key_id,
+            secret_access_key: s3.secret_access_key,
+            session_token: s3.session_token,
+            path_style: s3.path_style,
+        };
+        let server = file.server;
+        let roots = variable("BOATHOUSE_FILE_ROOTS").map(|roots| roots.split(',').map(str::to_owned).collect());
+        let roots: Vec<String> = roots.or(server.file_roots).unwrap_or_default();
+        Ok(Self {
+            listen: flags
+                .listen
+                .or(variable("BOATHOUSE_LISTEN"))
+                .or(server.listen)
+                .unwrap_or_else(|| LISTEN.to_owned()),
+            insecure: flags.insecure || parsed(variable, "INSECURE")?.or(server.insecure).unwrap_or(false),
+            drain: parsed(variable, "DRAIN")?.or(server.drain).map_or(Duration::from_secs(30), |Span(drain)| drain),
+            file_roots: roots.iter().map(|root| root_url(root.trim())).collect::<Result<_, _>>()?,
+            engine,
+        })
+    }
+}
+
+/// The variable `BOATHOUSE_<name>`.
+fn parsed<T: FromStr>(variable: &dyn Fn(&str) -> Option<String>, name: &str) -> Result<Option<T>, ConfigError>
+where
+    T::Err: fmt::Display,
+{
+    let name = format!("BOATHOUSE_{name}");
+    let Some(text) = variable(&name) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| ConfigError(format!("{name} is \"{text}\": {error}")))
+}
+
+fn positive(name: &str, count: Option<usize>) -> Result<Option<usize>, ConfigError> {
+    match count {
+        Some(0) => Err(ConfigError(format!("{name} is 0: at least 1 is needed"))),
+        count => Ok(count),
+    }
+}
+
+/// A folder or a URL, as the URL of everything under it.
+fn root_url(root: &str) -> Result<Url, ConfigError> {
+    let wrong = |reason: &str| ConfigError(format!("file_roots names \"{root}\": {reason}"));
+    let mut url = if root.contains("://") {
+        Url::parse(root).map_err(|error| wrong(&error.to_string()))?
+    } else {
+        let folder = fs::canonicalize(root).map_err(|error| wrong(&error.to_string()))?;
+        Url::from_directory_path(folder).map_err(|()| wrong("not a folder"))?
+    };
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests;

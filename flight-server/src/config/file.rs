@@ -1,0 +1,46 @@
+//! The configuration file as it is written.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::value::{Memory, Size, Span};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct File {
+    pub server: Server,
+    pub query: Query,
+    pub s3: S3,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub listen: Option<String>,
+    pub insecure: Option<bool>,
+    pub drain: Option<Span>,
+    pub file_roots: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Query {
+    pub memory: Option<Memory>,
+    pub spill_folder: Option<PathBuf>,
+    pub spill: Option<Size>,
+    pub statement_timeout: Option<Span>,
+    pub statements_running_max: Option<usize>,
+    pub threads: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct S3 {
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<String>,
+    pub session_token: Option<String>,
+    pub path_style: Option<bool>,
+}

@@ -1,0 +1,87 @@
+use super::*;
+
+fn check(text: &str, variables: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigError> {
+    let variable =
+        |name: &str| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
+    Config::check("boathouse.toml", text, &variable, flags)
+}
+
+#[test]
+fn nothing_said_gives_the_defaults() {
+    let config = check("", &[], Flags::default()).unwrap();
+    assert_eq!((config.listen.as_str(), config.insecure), (LISTEN, false));
+    assert_eq!(config.engine.file_access, FileAccess::Anywhere);
+    assert_eq!(config.server_engine().file_access, FileAccess::Under(Vec::new()));
+}
+
+#[test]
+fn a_flag_wins_over_a_variable_over_the_file() {
+    let file = "[server]\nlisten = 'file:1'\n[query]\nmemory = '1GiB'\nstatement_timeout = '1s'";
+    let variables = [("BOATHOUSE_LISTEN", "variable:1"), ("BOATHOUSE_MEMORY", "2GiB")];
+    let flags = Flags { listen: Some("flag:1".to_owned()), ..Flags::default() };
+    let config = check(file, &variables, flags).unwrap();
+    assert_eq!(config.listen, "flag:1");
+    assert_eq!(config.engine.memory_bytes_max, 2 << 30);
+    assert_eq!(config.engine.statement_timeout, Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn every_key_of_the_file_arrives() {
+    let file = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        insecure = true
+        drain = "5m"
+        file_roots = ["s3://bucket/in"]
+        [query]
+        memory = 1048576
+        spill_folder = "spill"
+        spill = "1 GB"
+        statement_timeout = 0
+        statements_running_max = 3
+        threads = 4
+        [s3]
+        endpoint = "http://127.0.0.1:9000"
+        region = "r"
+        access_key_id = "a"
+        secret_access_key = "s"
+        session_token = "t"
+        path_style = false
+    "#;
+    let config = check(file, &[], Flags::default()).unwrap();
+    assert!(config.insecure);
+    assert_eq!(config.drain, Duration::from_secs(300));
+    assert_eq!(config.file_roots, [Url::parse("s3://bucket/in/").unwrap()]);
+    let engine = config.engine;
+    assert_eq!((engine.memory_bytes_max, engine.spill_bytes_max), (1 << 20, 1_000_000_000));
+    assert_eq!(engine.spill_folder, Some(PathBuf::from("spill")));
+    assert_eq!((engine.statement_timeout, engine.statements_running_max, engine.threads), (None, 3, 4));
+    assert_eq!(engine.storage.s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+    assert_eq!((engine.storage.s3.session_token.as_deref(), engine.storage.s3.path_style), (Some("t"), Some(false)));
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    for (file, expected) in [
+        ("[server]\nlisen = 'x'", "lisen"),
+        ("[sever]", "sever"),
+        ("[query]\nmemory = 'much'", "\"much\" is not a size"),
+        ("[query]\nmemory = '0'", "queries need memory"),
+        ("[query]\nstatement_timeout = '5 years'", "\"5 years\" is not a length of time"),
+        ("[query]\nthreads = 0", "threads is 0"),
+        ("[server]\nfile_roots = ['/does/not/exist']", "/does/not/exist"),
+        ("memory", "boathouse.toml"),
+    ] {
+        let error = check(file, &[], Flags::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = check("", &[("BOATHOUSE_MEMORY", "150%")], Flags::default()).unwrap_err().to_string();
+    assert!(error.contains("BOATHOUSE_MEMORY") && error.contains("150%"), "{error}");
+}
+
+#[test]
+fn a_share_is_of_the_memory_at_hand() {
+    let whole = value::share_of_machine(100).unwrap();
+    let half = check("[query]\nmemory = '50%'", &[], Flags::default()).unwrap().engine.memory_bytes_max;
+    assert!(half <= whole / 2 && half > whole / 3);
+}

@@ -1,0 +1,16 @@
+//! The network and the command line. The only crate that knows the wire, flags and terminals.
+//!
+//! [`cli`] has one file per subcommand. `serve` goes to [`server`], which speaks Flight SQL; `sql` to [`shell`], which talks to
+//! a lake or a server through the one interface of [`client`]; `demo` loads [`tpch`]. [`config`] checks all settings before
+//! any work starts. What SQL means is the engine's: a feature exists once, and clients of every kind get the same.
+
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod log;
+pub mod server;
+mod service;
+pub mod shell;
+mod status;
+mod ticket;
+pub mod tpch;

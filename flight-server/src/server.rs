@@ -1,0 +1,113 @@
+//! The server: takes connections, and ends without cutting anyone off.
+
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use boathouse_engine::Engine;
+use futures::FutureExt;
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tonic::transport::server::{Server, TcpIncoming};
+
+use crate::service::Service;
+
+/// Clients send parameters in messages of this size at most.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Bearer tokens and traces make headers large.
+const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// HTTP/2 windows: data that a client may send before it is read.
+const WINDOW_BYTES: u32 = 8 << 20;
+/// A client that is silent this long is asked whether it lives, so that its queries end with it.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// After everything was stopped, connections get this long to say goodbye.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
+
+/// How a server runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerOptions {
+    /// How long a shutdown waits for running statements before it stops them. Default: 30 seconds.
+    pub drain_max: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self { drain_max: Duration::from_secs(30) }
+    }
+}
+
+/// Serves Flight SQL on `listener` until `shutdown` completes. Then takes no more connections, lets running statements
+/// finish up to [`ServerOptions::drain_max`], and stops what still runs.
+pub async fn run(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    options: ServerOptions,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let service = Service::new(&engine).map_err(io::Error::other)?;
+    let flight = FlightServiceServer::new(service.clone())
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(usize::MAX);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serve = Server::builder()
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .add_service(flight)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped.map(|_| ()));
+    tokio::pin!(serve);
+    tokio::select! {
+        result = &mut serve => return result.map_err(io::Error::other),
+        () = shutdown => {}
+    }
+    tracing::info!("shutting down");
+    drop(stop);
+    if let Ok(result) = timeout(options.drain_max, &mut serve).await {
+        return result.map_err(io::Error::other);
+    }
+    tracing::warn!(drain_max = ?options.drain_max, "stopping the statements that still run");
+    service.close();
+    // Clients that do not even say goodbye must not keep the process.
+    timeout(GOODBYE_MAX, serve).await.unwrap_or(Ok(())).map_err(io::Error::other)
+}
+
+/// Why a server does not listen.
+#[derive(Debug)]
+pub enum BindError {
+    /// Anyone who reaches the address could read and write the lake.
+    Exposed {
+        address: SocketAddr,
+    },
+    Address {
+        listen: String,
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exposed { address } => write!(
+                f,
+                "refused to listen on {address}: there is no authentication yet, so everyone who reaches this address could \
+                 read and write the lake\nHINT: Listen on 127.0.0.1 behind a tunnel or proxy, or pass --insecure in a \
+                 network that you trust."
+            ),
+            Self::Address { listen, source } => write!(f, "could not listen on \"{listen}\": {source}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Listens on `host:port`; port 0 picks a free one. Only loopback addresses, unless `insecure`.
+pub async fn bind(listen: &str, insecure: bool) -> Result<TcpListener, BindError> {
+    let wrong = |source| BindError::Address { listen: listen.to_owned(), source };
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host(listen).await.map_err(wrong)?.collect();
+    let exposed = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    if let (Some(address), false) = (exposed, insecure) {
+        return Err(BindError::Exposed { address: *address });
+    }
+    TcpListener::bind(&*addresses).await.map_err(wrong)
+}

@@ -1,0 +1,305 @@
+//! The calls of Flight, each guarded and handed to the file of its area.
+//!
+//! Our own implementation of `FlightService` instead of arrow-flight's `FlightSqlService`: that one cannot answer GetSchema
+//! and PollFlightInfo, knows no `is_update`, and turns every decoding error into a debug print.
+
+use std::sync::Arc;
+
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket as FlightTicket,
+    flight_descriptor::DescriptorType,
+    flight_service_server::FlightService,
+    sql::{
+        ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, Command, DoPutUpdateResult,
+        ProstMessageExt,
+    },
+};
+use boathouse_engine::Engine;
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream::BoxStream};
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+use super::{
+    cancel, encode, metadata, parameters, prepared, query,
+    running::Running,
+    session::{Caller, CloseSessionResult, Sessions},
+    stream, update,
+};
+use crate::{status, ticket::Ticket};
+
+/// Flight SQL over one engine.
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<Shared>,
+}
+
+/// What all calls share.
+pub struct Shared {
+    pub sessions: Sessions,
+    pub running: Arc<Running>,
+    facts: metadata::Facts,
+}
+
+type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+impl Service {
+    pub fn new(engine: &Arc<Engine>) -> Result<Self, Status> {
+        let facts =
+            metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
+        let sessions = Sessions::new(engine.clone());
+        Ok(Self { shared: Arc::new(Shared { sessions, running: Arc::default(), facts }) })
+    }
+
+    /// Stops what runs and refuses what comes.
+    pub fn close(&self) {
+        self.shared.running.close();
+    }
+
+    /// Runs one call: with its session, until the server ends, and so that a panic fails this call only.
+    async fn call<T>(
+        &self,
+        metadata: &MetadataMap,
+        work: impl AsyncFnOnce(&Shared, &mut Caller) -> Result<T, Status>,
+    ) -> Result<Response<T>, Status> {
+        let mut caller = self.shared.sessions.caller(metadata)?;
+        let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
+        let mut response = Response::new(status::guarded(work).await?);
+        caller.sign(response.metadata_mut());
+        Ok(response)
+    }
+}
+
+#[tonic::async_trait]
+impl FlightService for Service {
+    type HandshakeStream = Messages<HandshakeResponse>;
+    type ListFlightsStream = Messages<FlightInfo>;
+    type DoGetStream = Messages<FlightData>;
+    type DoPutStream = Messages<PutResult>;
+    type DoActionStream = Messages<arrow_flight::Result>;
+    type ListActionsStream = Messages<ActionType>;
+    type DoExchangeStream = Messages<FlightData>;
+
+    async fn handshake(
+        &self,
+        _: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        Err(status::unsupported("user names and passwords are", "Connect without credentials."))
+    }
+
+    async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        Err(status::unsupported("ListFlights is", "List tables with the Flight SQL command GetTables."))
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
+        let (metadata, _, descriptor) = request.into_parts();
+        self.call(&metadata, async |shared, caller| info(shared, caller, descriptor).await).await
+    }
+
+    /// Planning is quick and a query runs while its rows are fetched, so the first poll is the last.
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
+        let (metadata, _, descriptor) = request.into_parts();
+        let work = async |shared: &Shared, caller: &mut Caller| {
+            let info = info(shared, caller, descriptor).await?;
+            Ok(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() })
+        };
+        self.call(&metadata, work).await
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        let (metadata, _, descriptor) = request.into_parts();
+        self.call(&metadata, async |shared, caller| schema(shared, caller, &descriptor).await).await
+    }
+
+    async fn do_get(&self, request: Request<FlightTicket>) -> Result<Response<Self::DoGetStream>, Status> {
+        let (metadata, _, ticket) = request.into_parts();
+        self.call(&metadata, async |shared, caller| rows(shared, caller, &ticket).await).await
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
+        let (metadata, _, mut data) = request.into_parts();
+        let work = async |shared: &Shared, caller: &mut Caller| {
+            let first = data.message().await?.ok_or_else(|| status::malformed("DoPut without a message"))?;
+            let app_metadata = put(shared, caller, first, data).await?;
+            Ok(one(PutResult { app_metadata }))
+        };
+        self.call(&metadata, work).await
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        let (metadata, _, action) = request.into_parts();
+        self.call(&metadata, async |shared, caller| act(shared, caller, &action).await).await
+    }
+
+    async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        let actions = ACTIONS
+            .map(|(name, description)| Ok(ActionType { r#type: name.to_owned(), description: description.to_owned() }));
+        Ok(Response::new(futures::stream::iter(actions).boxed()))
+    }
+
+    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
+        Err(status::unsupported("DoExchange is", "Use DoGet and DoPut."))
+    }
+}
+
+async fn info(shared: &Shared, caller: &mut Caller, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    let statement = match command(&descriptor)? {
+        Command::CommandStatementQuery(command) => {
+            no_transaction(command.transaction_id.as_ref())?;
+            Ticket::new(&command.query, Vec::new())
+        }
+        Command::CommandPreparedStatementQuery(command) => {
+            prepared::open(shared, caller, &command.prepared_statement_handle).await?
+        }
+        other => {
+            let schema = metadata::schema(&shared.facts, &other).ok_or_else(|| not_offered("GetFlightInfo", &other))?;
+            // The command is its own ticket.
+            let ticket = descriptor.cmd.clone();
+            return Ok(query::flight_info(encode::schema_bytes(&schema)?, ticket, descriptor, Bytes::new()));
+        }
+    };
+    query::info(shared, caller, &statement, descriptor).await
+}
+
+/// Never runs anything, whatever the statement is.
+async fn schema(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescriptor) -> Result<SchemaResult, Status> {
+    let sql = match command(descriptor)? {
+        Command::CommandStatementQuery(command) => {
+            no_transaction(command.transaction_id.as_ref())?;
+            command.query
+        }
+        Command::CommandPreparedStatementQuery(command) => {
+            prepared::open(shared, caller, &command.prepared_statement_handle).await?.sql
+        }
+        other => {
+            let schema = metadata::schema(&shared.facts, &other).ok_or_else(|| not_offered("GetSchema", &other))?;
+            return Ok(SchemaResult { schema: encode::schema_bytes(&schema)? });
+        }
+    };
+    let prepared = caller.session.prepare(&sql).await.map_err(status::from_engine)?;
+    Ok(SchemaResult { schema: encode::schema_bytes(&query::schema(&prepared))? })
+}
+
+async fn rows(shared: &Shared, caller: &Caller, ticket: &FlightTicket) -> Result<stream::FlightStream, Status> {
+    match decode(&ticket.ticket)? {
+        Command::TicketStatementQuery(ticket) => {
+            query::rows(shared, caller, &Ticket::decode(&ticket.statement_handle, "ticket")?).await
+        }
+        other => {
+            let missing = not_offered("DoGet", &other);
+            let batch = metadata::answer(&shared.facts, &caller.session, other).await?.ok_or(missing)?;
+            stream::batches(batch.schema_ref(), std::slice::from_ref(&batch))
+        }
+    }
+}
+
+async fn put(
+    shared: &Shared,
+    caller: &mut Caller,
+    first: FlightData,
+    rest: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
+) -> Result<Bytes, Status> {
+    let descriptor = first.flight_descriptor.as_ref();
+    let descriptor = descriptor.ok_or_else(|| status::malformed("DoPut without a descriptor"))?;
+    let record_count = match command(descriptor)? {
+        Command::CommandStatementUpdate(command) => {
+            no_transaction(command.transaction_id.as_ref())?;
+            update::put(shared, caller, &Ticket::new(&command.query, Vec::new()), vec![Vec::new()]).await?
+        }
+        Command::CommandPreparedStatementUpdate(command) => {
+            let mut statement = prepared::open(shared, caller, &command.prepared_statement_handle).await?;
+            // Rows that come with the call replace those bound before.
+            let mut batches = parameters::read(first, rest).await?;
+            if batches.is_empty() {
+                batches = statement.parameters().map_err(|error| status::malformed(&error.to_string()))?;
+            }
+            statement.set_parameters(&[]).map_err(|error| status::internal(&error))?;
+            update::put(shared, caller, &statement, parameters::rows(&batches)?).await?
+        }
+        Command::CommandPreparedStatementQuery(command) => {
+            let statement = prepared::open(shared, caller, &command.prepared_statement_handle).await?;
+            let result = prepared::bind(statement, &parameters::read(first, rest).await?)?;
+            return Ok(result.encode_to_vec().into());
+        }
+        Command::CommandStatementIngest(_) => {
+            let hint = "Bind rows to INSERT INTO ... VALUES, or load files with COPY.";
+            return Err(status::unsupported("bulk ingestion is", hint));
+        }
+        other => return Err(not_offered("DoPut", &other)),
+    };
+    Ok(DoPutUpdateResult { record_count }.encode_to_vec().into())
+}
+
+const ACTIONS: [(&str, &str); 5] = [
+    ("CreatePreparedStatement", "Plans a statement; the handle holds all that is needed to run it."),
+    ("ClosePreparedStatement", "Does nothing: no handle holds anything on the server."),
+    ("CancelFlightInfo", "Stops the statement of a FlightInfo while its rows are fetched."),
+    ("CancelQuery", "The same, as older clients ask for it."),
+    ("CloseSession", "Forgets the settings and prepared statements of the session that the cookie names."),
+];
+
+async fn act(shared: &Shared, caller: &mut Caller, action: &Action) -> Result<Messages<arrow_flight::Result>, Status> {
+    let body = match action.r#type.as_str() {
+        "CreatePreparedStatement" => {
+            let request: ActionCreatePreparedStatementRequest = unpack(action)?;
+            no_transaction(request.transaction_id.as_ref())?;
+            prepared::create(shared, caller, request).await?
+        }
+        "ClosePreparedStatement" => {
+            let request: ActionClosePreparedStatementRequest = unpack(action)?;
+            Ticket::decode(&request.prepared_statement_handle, "handle of a prepared statement")?;
+            return Ok(futures::stream::empty().boxed());
+        }
+        "CancelFlightInfo" => cancel::flight_info(&shared.running, &action.body)?,
+        "CancelQuery" => cancel::query(&shared.running, &unpack(action)?)?,
+        "CloseSession" => {
+            shared.sessions.close(caller);
+            CloseSessionResult::CLOSED.encode_to_vec().into()
+        }
+        "BeginTransaction" | "EndTransaction" | "BeginSavepoint" | "EndSavepoint" => return Err(transactions()),
+        "SetSessionOptions" | "GetSessionOptions" => {
+            return Err(status::unsupported("session options are", "Use SET and SHOW SETTINGS."));
+        }
+        other => {
+            let hint = "ListActions tells what this server offers.";
+            return Err(status::unsupported(&format!("the action \"{other}\" is"), hint));
+        }
+    };
+    Ok(one(arrow_flight::Result { body }))
+}
+
+fn command(descriptor: &FlightDescriptor) -> Result<Command, Status> {
+    if descriptor.r#type == DescriptorType::Path as i32 {
+        return Err(status::unsupported("paths are", "Ask with a Flight SQL command."));
+    }
+    decode(&descriptor.cmd)
+}
+
+fn decode(bytes: &[u8]) -> Result<Command, Status> {
+    let any = Any::decode(bytes).map_err(|_| status::malformed("not a Flight SQL command"))?;
+    Command::try_from(any).map_err(|error| status::malformed(&error.to_string()))
+}
+
+fn unpack<T: ProstMessageExt>(action: &Action) -> Result<T, Status> {
+    let request = Any::decode(&*action.body).ok().and_then(|any| any.unpack().ok().flatten());
+    request.ok_or_else(|| status::malformed(&format!("the body of the action \"{}\"", action.r#type)))
+}
+
+fn no_transaction(id: Option<&Bytes>) -> Result<(), Status> {
+    if id.is_none_or(Bytes::is_empty) { Ok(()) } else { Err(transactions()) }
+}
+
+fn transactions() -> Status {
+    status::unsupported("transactions are", "Every statement commits by itself; use autocommit.")
+}
+
+fn not_offered(call: &str, command: &Command) -> Status {
+    let url = command.type_url();
+    let name = url.rsplit(['.', '/']).next().unwrap_or(url);
+    status::unsupported(&format!("{call} of \"{name}\" is"), "Send SQL text, or prepare a statement.")
+}
+
+fn one<T: Send + 'static>(message: T) -> Messages<T> {
+    futures::stream::iter([Ok(message)]).boxed()
+}

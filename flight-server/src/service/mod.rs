@@ -1,0 +1,22 @@
+//! Flight SQL: what each call of the protocol does.
+//!
+//! [`flight`] takes the calls, guards them (panics, shutdown, sessions) and hands each to the file of its area. A query is
+//! planned by [`query`] and streamed by [`stream`]; a statement with an effect is run by [`update`], exactly once, whichever
+//! call brought it; [`prepared`] makes and binds handles; [`metadata`] describes the server and the lake. The server keeps
+//! nothing between calls but [`session`]s that a client asked for and the list of [`running`] statements.
+
+mod cancel;
+mod encode;
+mod flight;
+mod metadata;
+mod note;
+mod parameters;
+mod prepared;
+mod query;
+mod running;
+mod session;
+mod stream;
+mod update;
+
+pub use flight::Service;
+pub use note::Note;

@@ -1,0 +1,119 @@
+//! Statements that come as queries: GetFlightInfo plans, DoGet plans again on the same versions and streams.
+//!
+//! Some clients (ADBC's `execute`) send every statement this way, and for one without rows they may never call DoGet. A
+//! statement with an effect therefore runs in GetFlightInfo, once; its ticket holds the count, and DoGet only returns it.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::{
+    array::{Int64Array, RecordBatch},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use arrow_flight::{
+    FlightDescriptor, FlightEndpoint, FlightInfo,
+    sql::{ProstMessageExt, TicketStatementQuery},
+};
+use boathouse_engine::{Effect, Prepared};
+use bytes::Bytes;
+use prost::Message;
+use tonic::Status;
+use uuid::Uuid;
+
+use super::{
+    encode,
+    flight::Shared,
+    note::Note,
+    parameters,
+    session::Caller,
+    stream::{self, FlightStream},
+    update,
+};
+use crate::{
+    status,
+    ticket::{EffectResult, Ticket},
+};
+
+/// What a statement that changes rows gives to a client that asks for its result: one row with the number of them.
+static COUNT: LazyLock<SchemaRef> =
+    LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("count", DataType::Int64, false)])));
+
+/// Plans the statement; runs it when it has an effect.
+pub async fn info(
+    shared: &Shared,
+    caller: &mut Caller,
+    statement: &Ticket,
+    descriptor: FlightDescriptor,
+) -> Result<FlightInfo, Status> {
+    let prepared = caller.session.prepare(&statement.sql).await.map_err(status::from_engine)?;
+    let batches = statement.parameters().map_err(|error| status::malformed(&error.to_string()))?;
+    let schema = encode::schema_bytes(&schema(&prepared))?;
+    let (ticket, note) = match prepared.effect() {
+        Effect::Rows => {
+            let mut ticket = Ticket::new(&statement.sql, shared.sessions.changed_settings(&caller.session));
+            ticket.id = Uuid::new_v4().to_string();
+            ticket.set_parameters(&batches).map_err(|error| status::internal(&error))?;
+            ticket.set_pins(prepared.pins());
+            (ticket, None)
+        }
+        Effect::Change | Effect::Define => {
+            let note = update::run(shared, caller, prepared, parameters::rows(&batches)?).await?;
+            let rows = match &note {
+                Note::Changed { rows } => Some(*rows),
+                Note::Done { .. } => None,
+            };
+            (Ticket::done(EffectResult { rows }), Some(note))
+        }
+    };
+    let statement_handle = ticket.encode();
+    let ticket = TicketStatementQuery { statement_handle }.as_any().encode_to_vec();
+    let note = note.map(|note| note.write()).unwrap_or_default();
+    Ok(flight_info(schema, ticket.into(), descriptor, note))
+}
+
+/// Streams the rows of a query, or the count of a statement that has run.
+pub async fn rows(shared: &Shared, caller: &Caller, ticket: &Ticket) -> Result<FlightStream, Status> {
+    if let Some(effect) = &ticket.effect {
+        return done(effect);
+    }
+    let session = shared.sessions.with_settings(caller, &ticket.settings()).await?;
+    let prepared = session.prepare_at(&ticket.sql, &ticket.pins()).await.map_err(status::from_engine)?;
+    match prepared.effect() {
+        Effect::Rows => {}
+        Effect::Change | Effect::Define => return Err(status::malformed("a ticket runs queries only")),
+    }
+    let batches = ticket.parameters().map_err(|error| status::malformed(&error.to_string()))?;
+    let run = shared.running.enter(&ticket.id);
+    stream::rows(session, prepared, parameters::rows(&batches)?, run).await
+}
+
+/// The schema that FlightInfo, GetSchema and the stream all announce.
+pub fn schema(prepared: &Prepared) -> SchemaRef {
+    match prepared.effect() {
+        Effect::Rows => prepared.schema(),
+        Effect::Change => COUNT.clone(),
+        Effect::Define => Arc::new(Schema::empty()),
+    }
+}
+
+/// An info with one endpoint and no location: clients read the first endpoint only, from where they are connected.
+pub fn flight_info(schema: Bytes, ticket: Bytes, descriptor: FlightDescriptor, app_metadata: Bytes) -> FlightInfo {
+    let endpoint = FlightEndpoint { ticket: Some(arrow_flight::Ticket { ticket }), ..FlightEndpoint::default() };
+    FlightInfo {
+        schema,
+        flight_descriptor: Some(descriptor),
+        endpoint: vec![endpoint],
+        total_records: -1,
+        total_bytes: -1,
+        app_metadata,
+        ..FlightInfo::default()
+    }
+}
+
+fn done(effect: &EffectResult) -> Result<FlightStream, Status> {
+    let Some(rows) = effect.rows else {
+        return stream::batches(&Schema::empty(), &[]);
+    };
+    let count = Arc::new(Int64Array::from(vec![i64::try_from(rows).unwrap_or(i64::MAX)]));
+    let batch = RecordBatch::try_new(COUNT.clone(), vec![count]).map_err(|error| status::internal(&error))?;
+    stream::batches(&COUNT, &[batch])
+}

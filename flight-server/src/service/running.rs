@@ -1,0 +1,112 @@
+//! Statements that run now, so that another call or the end of the server can stop them.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tonic::Status;
+
+/// All running statements of a server.
+#[derive(Debug, Default)]
+pub struct Running {
+    /// Told when the server ends.
+    closed: watch::Sender<bool>,
+    /// Told when the client cancels; by the id in the statement's ticket. A ticket may be redeemed many times at once.
+    statements: Mutex<HashMap<String, Weak<watch::Sender<bool>>>>,
+}
+
+/// A running statement. It counts as running until this is dropped.
+#[derive(Debug)]
+pub struct Run {
+    id: String,
+    server: Arc<Running>,
+    cancelled: Arc<watch::Sender<bool>>,
+}
+
+impl Running {
+    /// Enters a statement under the id of its ticket.
+    pub fn enter(self: &Arc<Self>, id: &str) -> Run {
+        let mut statements = self.statements.lock();
+        let cancelled = statements.get(id).and_then(Weak::upgrade).unwrap_or_default();
+        statements.insert(id.to_owned(), Arc::downgrade(&cancelled));
+        Run { id: id.to_owned(), server: self.clone(), cancelled }
+    }
+
+    /// Stops a statement; whether there was one.
+    pub fn cancel(&self, id: &str) -> bool {
+        let statement = self.statements.lock().get(id).and_then(Weak::upgrade);
+        statement.map(|cancelled| cancelled.send_replace(true)).is_some()
+    }
+
+    /// Stops all statements, those to come too.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Runs `work` until the server ends.
+    pub async fn until_closed<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let mut closed = self.closed.subscribe();
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => Err(closing()),
+            result = work => result,
+        }
+    }
+}
+
+impl Run {
+    /// Waits for the reason to stop.
+    pub async fn stopped(&self) -> Status {
+        let (mut closed, mut cancelled) = (self.server.closed.subscribe(), self.cancelled.subscribe());
+        tokio::select! {
+            biased;
+            _ = closed.wait_for(|closed| *closed) => closing(),
+            _ = cancelled.wait_for(|cancelled| *cancelled) => Status::cancelled("statement cancelled on request"),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let mut statements = self.server.statements.lock();
+        // Under the lock nobody can take another share of it.
+        if Arc::strong_count(&self.cancelled) == 1 {
+            statements.remove(&self.id);
+        }
+    }
+}
+
+fn closing() -> Status {
+    Status::unavailable("the server is shutting down\nHINT: Run the statement again in a moment.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_statement_can_be_cancelled_while_it_runs_and_not_after() {
+        let running = Arc::new(Running::default());
+        let (first, second) = (running.enter("a"), running.enter("a"));
+        drop(first);
+        assert!(running.cancel("a"));
+        assert_eq!(second.stopped().await.code(), tonic::Code::Cancelled);
+        drop(second);
+        assert!(!running.cancel("a"));
+        assert!(running.statements.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_server_stops_everything() {
+        let running = Arc::new(Running::default());
+        let run = running.enter("a");
+        running.close();
+        assert_eq!(run.stopped().await.code(), tonic::Code::Unavailable);
+        let call = running.until_closed(std::future::pending::<Result<(), Status>>());
+        assert_eq!(call.await.unwrap_err().code(), tonic::Code::Unavailable);
+    }
+}

@@ -1,0 +1,182 @@
+//! Who calls: a client's session, found by its cookie.
+//!
+//! A call without a cookie gets a fresh session, forgotten after the call. When a statement changed the session (`SET`,
+//! `USE`, `PREPARE`), the answer offers a cookie and the session is kept, so that a client which honours cookies finds it
+//! again. Kept sessions are bounded in number and expire when idle.
+//!
+//! A cookie that the server does not know (it expired, or the server was restarted) fails one call, so that nobody runs a
+//! statement under settings that are gone; from then on it names a new session.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use boathouse_engine::{Engine, Session};
+use parking_lot::Mutex;
+use prost::Message;
+use tonic::{
+    Status,
+    metadata::{Ascii, MetadataMap, MetadataValue},
+};
+use uuid::Uuid;
+
+use crate::status;
+
+const COOKIE: &str = "boathouse_session";
+const SESSIONS_MAX: usize = 1000;
+const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
+/// Command tags of statements that change the session rather than the lake.
+const SESSION_TAGS: [&str; 6] = ["SET", "RESET", "USE", "PREPARE", "DEALLOCATE", "DISCARD"];
+
+/// Kept sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    engine: Arc<Engine>,
+    defaults: Vec<(String, String)>,
+    kept: Mutex<HashMap<Uuid, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    session: Arc<Session>,
+    used: Instant,
+}
+
+/// The session of one call.
+#[derive(Debug)]
+pub struct Caller {
+    pub session: Arc<Session>,
+    id: Uuid,
+    /// Whether the client holds the cookie already.
+    known: bool,
+    /// The cookie to send with the answer.
+    offer: Option<String>,
+}
+
+impl Sessions {
+    pub fn new(engine: Arc<Engine>) -> Self {
+        let defaults = engine.session().settings();
+        Self { engine, defaults, kept: Mutex::default() }
+    }
+
+    /// The session that the cookie of a call names, or a fresh one.
+    pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        let Some(id) = cookie(metadata) else {
+            return Ok(Caller { session: self.engine.session(), id: Uuid::new_v4(), known: false, offer: None });
+        };
+        let now = Instant::now();
+        if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
+            kept.used = now;
+            return Ok(Caller { session: kept.session.clone(), id, known: true, offer: None });
+        }
+        self.keep(id, self.engine.session());
+        Err(Status::aborted(
+            "the session has ended: its settings and prepared statements are gone\nHINT: Run SET, USE and PREPARE again; the \
+             next statement starts a new session.",
+        ))
+    }
+
+    /// Keeps the caller's session when the statement with this tag changed it.
+    pub fn ran(&self, caller: &mut Caller, tag: &str) {
+        if !caller.known && SESSION_TAGS.iter().any(|session_tag| tag.starts_with(session_tag)) {
+            self.keep(caller.id, caller.session.clone());
+            caller.known = true;
+            caller.offer = Some(format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", caller.id));
+        }
+    }
+
+    /// Forgets the caller's session; whether it was kept.
+    pub fn close(&self, caller: &mut Caller) -> bool {
+        caller.offer = Some(format!("{COOKIE}=; Path=/; Max-Age=0"));
+        self.kept.lock().remove(&caller.id).is_some()
+    }
+
+    /// The settings of a session that differ from the defaults, for its tickets.
+    pub fn changed_settings(&self, session: &Session) -> Vec<(String, String)> {
+        session.settings().into_iter().filter(|setting| !self.defaults.contains(setting)).collect()
+    }
+
+    /// The session to run a ticket in: the caller's when its settings are those of the ticket, else a fresh one with them.
+    pub async fn with_settings(&self, caller: &Caller, settings: &[(String, String)]) -> Result<Arc<Session>, Status> {
+        if self.changed_settings(&caller.session) == settings {
+            return Ok(caller.session.clone());
+        }
+        let session = self.engine.session();
+        for (name, value) in settings {
+            let set = format!("SET {name} = '{}'", value.replace('\'', "''"));
+            session.execute(&set).await.map_err(status::from_engine)?;
+        }
+        Ok(session)
+    }
+
+    fn keep(&self, id: Uuid, session: Arc<Session>) {
+        let now = Instant::now();
+        let mut kept = self.kept.lock();
+        kept.retain(|_, kept| now.duration_since(kept.used) < IDLE_MAX);
+        if kept.len() >= SESSIONS_MAX
+            && let Some(oldest) = kept.iter().min_by_key(|(_, kept)| kept.used).map(|(id, _)| *id)
+        {
+            kept.remove(&oldest);
+        }
+        kept.insert(id, Kept { session, used: now });
+    }
+}
+
+impl Caller {
+    /// Whether the client holds the cookie of this session.
+    pub fn known(&self) -> bool {
+        self.known
+    }
+
+    /// Adds the cookie to an answer, when there is one to give.
+    pub fn sign(&self, metadata: &mut MetadataMap) {
+        if let Some(cookie) = self.offer.as_ref().and_then(|cookie| MetadataValue::try_from(cookie).ok()) {
+            metadata.append("set-cookie", cookie);
+        }
+    }
+}
+
+/// The answer to the action `CloseSession`, which arrow-flight does not define. Its request is empty.
+#[derive(Clone, PartialEq, Message)]
+pub struct CloseSessionResult {
+    #[prost(int32, tag = "1")]
+    pub status: i32,
+}
+
+impl CloseSessionResult {
+    /// The session is closed; also when there was none to close.
+    pub const CLOSED: Self = Self { status: 1 };
+}
+
+fn cookie(metadata: &MetadataMap) -> Option<Uuid> {
+    let pairs = |value: &MetadataValue<Ascii>| {
+        let text = value.to_str().unwrap_or_default();
+        text.split(';')
+            .filter_map(|pair| pair.trim().split_once('='))
+            .find_map(|(name, id)| (name == COOKIE).then(|| Uuid::parse_str(id.trim_matches('"')).ok())?)
+    };
+    metadata.get_all("cookie").iter().find_map(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let id = Uuid::new_v4();
+        let mut metadata = MetadataMap::new();
+        metadata.append("cookie", "a=b".parse().unwrap());
+        metadata.append("cookie", format!("c=d; {COOKIE}={id}").parse().unwrap());
+        assert_eq!(cookie(&metadata), Some(id));
+    }
+
+    #[test]
+    fn a_cookie_that_is_none_of_ours_is_no_cookie() {
+        let mut metadata = MetadataMap::new();
+        metadata.append("cookie", format!("{COOKIE}=1; x").parse().unwrap());
+        assert_eq!(cookie(&metadata), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! Statements with an effect: run once, whichever call brought them.
+
+use boathouse_engine::{Effect, Outcome, Prepared, ScalarValue};
+use tonic::{Code, Status};
+
+use super::{flight::Shared, note::Note, session::Caller};
+use crate::{status, ticket::Ticket};
+
+/// DoPut update: plans and runs; returns the number of rows changed, 0 when the statement changes a definition.
+pub async fn put(
+    shared: &Shared,
+    caller: &mut Caller,
+    statement: &Ticket,
+    rows: Vec<Vec<ScalarValue>>,
+) -> Result<i64, Status> {
+    let prepared = caller.session.prepare(&statement.sql).await.map_err(status::from_engine)?;
+    match prepared.effect() {
+        Effect::Change | Effect::Define => {}
+        Effect::Rows => {
+            let text = "the statement returns rows and changes nothing\nHINT: Run it as a query, not as an update.";
+            return Err(Status::invalid_argument(text));
+        }
+    }
+    Ok(match run(shared, caller, prepared, rows).await? {
+        Note::Changed { rows } => i64::try_from(rows).unwrap_or(i64::MAX),
+        Note::Done { .. } => 0,
+    })
+}
+
+/// Runs a planned statement once per row of parameters. Each run commits by itself; the first failure ends it.
+pub async fn run(
+    shared: &Shared,
+    caller: &mut Caller,
+    mut prepared: Prepared,
+    rows: Vec<Vec<ScalarValue>>,
+) -> Result<Note, Status> {
+    let total = rows.len();
+    let mut note = None;
+    for (index, parameters) in rows.iter().enumerate() {
+        let outcome = async {
+            // A plan that reads tables is bound to their versions: the next run must see what the one before wrote.
+            if index > 0 && !prepared.pins().is_empty() {
+                prepared = caller.session.prepare(prepared.sql()).await?;
+            }
+            caller.session.run(&prepared, parameters).await
+        };
+        let outcome = outcome.await.map_err(|error| failed_row(status::from_engine(error), index, total))?;
+        note = Some(match (outcome, note) {
+            (Outcome::Changed { inserted, updated, deleted, .. }, note) => {
+                let before = if let Some(Note::Changed { rows }) = note { rows } else { 0 };
+                Note::Changed { rows: before + inserted + updated + deleted }
+            }
+            (Outcome::Done(tag), _) => {
+                shared.sessions.ran(caller, tag);
+                Note::Done { tag: tag.to_owned() }
+            }
+            (Outcome::Rows(_), _) => return Err(Status::internal("a statement with an effect returned rows")),
+        });
+    }
+    note.ok_or_else(|| status::malformed("no row of parameters"))
+}
+
+fn failed_row(status: Status, index: usize, total: usize) -> Status {
+    if total < 2 || status.code() == Code::Internal {
+        return status;
+    }
+    let row = index + 1;
+    let before = if index == 0 { "no row was" } else { "the rows before it were" };
+    let detail = format!("{}\nDETAIL: Row {row} of {total} parameter rows; {before} applied.", status.message());
+    Status::new(status.code(), detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_row_is_named_among_many() {
+        let status = failed_row(Status::invalid_argument("no"), 2, 5);
+        assert_eq!(status.message(), "no\nDETAIL: Row 3 of 5 parameter rows; the rows before it were applied.");
+        assert_eq!(failed_row(Status::invalid_argument("no"), 0, 1).message(), "no");
+    }
+}

@@ -1,0 +1,165 @@
+//! Engine errors to gRPC statuses and back: the only place that knows both.
+//!
+//! Each kind has a code of its own, so a client of ours gets back the kind that the engine gave, and one of another make
+//! gets the code that its users know. The message is the whole text that a person sees. What went wrong inside goes to
+//! the log under an id, and only the id to the client.
+
+use std::{any::Any, error::Error, future::Future, panic::AssertUnwindSafe};
+
+use boathouse_engine::{EngineError, ErrorKind};
+use futures::FutureExt;
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+/// gRPC sends messages in headers, and clients bound those (8 KB is a usual bound; other characters than ASCII triple).
+const MESSAGE_BYTES_MAX: usize = 2500;
+
+/// What the client gets for an error of the engine. Logs errors that are the server's fault.
+pub fn from_engine(error: EngineError) -> Status {
+    if matches!(error.kind, ErrorKind::Internal | ErrorKind::Corrupt) {
+        let text = causes(error.message.clone(), error.source());
+        if error.kind == ErrorKind::Internal {
+            return logged(&text);
+        }
+        tracing::error!(error = text, "data is damaged");
+    }
+    Status::new(code(error.kind), bounded(error.to_string()))
+}
+
+/// "internal error" and an id for the client, the error and its causes for the log under the same id.
+pub fn internal(error: &(dyn Error + 'static)) -> Status {
+    logged(&causes(error.to_string(), error.source()))
+}
+
+/// Runs a part of a request. When it panics, this request fails as an internal error and the server lives on.
+pub async fn guarded<T>(work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|payload| Err(panicked(&*payload)))
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> Status {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown panic".to_owned());
+    logged(&format!("panic: {text}"))
+}
+
+/// A request that does not follow the protocol: `what` is wrong with it.
+pub fn malformed(what: &str) -> Status {
+    Status::invalid_argument(format!("malformed request: {what}"))
+}
+
+/// A part of the protocol that this server does not offer, and what to do instead.
+pub fn unsupported(what: &str, hint: &str) -> Status {
+    Status::unimplemented(format!("{what} not supported\nHINT: {hint}"))
+}
+
+/// The kind of a status that a server sent.
+pub fn kind(code: Code) -> ErrorKind {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => ErrorKind::InvalidSql,
+        Code::NotFound => ErrorKind::NotFound,
+        Code::AlreadyExists => ErrorKind::AlreadyExists,
+        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
+        Code::Unimplemented => ErrorKind::Unsupported,
+        Code::Aborted => ErrorKind::Conflict,
+        Code::ResourceExhausted => ErrorKind::Exhausted,
+        Code::Unavailable => ErrorKind::Unavailable,
+        Code::Cancelled | Code::DeadlineExceeded => ErrorKind::Cancelled,
+        Code::DataLoss => ErrorKind::Corrupt,
+        Code::Ok | Code::Unknown | Code::Internal => ErrorKind::Internal,
+    }
+}
+
+fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::InvalidSql => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::AlreadyExists => Code::AlreadyExists,
+        ErrorKind::Denied => Code::PermissionDenied,
+        ErrorKind::Unsupported => Code::Unimplemented,
+        ErrorKind::Conflict => Code::Aborted,
+        ErrorKind::Exhausted => Code::ResourceExhausted,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::Corrupt => Code::DataLoss,
+        ErrorKind::Internal => Code::Internal,
+    }
+}
+
+fn logged(text: &str) -> Status {
+    let id = Uuid::new_v4();
+    tracing::error!(%id, error = text, "internal error");
+    Status::internal(format!("internal error {id}\nHINT: The server's log tells more under this id."))
+}
+
+fn causes(mut text: String, mut cause: Option<&(dyn Error + 'static)>) -> String {
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES_MAX {
+        let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
+        text.truncate(end);
+        text.push_str(" ...");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [ErrorKind; 11] = [
+        ErrorKind::InvalidSql,
+        ErrorKind::NotFound,
+        ErrorKind::AlreadyExists,
+        ErrorKind::Denied,
+        ErrorKind::Unsupported,
+        ErrorKind::Conflict,
+        ErrorKind::Exhausted,
+        ErrorKind::Unavailable,
+        ErrorKind::Cancelled,
+        ErrorKind::Corrupt,
+        ErrorKind::Internal,
+    ];
+
+    fn error(kind: ErrorKind, message: &str) -> EngineError {
+        EngineError { kind, message: message.to_owned(), excerpt: None, detail: None, hint: None, source: None }
+    }
+
+    #[test]
+    fn every_kind_survives_the_wire() {
+        for expected in KINDS {
+            assert_eq!(kind(from_engine(error(expected, "no")).code()), expected);
+        }
+    }
+
+    #[test]
+    fn internal_errors_keep_their_text_from_the_client() {
+        let status = from_engine(error(ErrorKind::Internal, "secret path"));
+        assert!(status.message().starts_with("internal error "), "{}", status.message());
+        assert!(!status.message().contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn a_panic_fails_its_request_only() {
+        let status = guarded::<()>(async { panic!("secret {}", 1) }).await.unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("secret"), "{}", status.message());
+        assert_eq!(guarded(async { Ok(1) }).await.unwrap(), 1);
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let status = from_engine(error(ErrorKind::InvalidSql, &"ä".repeat(10_000)));
+        assert!(status.message().len() <= MESSAGE_BYTES_MAX + 4);
+        assert!(status.message().ends_with("ä ..."));
+    }
+}

@@ -1,0 +1,163 @@
+//! What a client hands back: tickets and the handles of prepared statements.
+//!
+//! The server keeps nothing between two calls. A ticket holds all that is needed to plan the statement again, on the same
+//! versions of the same tables, so any replica and any connection can redeem it, twice too. A statement with an effect has
+//! run before its ticket is made; the ticket then holds the result and cannot run anything.
+
+use std::io::Cursor;
+
+use arrow::{
+    array::RecordBatch,
+    error::ArrowError,
+    ipc::{reader::StreamReader, writer::StreamWriter},
+};
+use bytes::Bytes;
+use prost::Message;
+use tonic::Status;
+
+use crate::status;
+
+/// Raised when the fields change their meaning, so that an old ticket is refused instead of misread.
+const FORMAT: u32 = 1;
+
+/// A statement on its way to be run, or its result.
+#[derive(Clone, PartialEq, Message)]
+pub struct Ticket {
+    #[prost(uint32, tag = "1")]
+    format: u32,
+    /// Names the statement for those who cancel it.
+    #[prost(string, tag = "2")]
+    pub id: String,
+    #[prost(string, tag = "3")]
+    pub sql: String,
+    /// An Arrow stream with a column per parameter, in order; empty when nothing is bound.
+    #[prost(bytes = "bytes", tag = "4")]
+    parameters: Bytes,
+    /// The session's settings that differ from the defaults.
+    #[prost(message, repeated, tag = "5")]
+    settings: Vec<Setting>,
+    #[prost(message, repeated, tag = "6")]
+    pins: Vec<Pin>,
+    /// What the statement did, when it had an effect.
+    #[prost(message, optional, tag = "7")]
+    pub effect: Option<EffectResult>,
+}
+
+/// The result of a statement with an effect.
+#[derive(Clone, PartialEq, Message)]
+pub struct EffectResult {
+    /// Rows changed; unset when the statement changed a definition or a setting.
+    #[prost(uint64, optional, tag = "1")]
+    pub rows: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Setting {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Pin {
+    #[prost(string, tag = "1")]
+    table: String,
+    #[prost(uint64, tag = "2")]
+    version: u64,
+}
+
+impl Ticket {
+    /// A statement, not yet bound to parameters or versions.
+    pub fn new(sql: &str, settings: Vec<(String, String)>) -> Self {
+        Self {
+            format: FORMAT,
+            sql: sql.to_owned(),
+            settings: settings.into_iter().map(|(name, value)| Setting { name, value }).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The result of a statement that has run.
+    pub fn done(effect: EffectResult) -> Self {
+        Self { format: FORMAT, effect: Some(effect), ..Self::default() }
+    }
+
+    pub fn encode(&self) -> Bytes {
+        self.encode_to_vec().into()
+    }
+
+    /// Reads what a client handed back; `what` is its name in the error.
+    pub fn decode(bytes: &[u8], what: &str) -> Result<Self, Status> {
+        let ticket = <Self as Message>::decode(bytes).ok().filter(|ticket| ticket.format == FORMAT);
+        ticket.ok_or_else(|| status::malformed(&format!("this server did not make this {what}")))
+    }
+
+    pub fn settings(&self) -> Vec<(String, String)> {
+        self.settings.iter().map(|setting| (setting.name.clone(), setting.value.clone())).collect()
+    }
+
+    pub fn pins(&self) -> Vec<(String, u64)> {
+        self.pins.iter().map(|pin| (pin.table.clone(), pin.version)).collect()
+    }
+
+    pub fn set_pins(&mut self, pins: &[(String, u64)]) {
+        self.pins = pins.iter().map(|(table, version)| Pin { table: table.clone(), version: *version }).collect();
+    }
+
+    /// Batches of parameter rows.
+    pub fn parameters(&self) -> Result<Vec<RecordBatch>, ArrowError> {
+        if self.parameters.is_empty() {
+            return Ok(Vec::new());
+        }
+        StreamReader::try_new(Cursor::new(&self.parameters), None)?.collect()
+    }
+
+    /// Replaces the parameters.
+    pub fn set_parameters(&mut self, batches: &[RecordBatch]) -> Result<(), ArrowError> {
+        let Some(first) = batches.first() else {
+            self.parameters = Bytes::new();
+            return Ok(());
+        };
+        let mut writer = StreamWriter::try_new(Vec::new(), first.schema_ref())?;
+        for batch in batches {
+            writer.write(batch)?;
+        }
+        self.parameters = writer.into_inner()?.into();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    #[test]
+    fn a_ticket_survives_the_client() {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+        let batch = RecordBatch::try_from_iter([("1", column)]).unwrap();
+        let mut ticket = Ticket::new("SELECT $1", vec![("time_zone".to_owned(), "UTC".to_owned())]);
+        ticket.set_parameters(std::slice::from_ref(&batch)).unwrap();
+        ticket.set_pins(&[("main.orders".to_owned(), 41)]);
+
+        let back = Ticket::decode(&ticket.encode(), "ticket").unwrap();
+
+        assert_eq!(back, ticket);
+        assert_eq!(back.parameters().unwrap(), [batch]);
+        assert_eq!(back.pins(), [("main.orders".to_owned(), 41)]);
+        assert_eq!(back.settings(), [("time_zone".to_owned(), "UTC".to_owned())]);
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused() {
+        for bytes in [&b""[..], b"SELECT 1", &[0xff; 40]] {
+            let error = Ticket::decode(bytes, "ticket").unwrap_err();
+            assert_eq!(error.code(), tonic::Code::InvalidArgument);
+            assert!(error.message().contains("ticket"));
+        }
+    }
+}

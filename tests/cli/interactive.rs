@@ -1,0 +1,134 @@
+//! The shell at a terminal: several lines, progress, Ctrl-C, the pager, history.
+//!
+//! The terminal is that of the `script` tool, which comes with every Linux; where it is missing there is nothing to test on.
+
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+/// Long enough for the busiest machine; waiting ends as soon as the text is there.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// `boathouse sql memory://` at a terminal of 24 lines by 100 columns.
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    chunks: Receiver<Vec<u8>>,
+    /// What appeared and was not waited for yet.
+    screen: String,
+}
+
+impl Terminal {
+    /// `None` without the `script` tool.
+    fn open(data: &Path, pager: &str) -> Option<Self> {
+        let shell = format!("stty rows 24 cols 100; exec '{}' sql memory://", env!("CARGO_BIN_EXE_boathouse"));
+        let mut child = Command::new("script")
+            .args(["-q", "-e", "-c", &shell, "/dev/null"])
+            .envs([("TERM", "xterm"), ("NO_COLOR", "1"), ("PAGER", pager)])
+            .env("XDG_DATA_HOME", data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let keys = child.stdin.take().unwrap();
+        let mut output = child.stdout.take().unwrap();
+        let (sender, chunks) = channel();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut chunk) {
+                if sender.send(chunk[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Some(Self { child, keys, chunks, screen: String::new() })
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits until `text` appears after what was waited for before.
+    fn wait_for(&mut self, text: &str) {
+        loop {
+            if let Some(at) = self.screen.find(text) {
+                self.screen.drain(..at + text.len());
+                return;
+            }
+            let chunk = self.chunks.recv_timeout(WAIT_MAX);
+            let chunk = chunk.unwrap_or_else(|_| panic!("no {text:?} after {:?}", self.screen));
+            let chunk = String::from_utf8_lossy(&chunk).into_owned();
+            // A terminal answers where its cursor is.
+            for _ in chunk.matches("\x1b[6n") {
+                self.press("\x1b[1;1R");
+            }
+            self.screen.push_str(&chunk);
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_person_types_cancels_pages_and_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    let paged = folder.path().join("paged");
+    let Some(mut terminal) = Terminal::open(folder.path(), &format!("dd of={} status=none", paged.display())) else {
+        return;
+    };
+    terminal.wait_for("shows help");
+    terminal.wait_for("lake> ");
+
+    // A statement goes on until its semicolon.
+    terminal.press("SELECT 40 +\r");
+    terminal.wait_for("   -> ");
+    terminal.press("2 AS answer;\r");
+    terminal.wait_for("     42");
+    terminal.wait_for("(1 row)");
+    terminal.wait_for("Time: ");
+
+    // A long statement shows that it runs; Ctrl-C ends it and nothing else.
+    terminal.wait_for("lake> ");
+    terminal.press("SELECT count(*) FROM generate_series(1, 1000000000) a, generate_series(1, 1000) b;\r");
+    terminal.wait_for("(Ctrl-C cancels)");
+    terminal.press("\x03");
+    terminal.wait_for("Cancelled.");
+
+    // An error does not end the shell either.
+    terminal.wait_for("lake> ");
+    terminal.press("SELEC 1;\r");
+    terminal.wait_for("ERROR: syntax error");
+
+    // Tab completes.
+    terminal.wait_for("lake> ");
+    terminal.press("\\tim\t");
+    terminal.wait_for("\\timing");
+    terminal.press("\r");
+    terminal.wait_for("Timing is off.");
+    terminal.wait_for("lake> ");
+    terminal.press("\\timing on\r");
+    terminal.wait_for("Timing is on.");
+
+    // A long result goes to the pager.
+    terminal.wait_for("lake> ");
+    terminal.press("SELECT * FROM generate_series(1, 5000);\r");
+    terminal.wait_for("Time: ");
+    assert!(std::fs::read_to_string(&paged).unwrap().ends_with("  5000\n(5000 rows)\n\n"));
+
+    terminal.wait_for("lake> ");
+    terminal.press("\\q\r");
+    assert!(terminal.child.wait().unwrap().success());
+    let history = std::fs::read_to_string(folder.path().join("boathouse/history")).unwrap();
+    assert!(history.contains("SELECT 40 +") && history.contains("2 AS answer;"), "{history}");
+}

@@ -1,0 +1,63 @@
+//! The same shell on a server, and the server's own command line.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use crate::{boathouse, check};
+
+/// `boathouse serve` on a lake in memory and a free port; ended when dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_boathouse"))
+            .args(["serve", "memory://", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SCRIPT: &str = "\
+CREATE TABLE t (id INT NOT NULL, name VARCHAR);
+INSERT INTO t VALUES (1, 'one'), (2, NULL);
+SELECT * FROM t ORDER BY id;
+\\d t
+\\dt
+SET datafusion.execution.batch_size = 100;
+SHOW datafusion.execution.batch_size;
+\\format json
+SELECT count(*) AS n, sum(id) AS total FROM t;
+SELECT nam FROM t;
+";
+
+#[test]
+fn a_server_and_a_lake_in_this_process_answer_alike() {
+    let server = Server::start();
+    let here = boathouse(["sql", "memory://"]).input(SCRIPT).text();
+    let there = boathouse(["sql", &server.url]).input(SCRIPT).text();
+    assert_eq!(here, there);
+    check!("same_on_a_server", there);
+}
+
+#[test]
+fn an_open_address_needs_a_flag() {
+    check!("listen_refused", boathouse(["serve", "memory://", "--listen", "0.0.0.0:0"]).text());
+}
