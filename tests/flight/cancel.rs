@@ -1,0 +1,116 @@
+//! Statements that end early, and how many run at once.
+
+use std::time::Duration;
+
+use arrow_flight::{
+    Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo, error::FlightError,
+};
+use boathouse_engine::{EngineConfig, ErrorKind};
+use boathouse_flight_server::client::{Answer, Client};
+use boathouse_tests::config;
+use futures::{FutureExt, StreamExt};
+use prost::Message;
+use tonic::Code;
+
+use crate::support::{ENDLESS, Flight, number, server, server_with, until, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_the_rows_ends_the_query() {
+    let (lake, server) = server().await;
+    let client = server.client().await.unwrap();
+    let Answer::Rows(mut rows) = client.run(ENDLESS).await.unwrap() else { panic!("no rows") };
+    within("the first rows", rows.next()).await.unwrap().unwrap();
+    assert_eq!(lake.engine().statements_active(), 1);
+    drop(rows);
+    until("the query ends", || lake.engine().statements_active() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_a_call_that_has_no_rows_yet_ends_the_query() {
+    let (lake, server) = server().await;
+    let client = server.client().await.unwrap();
+    let sql = format!("SELECT count(*), sum(value) FROM ({ENDLESS})");
+    let call = tokio::spawn(async move {
+        match client.run(&sql).await {
+            Ok(Answer::Rows(mut rows)) => rows.next().await.map(|_| ()),
+            other => panic!("{other:?}"),
+        }
+    });
+    until("the query runs", || lake.engine().statements_active() == 1).await;
+    call.abort();
+    until("the query ends", || lake.engine().statements_active() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_can_be_cancelled_from_another_connection() {
+    let (lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let info = flight.execute(ENDLESS.to_owned(), None).await.unwrap();
+    let mut other = server.flight().await;
+    assert_eq!(cancel(&mut other, &info).await.unwrap_err(), Code::NotFound);
+
+    let mut stream = flight.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    within("the first rows", stream.next()).await.unwrap().unwrap();
+    assert_eq!(cancel(&mut other, &info).await.unwrap(), CancelStatus::Cancelled as i32);
+    let end = within("the end", async {
+        loop {
+            match stream.next().await {
+                Some(Ok(_)) => {}
+                end => return end,
+            }
+        }
+    });
+    let Some(Err(FlightError::Tonic(status))) = end.await else { panic!("not cancelled") };
+    assert_eq!(status.code(), Code::Cancelled);
+    until("the query ends", || lake.engine().statements_active() == 0).await;
+    assert_eq!(cancel(&mut other, &info).await.unwrap_err(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_above_the_limit_waits_for_its_turn() {
+    let (lake, server) = server_with(EngineConfig { statements_running_max: 1, ..config() }).await;
+    let client = server.client().await.unwrap();
+    let Answer::Rows(mut rows) = client.run(ENDLESS).await.unwrap() else { panic!("no rows") };
+    within("the first rows", rows.next()).await.unwrap().unwrap();
+
+    let second = server.client().await.unwrap();
+    let mut waiting = std::pin::pin!(number(&*second, "SELECT count(*) FROM t"));
+    until("the second waits", || {
+        assert!(waiting.as_mut().now_or_never().is_none());
+        lake.engine().statements_active() == 2
+    })
+    .await;
+    drop(rows);
+    assert_eq!(within("the second runs", waiting).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_cancelled() {
+    let timeout = Some(Duration::from_millis(300));
+    let (lake, server) = server_with(EngineConfig { statement_timeout: timeout, ..config() }).await;
+    let client = server.client().await.unwrap();
+    let error = within("the timeout", run_to_the_end(&*client, ENDLESS)).await;
+    assert_eq!(error.kind, ErrorKind::Cancelled);
+    assert!(error.text.contains("300"), "{error}");
+    until("the query ends", || lake.engine().statements_active() == 0).await;
+    assert_eq!(number(&*client, "SELECT count(*) FROM t").await, 3);
+}
+
+async fn run_to_the_end(client: &dyn Client, sql: &str) -> boathouse_flight_server::client::ClientError {
+    let Answer::Rows(mut rows) = client.run(sql).await.unwrap() else { panic!("no rows") };
+    loop {
+        match rows.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return error,
+            None => panic!("the query ended by itself"),
+        }
+    }
+}
+
+async fn cancel(flight: &mut Flight, info: &FlightInfo) -> Result<i32, Code> {
+    let request = CancelFlightInfoRequest { info: Some(info.clone()) };
+    let action = Action { r#type: "CancelFlightInfo".to_owned(), body: request.encode_to_vec().into() };
+    let mut results = flight.inner_mut().do_action(action).await.map_err(|status| status.code())?.into_inner();
+    let result = results.message().await.unwrap().unwrap();
+    Ok(CancelFlightInfoResult::decode(&*result.body).unwrap().status)
+}

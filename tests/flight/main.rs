@@ -1,0 +1,10 @@
+//! The server, over the wire: a real one on a free port, asked by our client and by arrow-flight's.
+
+mod cancel;
+mod error;
+mod lifecycle;
+mod metadata;
+mod prepared;
+mod session;
+mod statement;
+mod support;

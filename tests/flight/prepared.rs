@@ -1,0 +1,153 @@
+//! Prepared statements and their parameters.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow_flight::{
+    Action,
+    sql::{ActionCreatePreparedStatementRequest, Any, ProstMessageExt},
+};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use prost::Message;
+
+use crate::support::{fetch, one, server, table};
+
+fn pairs(rows: &[(i32, &str)]) -> RecordBatch {
+    let a: ArrayRef = Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.0)));
+    let b: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1)));
+    // Clients name parameters by their place, from 0 or from 1: the place counts.
+    RecordBatch::try_from_iter([("0", a), ("1", b)]).unwrap()
+}
+
+fn numbers(values: &[i64]) -> RecordBatch {
+    let column: ArrayRef = Arc::new(Int64Array::from(values.to_vec()));
+    RecordBatch::try_from_iter([("0", column)]).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_takes_parameters_by_place_and_can_be_bound_again() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let sql = "SELECT a FROM t WHERE a >= $1 AND (b = $2 OR b IS NULL) ORDER BY a";
+    let mut statement = flight.prepare(sql.to_owned(), None).await.unwrap();
+    assert_eq!(statement.parameter_schema().unwrap().fields().len(), 2);
+    assert_eq!(statement.dataset_schema().unwrap().fields().len(), 1);
+    for (row, expected) in [((1, "one"), "| 1 |\n| 3 |"), ((2, "one"), "| 3 |"), ((2, "two"), "| 2 |\n| 3 |")] {
+        statement.set_parameters(pairs(&[row])).unwrap();
+        let info = statement.execute().await.unwrap();
+        let rows = table(&fetch(&mut flight, &info).await);
+        assert_eq!(rows, format!("+---+\n| a |\n+---+\n{expected}\n+---+"));
+    }
+    statement.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_bound_to_several_rows_runs_for_each() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let mut statement = flight.prepare("SELECT $1 * 10 AS x".to_owned(), None).await.unwrap();
+    statement.set_parameters(numbers(&[3, 1, 2])).unwrap();
+    let info = statement.execute().await.unwrap();
+    let rows = table(&fetch(&mut flight, &info).await);
+    let places = ["30", "10", "20"].map(|value| rows.find(value).unwrap());
+    assert!(places.is_sorted(), "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_runs_for_every_row_of_parameters() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let mut statement = flight.prepare("INSERT INTO t VALUES ($1, $2)".to_owned(), None).await.unwrap();
+    statement.set_parameters(pairs(&[(10, "x"), (11, "y"), (12, "z")])).unwrap();
+    assert_eq!(statement.execute_update().await.unwrap(), 3);
+    let info = flight.execute("SELECT count(*) FROM t WHERE a >= 10".to_owned(), None).await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_run_sees_what_the_one_before_wrote() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let sql = "INSERT INTO t SELECT CAST(count(*) + $1 AS INT), 'n' FROM t";
+    let mut statement = flight.prepare(sql.to_owned(), None).await.unwrap();
+    statement.set_parameters(numbers(&[100, 100])).unwrap();
+    assert_eq!(statement.execute_update().await.unwrap(), 2);
+    let info = flight.execute("SELECT a FROM t WHERE a > 100 ORDER BY a".to_owned(), None).await.unwrap();
+    let rows = table(&fetch(&mut flight, &info).await);
+    assert!(rows.contains("| 103 |\n| 104 |"), "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_change_sent_as_a_query_runs_once() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let mut statement = flight.prepare("INSERT INTO t VALUES ($1, $2)".to_owned(), None).await.unwrap();
+    statement.set_parameters(pairs(&[(10, "x"), (11, "y")])).unwrap();
+    let info = statement.execute().await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 2);
+    let info = flight.execute("SELECT count(*) FROM t".to_owned(), None).await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_says_whether_a_statement_is_an_update() {
+    /// `ActionCreatePreparedStatementResult` with the field that arrow-flight lacks.
+    #[derive(Clone, PartialEq, Message)]
+    struct Created {
+        #[prost(bytes = "bytes", tag = "2")]
+        dataset_schema: Bytes,
+        #[prost(bytes = "bytes", tag = "3")]
+        parameter_schema: Bytes,
+        #[prost(bool, optional, tag = "4")]
+        is_update: Option<bool>,
+    }
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    for (sql, is_update) in
+        [("SELECT 1", false), ("SHOW TABLES", false), ("INSERT INTO t VALUES (1, 'x')", true), ("DROP TABLE t", true)]
+    {
+        let request = ActionCreatePreparedStatementRequest { query: sql.to_owned(), transaction_id: None };
+        let body = request.as_any().encode_to_vec().into();
+        let action = Action { r#type: "CreatePreparedStatement".to_owned(), body };
+        let result = flight.do_action(action).await.unwrap().message().await.unwrap().unwrap();
+        let created = Created::decode(&*Any::decode(&*result.body).unwrap().value).unwrap();
+        assert_eq!(created.is_update, Some(is_update), "{sql}");
+        assert_eq!(created.dataset_schema.is_empty(), is_update, "{sql}");
+        assert!(!created.parameter_schema.is_empty(), "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_parameters_are_an_error_and_not_a_value() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let sql = "SELECT a FROM t WHERE a = $1";
+    let info = flight.prepare(sql.to_owned(), None).await.unwrap().execute().await.unwrap();
+    let error = flight.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("0 were given"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_its_parameter_cannot_hold_is_refused_and_not_rounded() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let bind = |value: f64| {
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![value]));
+        RecordBatch::try_from_iter([("0", column)]).unwrap()
+    };
+    for (sql, value, expected) in [
+        ("SELECT count(*) FROM t WHERE a < $1", 2.0, Some(1)),
+        ("SELECT count(*) FROM t WHERE a < $1", 1.5, None),
+        ("SELECT count(*) FROM t WHERE a < CAST($1 AS DOUBLE)", 1.5, Some(1)),
+    ] {
+        let mut statement = flight.prepare(sql.to_owned(), None).await.unwrap();
+        statement.set_parameters(bind(value)).unwrap();
+        let info = statement.execute().await.unwrap();
+        match (flight.do_get(info.endpoint[0].ticket.clone().unwrap()).await, expected) {
+            (Ok(rows), Some(expected)) => assert_eq!(one(&rows.try_collect::<Vec<_>>().await.unwrap()), expected),
+            (Err(error), None) => assert!(error.to_string().contains("cannot hold the value 1.5"), "{error}"),
+            (other, _) => panic!("{sql} with {value}: {}", other.is_ok()),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The product as a whole: the same session on every store, other writers beside it, and what must not end it.
+
+mod hardship;
+mod place;
+mod writer;

@@ -1,0 +1,73 @@
+//! A real Flight server of one test: gone when it is dropped.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use boathouse_engine::{Engine, EngineConfig};
+use boathouse_flight_server::{
+    client::{Client, ClientError, connect},
+    server::{ServerOptions, run},
+};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::transport::{Channel, Endpoint};
+
+/// A server on a free port of this machine, over an engine that is open.
+#[derive(Debug)]
+pub struct TestServer {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl TestServer {
+    pub async fn spawn(engine: Arc<Engine>) -> Self {
+        Self::spawn_with(engine, ServerOptions { drain_max: Duration::from_secs(5) }).await
+    }
+
+    pub async fn spawn_with(engine: Arc<Engine>, options: ServerOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            run(listener, engine, options, async {
+                let _ = stopped.await;
+            })
+            .await
+        });
+        Self { address, stop: Some(stop), task }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `grpc://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("grpc://{}", self.address)
+    }
+
+    /// A new session, through the client that the shell uses.
+    pub async fn client(&self) -> Result<Box<dyn Client>, ClientError> {
+        connect(&self.url(), EngineConfig::default()).await
+    }
+
+    /// A client of another make, which keeps no cookies.
+    pub async fn flight(&self) -> FlightSqlServiceClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address is an endpoint");
+        FlightSqlServiceClient::new(endpoint.connect().await.expect("the server takes connections"))
+    }
+
+    /// Shuts down as a signal does, and waits for the end.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        let result = (&mut self.task).await.expect("the server does not panic");
+        result.expect("the server ends well");
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        // A test that ends has no use for a graceful end.
+        self.task.abort();
+    }
+}

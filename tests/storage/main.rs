@@ -1,0 +1,15 @@
+//! The storage suite: every promise of `boathouse-storage`, on a folder, in memory and on S3.
+//!
+//! `place.rs` is where a lake lies; `on_every_place!` makes three tests of one function. Faults and request counts come
+//! from the watched store of `boathouse_tests`.
+
+mod append;
+mod catalog;
+mod create;
+mod damage;
+mod discover;
+mod drop;
+mod names;
+mod open;
+mod place;
+mod snapshot;

@@ -1,0 +1,104 @@
+//! Opening a lake, and what is said when there is none.
+
+use std::{error::Error, process::Command};
+
+use boathouse_storage::{Lake, StorageError, StorageOptions};
+use boathouse_tests::TestS3;
+
+use crate::place::{Place, chain, create_as, people, rows};
+
+#[tokio::test]
+async fn a_folder_must_be_there_unless_it_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/lake");
+    let options = StorageOptions::default();
+    let missing = Lake::open(path.to_str().unwrap(), &options).await.unwrap_err();
+    assert!(matches!(missing, StorageError::OpenLake { .. }), "{missing:?}");
+    assert!(chain(&missing).contains("new/lake") && chain(&missing).contains("No such file"), "{}", chain(&missing));
+    let made = Lake::create(path.to_str().unwrap(), &options).await.unwrap();
+    assert!(made.url().as_str().ends_with("/new/lake/"));
+    let opened = Lake::open(made.url().as_str(), &options).await.unwrap();
+    assert_eq!(opened.url(), made.url());
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    let file = Lake::open(folder.path().join("file").to_str().unwrap(), &options).await.unwrap_err();
+    assert!(chain(&file).contains("Not a directory"), "{}", chain(&file));
+}
+
+#[tokio::test]
+async fn other_schemes_are_refused_by_name() {
+    for (url, text) in [("ftp://x/y", "unknown scheme \"ftp\""), ("https://x/y", "http is not"), ("", "empty")] {
+        let error = Lake::open(url, &StorageOptions::default()).await.unwrap_err();
+        assert!(matches!(error, StorageError::InvalidUrl { .. }) && error.to_string().contains(text), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_memory_lake_is_its_own() {
+    let options = StorageOptions::default();
+    let one = Lake::open("memory://", &options).await.unwrap();
+    let two = Lake::open("memory://", &options).await.unwrap();
+    create_as(&one, &people("t"), "SELECT 1 AS id").await.unwrap();
+    assert_eq!(rows(&one, "t").await, ["1"]);
+    assert!(two.tables("main").await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_keys_and_missing_buckets_are_told_at_once() {
+    let s3 = TestS3::start();
+    let mut wrong = s3.options();
+    wrong.s3.secret_access_key = Some("not the secret".into());
+    let error = Lake::open(&s3.url("x"), &wrong).await.unwrap_err();
+    assert!(matches!(&error, StorageError::OpenLake { url, .. } if url == &s3.url("x/")), "{error:?}");
+    assert!(chain(&error).contains("403") || chain(&error).contains("SignatureDoesNotMatch"), "{}", chain(&error));
+    assert!(!chain(&error).contains("not the secret"));
+    let error = Lake::open("s3://no-such-bucket/x", &s3.options()).await.unwrap_err();
+    assert!(matches!(&error, StorageError::OpenLake { .. }) && error.source().is_some(), "{error:?}");
+    assert!(chain(&error).contains("no-such-bucket"), "{}", chain(&error));
+    assert!(Lake::open(&s3.url("x"), &s3.options()).await.is_ok());
+}
+
+/// Variables belong to a whole process: another one runs [`the_environment_opens_a_lake`] with them.
+#[test]
+fn what_is_not_set_comes_from_the_usual_variables() {
+    let s3 = TestS3::start();
+    let keys = s3.options().s3;
+    let run = |endpoint: &str, secret: &str| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "open::the_environment_opens_a_lake", "--ignored"])
+            .env(endpoint, s3.endpoint())
+            .env("AWS_REGION", keys.region.as_deref().unwrap())
+            .env("AWS_ACCESS_KEY_ID", keys.access_key_id.as_deref().unwrap())
+            .env("AWS_SECRET_ACCESS_KEY", secret)
+            .env("TEST_LAKE", s3.url("by/environment"))
+            .output()
+            .unwrap()
+    };
+    for endpoint in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+        let output = run(endpoint, keys.secret_access_key.as_deref().unwrap());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let lake = s3.folder().join(s3.bucket()).join("by/environment");
+        assert!(lake.join("main/t/_delta_log").is_dir());
+        std::fs::remove_dir_all(lake).unwrap();
+        assert!(!run(endpoint, "wrong").status.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "another test runs it, with the variables that it needs"]
+async fn the_environment_opens_a_lake() {
+    let url = std::env::var("TEST_LAKE").unwrap();
+    let lake = Lake::open(&url, &StorageOptions::default()).await.unwrap();
+    create_as(&lake, &people("t"), "SELECT 1 AS id").await.unwrap();
+    assert_eq!(rows(&lake, "t").await, ["1"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lake_at_the_root_of_a_bucket_works() {
+    let s3 = TestS3::start();
+    let lake = Lake::open(&format!("s3://{}", s3.bucket()), &s3.options()).await.unwrap();
+    create_as(&lake, &people("t"), "SELECT 1 AS id").await.unwrap();
+    assert_eq!(rows(&lake, "t").await, ["1"]);
+    assert_eq!(lake.schemas().await.unwrap(), ["main"]);
+    let place = Place::memory();
+    assert!(place.open().await.tables("main").await.unwrap().is_empty());
+}
