@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use boathouse_storage::Lake;
-use datafusion::execution::{SessionStateBuilder, session_state::SessionState};
+use datafusion::{
+    execution::{FunctionRegistry, SessionStateBuilder, session_state::SessionState},
+    optimizer::{Analyzer, AnalyzerRule},
+};
 
 use crate::{
     EngineConfig, EngineError, Session,
     exec::{CpuRuntime, Permits, runtime_env},
-    optimizer::YieldingRows,
+    function::extremes,
+    optimizer::{DecimalsToFloats, YieldingRows},
     statement::settings,
 };
 
@@ -38,12 +42,19 @@ impl Engine {
 
     fn new(lake: Lake, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let runtime = CpuRuntime::new(config.threads)?;
-        let template = SessionStateBuilder::new()
+        // First of all rules: the next ones make types equal.
+        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(DecimalsToFloats)];
+        analyzer.extend(Analyzer::new().rules);
+        let mut template = SessionStateBuilder::new()
             .with_config(settings::base_config(&config))
             .with_runtime_env(runtime_env(&config, &lake)?)
             .with_default_features()
+            .with_analyzer_rules(analyzer)
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
             .build();
+        for function in extremes() {
+            template.register_udaf(function)?;
+        }
         let permits = Permits::new(config.statements_running_max);
         Ok(Arc::new(Self { config, lake: Arc::new(lake), template, permits, runtime }))
     }

@@ -29,17 +29,21 @@ fn numbers(values: &[i64]) -> RecordBatch {
 async fn a_query_takes_parameters_by_place_and_can_be_bound_again() {
     let (_lake, server) = server().await;
     let mut flight = server.flight().await;
-    let sql = "SELECT a FROM t WHERE a >= $1 AND (b = $2 OR b IS NULL) ORDER BY a";
-    let mut statement = flight.prepare(sql.to_owned(), None).await.unwrap();
-    assert_eq!(statement.parameter_schema().unwrap().fields().len(), 2);
-    assert_eq!(statement.dataset_schema().unwrap().fields().len(), 1);
-    for (row, expected) in [((1, "one"), "| 1 |\n| 3 |"), ((2, "one"), "| 3 |"), ((2, "two"), "| 2 |\n| 3 |")] {
-        statement.set_parameters(pairs(&[row])).unwrap();
-        let info = statement.execute().await.unwrap();
-        let rows = table(&fetch(&mut flight, &info).await);
-        assert_eq!(rows, format!("+---+\n| a |\n+---+\n{expected}\n+---+"));
+    for sql in [
+        "SELECT a FROM t WHERE a >= $1 AND (b = $2 OR b IS NULL) ORDER BY a",
+        "SELECT a FROM t WHERE a >= ? AND (b = ?||'' OR b IS NULL) ORDER BY a",
+    ] {
+        let mut statement = flight.prepare(sql.to_owned(), None).await.unwrap();
+        assert_eq!(statement.parameter_schema().unwrap().fields().len(), 2);
+        assert_eq!(statement.dataset_schema().unwrap().fields().len(), 1);
+        for (row, expected) in [((1, "one"), "| 1 |\n| 3 |"), ((2, "one"), "| 3 |"), ((2, "two"), "| 2 |\n| 3 |")] {
+            statement.set_parameters(pairs(&[row])).unwrap();
+            let info = statement.execute().await.unwrap();
+            let rows = table(&fetch(&mut flight, &info).await);
+            assert_eq!(rows, format!("+---+\n| a |\n+---+\n{expected}\n+---+"));
+        }
+        statement.close().await.unwrap();
     }
-    statement.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

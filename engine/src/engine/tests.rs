@@ -90,6 +90,21 @@ async fn what_the_limits_let_through_is_planned_and_run() {
     }
 }
 
+/// A server's network threads only wait: no statement needs anything of the thread that asks for it.
+#[test]
+fn statements_run_on_threads_of_their_own() {
+    let opening = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let engine = opening.block_on(engine(small()));
+    drop(opening);
+    futures::executor::block_on(async {
+        let session = engine.session();
+        session.execute("CREATE TABLE t AS SELECT value AS a FROM generate_series(1, 1000)").await.unwrap();
+        session.execute("INSERT INTO t SELECT a + 1000 FROM t").await.unwrap();
+        let grouped = "SELECT count(*) AS n FROM (SELECT a % 100 AS g, count(*) FROM t GROUP BY g) AS groups";
+        assert!(text(&session, grouped).await.contains("| 100 |"));
+    });
+}
+
 #[tokio::test]
 async fn a_statement_that_runs_too_long_is_cancelled_with_its_limit_in_the_text() {
     let engine = engine(EngineConfig { statement_timeout: Some(Duration::from_millis(100)), ..small() }).await;
@@ -272,4 +287,61 @@ async fn describe_detail_is_one_row_about_the_table() {
     for part in ["| delta ", "| main.t ", "| c ", "| [day] ", "| 2        |"] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
+}
+
+#[tokio::test]
+async fn decimals_are_compared_with_floats_as_floats() {
+    let engine = engine(small()).await;
+    let session = engine.session();
+    session.execute("CREATE TABLE t (id INT, f DOUBLE, d DECIMAL(10, 2))").await.unwrap();
+    let rows = "(1, '1e-20', 1.5), (2, '-1e-17', 2), (3, '0.5', 0.5), (4, '0', 0), (5, '1e300', 9), (6, 'inf', 9)";
+    session.execute(&format!("INSERT INTO t VALUES {rows}")).await.unwrap();
+    // Each with the ids it finds.
+    for (condition, expected) in [
+        ("f = 0.0", "4"),
+        ("f > 0.0", "1 3 5 6"),
+        ("NOT f >= 0.0", "2"),
+        ("f IN (0.0, 0.5)", "3 4"),
+        ("f BETWEEN -1.0 AND 0.25", "1 2 4"),
+        ("f IS DISTINCT FROM 0.0 AND id < 3", "1 2"),
+        ("coalesce(f, 0.0) > CAST(0 AS DOUBLE)", "1 3 5 6"),
+        ("CASE WHEN id < 9 THEN f ELSE 0.0 END < 0.0", "2"),
+        ("CASE f WHEN 0.0 THEN true ELSE false END", "4"),
+        ("nullif(f, 0.0) IS NULL", "4"),
+        ("f = d", "3 4"),
+        ("f > (SELECT 0.25)", "3 5 6"),
+        ("f IN (SELECT 0.0)", "4"),
+        ("id IN (SELECT b.id FROM t b WHERE b.f < t.d AND b.id = t.id)", "1 2"),
+        ("id IN (SELECT id FROM (SELECT id, f FROM t UNION ALL SELECT 9, 0.5) u WHERE f > 0.0)", "1 3 5 6"),
+        ("id IN (SELECT a.id FROM t a JOIN t b ON a.f = b.d)", "3 4"),
+        ("id IN (SELECT id FROM t GROUP BY id HAVING max(f) > 0.25)", "3 5 6"),
+        ("f = 0.5 OR d = 9", "3 5 6"),
+    ] {
+        let sql = format!("SELECT string_agg(CAST(id AS VARCHAR), ' ' ORDER BY id) FROM t WHERE {condition}");
+        let found = text(&session, &sql).await;
+        assert!(found.contains(&format!("| {expected} ")), "{condition}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn extremes_of_floats_are_the_same_in_groups_and_without() {
+    let engine = engine(small()).await;
+    let session = engine.session();
+    session.execute("CREATE TABLE t (k INT, f DOUBLE, g FLOAT)").await.unwrap();
+    for values in ["(1, 'nan', 'nan'), (2, 'inf', 'inf')", "(1, '1', '1'), (3, '-inf', '-inf')", "(1, '2', '2')"] {
+        session.execute(&format!("INSERT INTO t VALUES {values}")).await.unwrap();
+    }
+    for (k, least, most) in [(1, "1.0", "NaN"), (2, "inf", "inf"), (3, "-inf", "-inf")] {
+        for tail in ["", "GROUP BY k"] {
+            let sql = format!("SELECT min(f), max(f), min(g), max(g) FROM t WHERE k = {k} {tail}");
+            let found = text(&session, &sql).await.replace(' ', "");
+            assert!(found.contains(&format!("|{least}|{most}|{least}|{most}|")), "{sql}: {found}");
+        }
+    }
+    // One file after another: what the first one holds must not hide the NaN of the next.
+    session.execute("INSERT INTO t SELECT 4, 9, 9 FROM generate_series(1, 1000)").await.unwrap();
+    session.execute("INSERT INTO t VALUES (4, 'nan', 'nan'), (4, '1', '1')").await.unwrap();
+    session.execute("SET target_partitions = 1").await.unwrap();
+    assert!(text(&session, "SELECT max(f) FROM t WHERE k > 3").await.contains("NaN"));
+    assert!(!engine.template().config_options().optimizer.enable_aggregate_dynamic_filter_pushdown);
 }

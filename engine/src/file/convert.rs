@@ -25,6 +25,7 @@ pub(super) fn convert(text: &StringArray, field: &FieldRef) -> Result<(ArrayRef,
         }
         DataType::Timestamp(_, None) => cast(&zoneless(&exact(text, 6)), field).map_err(failed)?,
         DataType::Timestamp(_, Some(_)) => cast(&exact(text, 6), field).map_err(failed)?,
+        DataType::Date32 => cast(&midnight(text), field).map_err(failed)?,
         DataType::Float32 | DataType::Float64 => cast(&finite(text), field).map_err(failed)?,
         _ => cast(text, field).map_err(failed)?,
     };
@@ -54,6 +55,15 @@ fn zoneless(text: &StringArray) -> StringArray {
     text.iter().map(|value| value.map(|value| if zoned(value) { "" } else { value })).collect()
 }
 
+/// Marks dates with a time of day or a zone, which the cast would cut off.
+fn midnight(text: &StringArray) -> StringArray {
+    let timed = |value: &str| {
+        let time = value.trim().split_once(['T', 't', ' ']).map(|(_, time)| time);
+        time.is_some_and(|time| time.contains(|c: char| !matches!(c, '0' | ':' | '.' | 'Z' | 'z' | ' ')))
+    };
+    text.iter().map(|value| value.map(|value| if timed(value) { "" } else { value })).collect()
+}
+
 /// Marks numbers too large for any float, which the cast would turn into infinity.
 fn finite(text: &StringArray) -> StringArray {
     let check = |value: &str| match value.parse::<f64>() {
@@ -81,20 +91,55 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
 
 /// Arrays and objects from JSON text: all at once, and one by one when that fails.
 fn nested(text: &StringArray, field: &FieldRef) -> Result<(ArrayRef, Vec<usize>), EngineError> {
-    if let Ok(values) = decode(text.iter(), field) {
+    let whole = |value: Option<&str>| value.is_none_or(|value| is_whole(value, field.data_type()));
+    if text.iter().all(whole)
+        && let Ok(values) = decode(text.iter(), field)
+    {
         return Ok((values, Vec::new()));
     }
     let mut bad = Vec::new();
     let mut parts = Vec::with_capacity(text.len());
     for (row, value) in text.iter().enumerate() {
-        let part = decode([value].into_iter(), field).or_else(|_| {
-            bad.push(row);
-            decode([None].into_iter(), field)
-        });
+        let part = match decode([value].into_iter(), field) {
+            Ok(part) if whole(value) => Ok(part),
+            _ => {
+                bad.push(row);
+                decode([None].into_iter(), field)
+            }
+        };
         parts.push(part.map_err(datafusion::error::DataFusionError::from)?);
     }
     let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
     Ok((concat(&parts).map_err(datafusion::error::DataFusionError::from)?, bad))
+}
+
+/// Whether no number in this JSON has more digits after the point than its type keeps: the decoder would cut them off.
+fn is_whole(json: &str, data_type: &DataType) -> bool {
+    serde_json::from_str(json).is_ok_and(|value| fits(&value, data_type))
+}
+
+fn fits(value: &serde_json::Value, data_type: &DataType) -> bool {
+    use serde_json::Value;
+    match (value, data_type) {
+        (Value::Number(number), data_type) if data_type.is_integer() => !number.is_f64(),
+        (Value::Number(number), DataType::Decimal128(_, scale)) => {
+            fraction(&number.to_string()) <= usize::try_from(*scale).unwrap_or(0)
+        }
+        (Value::String(text), data_type) if data_type.is_integer() => text.parse::<i64>().is_ok(),
+        (Value::Array(values), DataType::List(item) | DataType::LargeList(item)) => {
+            values.iter().all(|value| fits(value, item.data_type()))
+        }
+        (Value::Object(members), DataType::Struct(fields)) => members
+            .iter()
+            .all(|(name, value)| fields.find(name).is_none_or(|(_, field)| fits(value, field.data_type()))),
+        (Value::Object(members), DataType::Map(entries, _)) => match entries.data_type() {
+            DataType::Struct(pair) => {
+                pair.get(1).is_none_or(|kept| members.values().all(|value| fits(value, kept.data_type())))
+            }
+            _ => true,
+        },
+        _ => true,
+    }
 }
 
 fn decode<'a>(values: impl Iterator<Item = Option<&'a str>>, field: &FieldRef) -> Result<ArrayRef, ArrowError> {
@@ -141,6 +186,10 @@ mod tests {
             some(&[Some("1"), Some("-2"), None, None, None])
         );
         assert_eq!(values(&["2024-02-29", "2023-02-29"], DataType::Date32), some(&[Some("2024-02-29"), None]));
+        assert_eq!(
+            values(&["2024-02-29T00:00:00Z", "2024-02-29 12:00:00"], DataType::Date32),
+            some(&[Some("2024-02-29"), None])
+        );
         assert_eq!(values(&["true", "F", "maybe"], DataType::Boolean), some(&[Some("true"), Some("false"), None]));
         assert_eq!(values(&["1e3", "1e999"], DataType::Float64), some(&[Some("1000.0"), None]));
         assert_eq!(values(&["\\x00ff", "0"], DataType::Binary), some(&[Some("00ff"), None]));
@@ -174,7 +223,13 @@ mod tests {
 
     #[test]
     fn arrays_come_from_json() {
-        let list = DataType::List(Arc::new(Field::new("element", DataType::Int64, true)));
-        assert_eq!(values(&["[1, 2]", "[\"x\"]", "[]"], list), some(&[Some("[1, 2]"), None, Some("[]")]));
+        let list = |item| DataType::List(Arc::new(Field::new("element", item, true)));
+        let whole = list(DataType::Int64);
+        assert_eq!(values(&["[1, 2]", "[\"x\"]", "[]"], whole.clone()), some(&[Some("[1, 2]"), None, Some("[]")]));
+        assert_eq!(values(&["[1.5]", "[2]", "[\"3.5\"]"], whole), some(&[None, Some("[2]"), None]));
+        let money = list(DataType::Decimal128(5, 2));
+        assert_eq!(values(&["[1.25]", "[0.125, 1]"], money), some(&[Some("[1.25]"), None]));
+        let object = DataType::Struct(vec![Field::new("x", DataType::Int32, true)].into());
+        assert_eq!(values(&["{\"x\": 7}", "{\"x\": 7.5}"], object), some(&[Some("{x: 7}"), None]));
     }
 }

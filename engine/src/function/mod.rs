@@ -1,7 +1,9 @@
 //! SQL functions of our own.
 
+mod extreme;
 mod files;
 
+pub(crate) use extreme::extremes;
 pub(crate) use files::{external_table, file_table, table_function};
 
 /// Functions that stand in FROM.

@@ -16,8 +16,8 @@ pub(super) const RECURSION_MAX: usize = 400;
 /// Brackets and CASEs inside one another.
 const BRACKETS_MAX: usize = 200;
 /// Tokens in one run between commas, with those of the runs around it: bounds chains such as `a OR b OR c OR ...`,
-/// which make a tree as deep as they are long.
-const RUN_TOKENS_MAX: usize = 8_000;
+/// which make a tree as deep as they are long and take time that grows with its square to plan.
+const RUN_TOKENS_MAX: usize = 4_000;
 
 /// Checked before anything looks at the text.
 pub(crate) fn check_size(sql: &str, bytes_max: usize) -> Result<(), EngineError> {

@@ -14,6 +14,8 @@ mod fault;
 mod keyword;
 mod limit;
 mod parse;
+mod placeholder;
+mod precedence;
 mod refuse;
 mod show;
 mod split;

@@ -10,7 +10,9 @@ use datafusion::sql::{
     },
 };
 
-use super::{Ast, clause::Unsupported, copy, create, describe, explain, fault, limit, refuse, show};
+use super::{
+    Ast, clause::Unsupported, copy, create, describe, explain, fault, limit, placeholder, precedence, refuse, show,
+};
 use crate::{EngineError, error::Place};
 
 /// The dialect takes Postgres' and Databricks' spellings side by side.
@@ -30,6 +32,7 @@ impl<'a> Parser<'a> {
             .tokenize_with_location()
             .map_err(|error| fault::from_tokenizer(&error, sql))?;
         limit::check_tokens(&tokens, sql)?;
+        let tokens = placeholder::number(tokens, sql)?;
         let inner = DFParserBuilder::new(tokens.clone())
             .with_dialect(&DIALECT)
             .with_recursion_limit(limit::RECURSION_MAX)
@@ -130,7 +133,8 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
         return Err(EngineError::invalid("the statement is empty"));
     }
     let ast = parser.statement().and_then(|ast| parser.end().map(|()| ast));
-    let ast = ast.map_err(|error| fault::time_travel(sql, &parser.tokens).unwrap_or(error))?;
+    let mut ast = ast.map_err(|error| fault::time_travel(sql, &parser.tokens).unwrap_or(error))?;
+    precedence::mend(&mut ast);
     refuse::check(&ast, sql)?;
     Ok(ast)
 }

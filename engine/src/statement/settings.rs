@@ -134,6 +134,8 @@ pub(crate) fn base_config(config: &EngineConfig) -> SessionConfig {
     // https://github.com/apache/datafusion/issues/25244
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
     options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    // "Larger than the largest so far" skips files by statistics that leave NaN out, which max would have found.
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     SessionConfig::from(options)
 }
 

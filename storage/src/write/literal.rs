@@ -91,10 +91,19 @@ pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
             let exact = DataType::Decimal256(76, 38);
             value.cast_to(&exact).is_err() || back(&exact)
         }
+        // A zone would be applied and forgotten.
+        (given, DataType::Timestamp(_, None)) if is_text(given) && names_zone(value) => false,
         (given, DataType::Timestamp(_, zone)) if is_text(given) => {
             let exact = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
             value.cast_to(&exact).is_err() || back(&exact)
         }
+        (given, DataType::Date32) if is_text(given) => {
+            // A time of day is cut off without a word.
+            let exact = DataType::Timestamp(TimeUnit::Microsecond, None);
+            value.cast_to(&exact).is_err() || back(&exact)
+        }
+        // A number too large for the type becomes infinity without a word.
+        (given, DataType::Float32 | DataType::Float64) if is_text(given) => is_finite(&kept) || says_infinity(value),
         (given, _) if is_text(given) => true,
         (DataType::List(_), DataType::List(_)) => back(&given),
         (given, target) if is_number(given) && is_number(target) => back(given),
@@ -121,9 +130,70 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
+/// Whether a time as text says in which zone it is.
+fn names_zone(value: &ScalarValue) -> bool {
+    let time = value.try_as_str().flatten().and_then(|text| text.trim().get(10..)).unwrap_or_default();
+    time.trim_start_matches(['T', 't', ' ']).contains(|c: char| c.is_alphabetic() || c == '+' || c == '-')
+}
+
+fn is_finite(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::Float32(Some(value)) => !value.is_infinite(),
+        ScalarValue::Float64(Some(value)) => !value.is_infinite(),
+        _ => true,
+    }
+}
+
+fn says_infinity(value: &ScalarValue) -> bool {
+    value.try_as_str().flatten().is_some_and(|text| text.to_ascii_lowercase().contains("inf"))
+}
+
 fn strip(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => strip(&alias.expr),
         expr => expr,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(text: &str, target: &DataType) -> bool {
+        survives(&ScalarValue::from(text), target)
+    }
+
+    #[test]
+    fn text_of_which_a_part_would_be_lost_is_refused() {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let keep = [
+            ("2024-02-29", DataType::Date32),
+            ("2024-02-29T00:00:00", DataType::Date32),
+            ("9999-12-31", DataType::Date32),
+            ("1e300", DataType::Float64),
+            ("-Infinity", DataType::Float64),
+            ("nan", DataType::Float32),
+            ("2024-02-29 12:00:00.123456", time.clone()),
+            ("2024-02-29T12:00:00", time.clone()),
+            ("2024-02-29", time.clone()),
+            ("2024-02-29 12:00:00+02:00", zoned.clone()),
+            ("2024-02-29T12:00:00Z", zoned),
+        ];
+        for (text, target) in keep {
+            assert!(kept(text, &target), "{text} -> {target}");
+        }
+        let lose = [
+            ("2024-02-29 12:00:00", DataType::Date32),
+            ("1e400", DataType::Float64),
+            ("-1e39", DataType::Float32),
+            ("2024-02-29 12:00:00+02:00", time.clone()),
+            ("2024-02-29T12:00:00Z", time.clone()),
+            ("2024-02-29 12:00:00 Europe/Berlin", time.clone()),
+            ("2024-02-29 12:00:00.1234567", time),
+        ];
+        for (text, target) in lose {
+            assert!(!kept(text, &target), "{text} -> {target}");
+        }
     }
 }
