@@ -28,6 +28,9 @@ impl StoreReason {
                 found = Self::of_io(io).or(found);
             }
             next = error.source();
+            if next.is_none() && matches!(found, None | Some(Self::Unavailable)) && says_denied(error) {
+                found = Some(Self::Denied);
+            }
         }
         found
     }
@@ -53,6 +56,12 @@ impl StoreReason {
     }
 }
 
+/// The S3 client tells so only where it asks for one object; elsewhere the answer's status is in its words.
+fn says_denied(error: &(dyn Error + 'static)) -> bool {
+    let text = error.to_string();
+    ["non-2xx status code: 403", "non-2xx status code: 401"].iter().any(|status| text.contains(status))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +72,8 @@ mod tests {
         let error = object_store::Error::Generic { store: "disk", source: Box::new(full) };
         assert_eq!(StoreReason::of(&error), Some(StoreReason::Full));
         assert_eq!(StoreReason::of(&std::fmt::Error), None);
+        let refused = "Server returned non-2xx status code: 403 Forbidden: <Error/>";
+        let error = object_store::Error::Generic { store: "S3", source: refused.into() };
+        assert_eq!(StoreReason::of(&error), Some(StoreReason::Denied));
     }
 }

@@ -50,3 +50,11 @@ fn what_is_prepared_lasts_for_the_whole_script() {
     let call = boathouse(["sql", "memory://", "-c", setup, "-c", prepare, "-c", "EXECUTE p(3)"]);
     check!("prepared_lasts", call.text());
 }
+
+#[test]
+fn a_text_that_is_too_long_is_refused_by_its_size() {
+    let long = format!("SELECT '{}';\nSELECT 'never';", "x".repeat(100 << 20));
+    let text = boathouse(["sql", "memory://"]).input(&long).text();
+    assert!(text.starts_with("exit code 1\n") && text.contains("16777216 allowed"), "{}", text.len());
+    assert!(text.len() < 1_000);
+}

@@ -64,7 +64,7 @@ fn what_is_not_set_comes_from_the_usual_variables() {
     let keys = s3.options().s3;
     let run = |endpoint: &str, secret: &str| {
         Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "open::the_environment_opens_a_lake", "--ignored"])
+            .args(["--exact", "open::the_environment_opens_a_lake"])
             .env(endpoint, s3.endpoint())
             .env("AWS_REGION", keys.region.as_deref().unwrap())
             .env("AWS_ACCESS_KEY_ID", keys.access_key_id.as_deref().unwrap())
@@ -83,10 +83,10 @@ fn what_is_not_set_comes_from_the_usual_variables() {
     }
 }
 
+/// Looks at nothing but the variables, and at nothing without them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "another test runs it, with the variables that it needs"]
 async fn the_environment_opens_a_lake() {
-    let url = std::env::var("TEST_LAKE").unwrap();
+    let Ok(url) = std::env::var("TEST_LAKE") else { return };
     let lake = Lake::open(&url, &StorageOptions::default()).await.unwrap();
     create_as(&lake, &people("t"), "SELECT 1 AS id").await.unwrap();
     assert_eq!(rows(&lake, "t").await, ["1"]);

@@ -29,7 +29,7 @@ impl From<EngineError> for DataFusionError {
 
 /// Translates an error; with the statement's text the place of the fault is shown when DataFusion knows it.
 pub(crate) fn convert(error: DataFusionError, sql: Option<&str>) -> EngineError {
-    let place = error.diagnostic().and_then(place);
+    let place = error.diagnostic().and_then(place).or_else(|| schema::place(&error, sql?));
     let help = error.diagnostic().and_then(help);
     let mut converted = unwrap(error);
     if converted.hint.is_none() {

@@ -1,8 +1,28 @@
 //! Unknown and ambiguous columns.
 
-use datafusion::common::{Column, SchemaError};
+use datafusion::{
+    common::{Column, DataFusionError, SchemaError},
+    sql::sqlparser::{
+        dialect::GenericDialect,
+        tokenizer::{Token, Tokenizer},
+    },
+};
 
-use super::{EngineError, ErrorKind, did_you_mean};
+use super::{EngineError, ErrorKind, Place, did_you_mean};
+
+/// Where an unknown column is when the library lost its place, as in ORDER BY: the one mention of its name.
+pub(super) fn place(error: &DataFusionError, sql: &str) -> Option<Place> {
+    let DataFusionError::SchemaError(inner, _) = error.find_root() else { return None };
+    let SchemaError::FieldNotFound { field, .. } = inner.as_ref() else { return None };
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;
+    let mut mentions = tokens.iter().filter(|token| match &token.token {
+        Token::Word(word) if word.quote_style.is_some() => word.value == field.name,
+        Token::Word(word) => word.value.to_lowercase() == field.name,
+        _ => false,
+    });
+    let only = mentions.next().filter(|_| mentions.next().is_none())?;
+    Place::of_token_span(only.span)
+}
 
 pub(super) fn convert(error: SchemaError) -> EngineError {
     match error {
@@ -64,7 +84,15 @@ fn only_table(valid: &[Column]) -> Option<&str> {
 /// The first few names.
 fn listed(columns: &[&Column]) -> String {
     const NAMES_MAX: usize = 8;
-    let names: Vec<String> = columns.iter().take(NAMES_MAX).map(|column| format!("\"{}\"", column.name)).collect();
-    let more = if columns.len() > NAMES_MAX { ", ..." } else { "" };
+    let mut names: Vec<String> = Vec::new();
+    for column in columns {
+        let name = format!("\"{}\"", column.name);
+        // ORDER BY sees what SELECT gives and what FROM has.
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let more = if names.len() > NAMES_MAX { ", ..." } else { "" };
+    names.truncate(NAMES_MAX);
     names.join(", ") + more
 }

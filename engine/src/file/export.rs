@@ -73,10 +73,26 @@ async fn write_file(
 async fn write_folder(
     stores: Arc<dyn ObjectStoreRegistry>,
     export: &Export,
-    mut rows: RowStream,
+    rows: RowStream,
 ) -> Result<u64, EngineError> {
     let target = export.location.folder_url();
     let staging = Staging::new(Arc::clone(&stores), &target)?;
+    match fill(stores.as_ref(), export, &staging, rows).await {
+        Ok(count) => staging.publish(&target).await.map(|()| count),
+        Err(error) => {
+            staging.discard().await;
+            Err(error)
+        }
+    }
+}
+
+/// Writes the files of a folder where nobody looks; gives the number of rows.
+async fn fill(
+    stores: &dyn ObjectStoreRegistry,
+    export: &Export,
+    staging: &Staging,
+    mut rows: RowStream,
+) -> Result<u64, EngineError> {
     let schema = rows.schema();
     let mut closed = Vec::new();
     let mut count = 0;
@@ -85,7 +101,7 @@ async fn write_folder(
         let batch = rows.next().await.transpose()?;
         if output.is_none() && (batch.is_some() || closed.is_empty()) {
             let url = staging.file(&format!("part-{:05}.{}", closed.len(), export.extension))?;
-            output = Some(Output::open(stores.as_ref(), export, &url, &schema)?);
+            output = Some(Output::open(stores, export, &url, &schema)?);
         }
         let (Some(batch), Some(open)) = (&batch, &mut output) else { break };
         count += batch.num_rows() as u64;
@@ -103,7 +119,6 @@ async fn write_folder(
     for upload in closed {
         upload.finish().await?;
     }
-    staging.publish(&target).await?;
     Ok(count)
 }
 
@@ -178,7 +193,8 @@ struct Staging {
     stores: Arc<dyn ObjectStoreRegistry>,
     folder: Url,
     beside: bool,
-    published: bool,
+    /// Nothing is left to clean up.
+    done: bool,
 }
 
 impl Staging {
@@ -190,7 +206,7 @@ impl Staging {
             let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
             folder.set_path(&format!("{parent}/.{name}.{}/", Uuid::new_v4()));
         }
-        Ok(Self { stores, folder, beside, published: false })
+        Ok(Self { stores, folder, beside, done: false })
     }
 
     fn file(&self, name: &str) -> Result<Url, EngineError> {
@@ -202,14 +218,20 @@ impl Staging {
         if self.beside {
             file::rename(self.stores.as_ref(), &self.folder, target).await?;
         }
-        self.published = true;
+        self.done = true;
         Ok(())
+    }
+
+    /// Cleans up before the error is told: the process may end right after it.
+    async fn discard(mut self) {
+        file::delete_folder(self.stores.as_ref(), &self.folder).await;
+        self.done = true;
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if self.published {
+        if self.done {
             return;
         }
         let (stores, folder) = (Arc::clone(&self.stores), self.folder.clone());

@@ -154,6 +154,7 @@ pub(crate) fn unknown_option(name: &str, known: &[&str]) -> EngineError {
     let error = EngineError::invalid(format!("there is no option \"{}\" here", name.to_uppercase()));
     match did_you_mean(name, known.iter().copied()) {
         Some(hint) => error.with_hint(hint),
+        None if known.is_empty() => error.with_hint("There are none: leave it out."),
         None => error.with_hint(format!("Options: {}.", known.join(", "))),
     }
 }

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
-    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential},
 };
 
 use crate::{S3Options, StorageError};
@@ -22,22 +22,32 @@ pub(super) fn open(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectSt
         |e: object_store::Error| StorageError::InvalidUrl { url: format!("s3://{bucket}/"), reason: e.to_string() };
     let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
     if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+        // Also under the key that would win over it: the environment may hold one.
+        let endpoint = endpoint.trim_end_matches('/');
+        builder = builder.with_endpoint(endpoint).with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
     }
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
     }
-    if let Some(key) = &options.access_key_id {
-        builder = builder.with_access_key_id(key);
-        // Keys that were given do not mix with a token from the environment.
-        builder = builder.with_token(options.session_token.clone().unwrap_or_default());
-    } else if let Some(token) = &options.session_token {
-        builder = builder.with_token(token);
+    if let (Some(key), Some(secret)) = (&options.access_key_id, &options.secret_access_key) {
+        // Keys that were given do not mix with a token from the environment, and an empty token is not none.
+        let given =
+            AwsCredential { key_id: key.clone(), secret_key: secret.clone(), token: options.session_token.clone() };
+        builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(given)));
+    } else {
+        if let Some(key) = &options.access_key_id {
+            builder = builder.with_access_key_id(key);
+        }
+        if let Some(secret) = &options.secret_access_key {
+            builder = builder.with_secret_access_key(secret);
+        }
+        if let Some(token) = &options.session_token {
+            builder = builder.with_token(token);
+        }
     }
-    if let Some(secret) = &options.secret_access_key {
-        builder = builder.with_secret_access_key(secret);
-    }
-    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint]
+        .iter()
+        .find_map(|key| builder.get_config_value(key));
     let style = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest);
     match options.path_style {
         Some(path_style) => builder = builder.with_virtual_hosted_style_request(!path_style),
