@@ -1,14 +1,18 @@
 //! The server: takes connections, and ends without cutting anyone off.
 
+mod linger;
+
 use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use boathouse_engine::Engine;
-use futures::FutureExt;
+use futures::{FutureExt, TryStreamExt};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use tonic::transport::server::{Server, TcpIncoming};
 
 use crate::service::Service;
+
+use linger::Lingering;
 
 /// Clients send parameters in messages of this size at most.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -48,6 +52,7 @@ pub async fn run(
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
     let (stop, stopped) = oneshot::channel::<()>();
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(Lingering::new);
     let serve = Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
@@ -55,7 +60,7 @@ pub async fn run(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(flight)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped.map(|_| ()));
+        .serve_with_incoming_shutdown(connections, stopped.map(|_| ()));
     tokio::pin!(serve);
     tokio::select! {
         result = &mut serve => return result.map_err(io::Error::other),
