@@ -26,7 +26,4 @@ pub(crate) use self::{
     parse::{Parser, parse, parse_query},
     show::Show,
 };
-pub use self::{
-    keyword::keywords,
-    split::{is_complete, split},
-};
+pub use self::{keyword::keywords, split::split};

@@ -15,11 +15,6 @@ pub fn split(script: &str) -> Vec<&str> {
     statements
 }
 
-/// Whether `text` ends a statement: its last semicolon stands outside quotes and comments with only blanks after it.
-pub fn is_complete(text: &str) -> bool {
-    semicolons(text).last().is_some_and(|last| blank_prefix(&text[last + 1..]) == text.len() - last - 1)
-}
-
 /// Byte positions of semicolons outside quotes and comments.
 fn semicolons(text: &str) -> impl Iterator<Item = usize> + '_ {
     let mut at = 0;
@@ -139,17 +134,5 @@ mod tests {
         assert_eq!(split("SELECT E'\\';'; z"), ["SELECT E'\\';'", "z"]);
         assert_eq!(split(" ;; -- only a comment\n; "), Vec::<&str>::new());
         assert_eq!(split("SELECT 'open; "), ["SELECT 'open;"]);
-    }
-
-    #[test]
-    fn a_statement_is_complete_at_its_semicolon() {
-        assert!(is_complete("SELECT 1;"));
-        assert!(is_complete("SELECT 1; -- done\n  "));
-        assert!(!is_complete("SELECT 1"));
-        assert!(!is_complete("SELECT ';"));
-        assert!(!is_complete("SELECT 1; SELECT"));
-        assert!(!is_complete("SELECT 1 -- ;"));
-        assert!(!is_complete("SELECT 1; /* open"));
-        assert!(!is_complete(""));
     }
 }
