@@ -15,6 +15,7 @@ mod maintain;
 mod reason;
 pub mod store;
 pub mod table;
+mod usage;
 pub mod write;
 
 pub use config::{S3Options, StorageOptions};
@@ -22,3 +23,4 @@ pub use error::StorageError;
 pub use lake::Lake;
 pub use reason::StoreReason;
 pub use table::Snapshot;
+pub use usage::CacheUsage;
