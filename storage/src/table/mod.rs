@@ -1,7 +1,8 @@
 //! A table at one version, immutable.
 //!
 //! In reading order: [`Snapshot`] is the table; `files` is what its log says of every file; `prune` chooses the files
-//! of a query; `scan` makes the plan that reads them; [`scan_reports`] tells afterwards what was read.
+//! of a query; `scan` makes the plan that reads them and `source` opens them; [`scan_reports`] tells afterwards
+//! what was read.
 
 mod bounds;
 mod cache;
@@ -14,6 +15,7 @@ mod prune;
 mod report;
 mod scan;
 mod snapshot;
+mod source;
 mod statistics;
 #[cfg(test)]
 mod tests;

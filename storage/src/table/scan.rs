@@ -17,19 +17,15 @@ use std::{
     },
 };
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
-use chrono::DateTime;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{DataFusionError, Result, ScalarValue, Statistics, config::TableParquetOptions, exec_datafusion_err},
+    common::{DataFusionError, Result, Statistics, exec_datafusion_err},
     datasource::{
         TableType,
         listing::PartitionedFile,
-        physical_plan::{
-            FileGroup, FileScanConfigBuilder, ParquetSource,
-            parquet::{CachedParquetFileReaderFactory, ParquetRowSelection},
-        },
+        physical_plan::{FileGroup, FileScanConfigBuilder},
         source::DataSourceExec,
         table_schema::TableSchema,
     },
@@ -37,7 +33,6 @@ use datafusion::{
     physical_expr_adapter::PhysicalExprAdapterFactory,
     physical_plan::{ExecutionPlan, union::UnionExec},
 };
-use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::RowSelection;
 
 use super::{
@@ -47,6 +42,7 @@ use super::{
     mapping::{MappingMode, TableAdapterFactory},
     prune::{self, Pruned},
     report::ScanCounts,
+    source::StoreSource,
     statistics::StatisticsBuilder,
 };
 use crate::StorageError;
@@ -217,37 +213,20 @@ impl TableScan {
         let statistics = builder.table(&numbers)?;
         // One for all files where there are too many: some rules of the optimizer count on statistics being there.
         let unknown = (!builder.per_file(files.len())).then(|| Arc::new(Statistics::new_unknown(schema)));
+        let opener = StoreSource { store: &store_url, index: request.index, layout: &self.layout };
         let mut parts = Vec::with_capacity(files.len());
         for (file, location) in files {
-            let mut part = PartitionedFile::new_from_meta(ObjectMeta {
-                location: location.path,
-                last_modified: DateTime::from_timestamp_millis(request.index.modified_ms(file)).unwrap_or_default(),
-                size: request.index.size(file),
-                e_tag: None,
-                version: None,
-            });
-            part.partition_values = self.partition_values(request.index, file)?;
+            let mut part = opener.part(file, location.path, request.selections.remove(&file))?;
             // Not through `with_statistics`, which takes it for granted that no partition value is NULL.
             part.statistics = Some(match &unknown {
                 Some(unknown) => unknown.clone(),
                 None => Arc::new(builder.file(file)?),
             });
-            if let Some(selection) = request.selections.remove(&file) {
-                part = part.with_extension(ParquetRowSelection::new(selection));
-            }
             parts.push(part);
         }
-        let options = self.parquet_options(session, request.filters);
-        let store = session.runtime_env().object_store(&store_url)?;
-        let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
-        let mut source = ParquetSource::new(self.layout.clone())
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers)));
-        if let Some(hint) = options.global.metadata_size_hint {
-            source = source.with_metadata_size_hint(hint);
-        }
-        let source = source.with_table_parquet_options(options);
-        counts.register(datafusion::datasource::physical_plan::FileSource::metrics(&source));
-        let config = FileScanConfigBuilder::new(store_url, Arc::new(source))
+        let source = opener.build(session, request.filters)?;
+        counts.register(source.metrics());
+        let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(group_by_size(parts, session.config().target_partitions()))
             .with_statistics(statistics)
             .with_limit(request.limit)
@@ -276,31 +255,6 @@ impl TableScan {
         columns.sort_unstable();
         columns.dedup();
         columns
-    }
-
-    fn partition_values(&self, index: &FileIndex, file: usize) -> Result<Vec<ScalarValue>> {
-        index.partitions().iter().map(|(_, values)| ScalarValue::try_from_array(values, file)).collect()
-    }
-
-    /// The session's options, with what Delta asks for.
-    fn parquet_options(&self, session: &dyn Session, filters: &[Expr]) -> TableParquetOptions {
-        let global = session.config().options().execution.parquet.clone();
-        let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
-        // Delta's timestamps are microseconds; as nanoseconds the old format of Spark covers only 584 years.
-        options.global.coerce_int96 = Some("us".into());
-        if filters.iter().any(|filter| self.compares_floats(filter)) {
-            // Parquet's statistics leave NaN out, but a comparison with NaN may be true.
-            options.global.pruning = false;
-            options.global.enable_page_index = false;
-        }
-        options
-    }
-
-    fn compares_floats(&self, filter: &Expr) -> bool {
-        filter.column_refs().iter().any(|column| {
-            let field = self.layout.file_schema().field_with_name(&column.name);
-            field.is_ok_and(|field| holds_floats(field.data_type()))
-        })
     }
 
     /// Deletion vectors of the files that are left, by position in the index.
@@ -334,13 +288,6 @@ impl TableScan {
             selections.insert(file, selection);
         }
         Ok(selections)
-    }
-}
-
-fn holds_floats(kind: &DataType) -> bool {
-    match kind {
-        DataType::Struct(fields) => fields.iter().any(|field| holds_floats(field.data_type())),
-        kind => kind.is_floating(),
     }
 }
 

@@ -1,0 +1,96 @@
+//! How the files of a scan are opened.
+//!
+//! The scan decides which files are read and what is known of them; here each becomes a part that says where it lies
+//! and which of its rows are read, and all parts of one store get the source that reads them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use chrono::DateTime;
+use datafusion::{
+    catalog::Session,
+    common::{Result, ScalarValue, config::TableParquetOptions},
+    datasource::{
+        listing::PartitionedFile,
+        physical_plan::{
+            FileSource, ParquetSource,
+            parquet::{CachedParquetFileReaderFactory, ParquetRowSelection},
+        },
+        table_schema::TableSchema,
+    },
+    execution::object_store::ObjectStoreUrl,
+    logical_expr::Expr,
+};
+use object_store::{ObjectMeta, path::Path};
+use parquet::arrow::arrow_reader::RowSelection;
+
+use super::files::FileIndex;
+
+/// The files of one scan that lie in one store.
+pub(super) struct StoreSource<'a> {
+    pub(super) store: &'a ObjectStoreUrl,
+    pub(super) index: &'a FileIndex,
+    /// Columns as the scan has them: those of the files, then the partition columns.
+    pub(super) layout: &'a TableSchema,
+}
+
+impl StoreSource<'_> {
+    /// The file at `path` with its partition values, without statistics. `selection` leaves out deleted rows.
+    pub(super) fn part(&self, file: usize, path: Path, selection: Option<RowSelection>) -> Result<PartitionedFile> {
+        let mut part = PartitionedFile::new_from_meta(ObjectMeta {
+            location: path,
+            last_modified: DateTime::from_timestamp_millis(self.index.modified_ms(file)).unwrap_or_default(),
+            size: self.index.size(file),
+            e_tag: None,
+            version: None,
+        });
+        let values = self.index.partitions().iter();
+        part.partition_values =
+            values.map(|(_, values)| ScalarValue::try_from_array(values, file)).collect::<Result<_>>()?;
+        if let Some(selection) = selection {
+            part = part.with_extension(ParquetRowSelection::new(selection));
+        }
+        Ok(part)
+    }
+
+    /// What reads the parts. `filters` are those of the query.
+    pub(super) fn build(&self, session: &dyn Session, filters: &[Expr]) -> Result<Arc<dyn FileSource>> {
+        let options = self.parquet_options(session, filters);
+        let store = session.runtime_env().object_store(self.store)?;
+        let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
+        let mut source = ParquetSource::new(self.layout.clone())
+            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers)));
+        if let Some(hint) = options.global.metadata_size_hint {
+            source = source.with_metadata_size_hint(hint);
+        }
+        Ok(Arc::new(source.with_table_parquet_options(options)))
+    }
+
+    /// The session's options, with what Delta asks for.
+    fn parquet_options(&self, session: &dyn Session, filters: &[Expr]) -> TableParquetOptions {
+        let global = session.config().options().execution.parquet.clone();
+        let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
+        // Delta's timestamps are microseconds; as nanoseconds the old format of Spark covers only 584 years.
+        options.global.coerce_int96 = Some("us".into());
+        if filters.iter().any(|filter| self.compares_floats(filter)) {
+            // Parquet's statistics leave NaN out, but a comparison with NaN may be true.
+            options.global.pruning = false;
+            options.global.enable_page_index = false;
+        }
+        options
+    }
+
+    fn compares_floats(&self, filter: &Expr) -> bool {
+        filter.column_refs().iter().any(|column| {
+            let field = self.layout.file_schema().field_with_name(&column.name);
+            field.is_ok_and(|field| holds_floats(field.data_type()))
+        })
+    }
+}
+
+fn holds_floats(kind: &DataType) -> bool {
+    match kind {
+        DataType::Struct(fields) => fields.iter().any(|field| holds_floats(field.data_type())),
+        kind => kind.is_floating(),
+    }
+}
