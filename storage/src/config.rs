@@ -1,12 +1,20 @@
 //! Raw options and environment variables become checked settings here, before any work starts.
 
-/// How to reach object stores. Unset fields fall back to the usual `AWS_*` variables.
-#[derive(Debug, Clone, Default)]
+/// How to reach object stores, and what to keep of them.
+#[derive(Debug, Clone)]
 pub struct StorageOptions {
     pub s3: S3Options,
+    /// Memory for footers and page indexes of Parquet files; 0 keeps none. Default: 256 MiB.
+    pub footer_bytes_max: u64,
 }
 
-/// S3 and what speaks like it (MinIO, R2, ...).
+impl Default for StorageOptions {
+    fn default() -> Self {
+        Self { s3: S3Options::default(), footer_bytes_max: 256 << 20 }
+    }
+}
+
+/// S3 and what speaks like it (MinIO, R2, ...). Unset fields fall back to the usual `AWS_*` variables.
 #[derive(Debug, Clone, Default)]
 pub struct S3Options {
     /// `http://127.0.0.1:9000`; plain http is allowed when the endpoint says `http://`.

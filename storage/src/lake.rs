@@ -20,10 +20,10 @@ use url::Url;
 pub(crate) use name::check_name;
 
 use crate::{
-    Snapshot, StorageError, StorageOptions,
+    CacheUsage, Snapshot, StorageError, StorageOptions,
     catalog::{CatalogDocument, Documents},
     store::{StoreLayer, Stores, folder_url, object_path},
-    table::Snapshots,
+    table::{FooterCache, Snapshots},
 };
 
 /// The schema in which unqualified names live; always there.
@@ -36,6 +36,7 @@ pub struct Lake {
     stores: Arc<Stores>,
     snapshots: Snapshots,
     documents: Documents,
+    footers: Arc<FooterCache>,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -76,6 +77,7 @@ impl Lake {
         Ok(Self {
             snapshots: Snapshots::new(root.clone(), stores.clone()),
             documents: Documents::new(&root, &stores)?,
+            footers: FooterCache::new(options.footer_bytes_max),
             root,
             stores,
             locks: Mutex::default(),
@@ -91,6 +93,16 @@ impl Lake {
     /// The engine puts it into DataFusion's runtime so that scans find their store.
     pub fn stores(&self) -> Arc<dyn ObjectStoreRegistry> {
         self.stores.clone()
+    }
+
+    /// Footers of Parquet files: the engine gives them to DataFusion's runtime, in which scans look for them.
+    pub fn footers(&self) -> Arc<FooterCache> {
+        self.footers.clone()
+    }
+
+    /// What the caches of this lake hold.
+    pub async fn cache_usages(&self) -> Vec<CacheUsage> {
+        vec![self.snapshots.usage().await, self.footers.usage()]
     }
 
     /// The newest version of a table; sees every commit that ended before the call.

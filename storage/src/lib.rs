@@ -23,4 +23,4 @@ pub use error::StorageError;
 pub use lake::Lake;
 pub use reason::StoreReason;
 pub use table::Snapshot;
-pub use usage::CacheUsage;
+pub use usage::{CacheCounts, CacheUsage};

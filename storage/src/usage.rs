@@ -1,5 +1,7 @@
 //! What a cache holds and how well it serves, in one form for all caches of the product.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// One cache at one moment. Counts start with the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CacheUsage {
@@ -14,4 +16,37 @@ pub struct CacheUsage {
     pub hits: u64,
     pub misses: u64,
     pub evictions: u64,
+}
+
+/// Counts of one cache, kept by those who ask it.
+#[derive(Debug, Default)]
+pub struct CacheCounts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    evictions: AtomicU64,
+}
+
+impl CacheCounts {
+    /// One look into the cache.
+    pub fn asked(&self, found: bool) {
+        let count = if found { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An entry is gone; `evicted` when it was for want of room.
+    pub fn removed(&self, evicted: bool) {
+        if evicted {
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// `usage` with the counts so far.
+    pub fn fill(&self, usage: CacheUsage) -> CacheUsage {
+        CacheUsage {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            evictions: self.evictions.load(Ordering::Relaxed),
+            ..usage
+        }
+    }
 }

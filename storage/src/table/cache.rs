@@ -25,12 +25,14 @@ use super::{
     open::{guarded, load, read_error, table_store},
 };
 use crate::{
-    StorageError,
+    CacheCounts, CacheUsage, StorageError,
     store::{Stores, is_not_found},
 };
 
 /// What all cached snapshots may weigh, by estimate.
 const CACHE_KIB_MAX: u64 = 512 * 1024;
+/// Those of older versions.
+const VERSIONS_KIB_MAX: u64 = CACHE_KIB_MAX / 4;
 /// A snapshot with no files, and what each file adds.
 const SNAPSHOT_KIB: usize = 64;
 const FILE_KIB: usize = 2;
@@ -72,19 +74,39 @@ pub(crate) struct Snapshots {
     stores: Arc<Stores>,
     newest: Cache<String, Arc<Slot>>,
     versions: Cache<(String, u64), Arc<Snapshot>>,
+    counts: Arc<CacheCounts>,
 }
 
 impl Snapshots {
     pub(crate) fn new(lake: Url, stores: Arc<Stores>) -> Self {
+        let counts = Arc::new(CacheCounts::default());
+        let (slots, snapshots) = (counts.clone(), counts.clone());
         let newest = Cache::builder()
             .max_capacity(CACHE_KIB_MAX)
             .weigher(|_, slot: &Arc<Slot>| slot.current().map_or(1, |snapshot| weight(&snapshot)))
+            .eviction_listener(move |_, _, cause| slots.removed(cause.was_evicted()))
             .build();
         let versions = Cache::builder()
-            .max_capacity(CACHE_KIB_MAX / 4)
+            .max_capacity(VERSIONS_KIB_MAX)
             .weigher(|_, snapshot: &Arc<Snapshot>| weight(snapshot))
+            .eviction_listener(move |_, _, cause| snapshots.removed(cause.was_evicted()))
             .build();
-        Self { lake, stores, newest, versions }
+        Self { lake, stores, newest, versions, counts }
+    }
+
+    /// Newest and older snapshots together; the bytes are by estimate.
+    pub(crate) async fn usage(&self) -> CacheUsage {
+        self.newest.run_pending_tasks().await;
+        self.versions.run_pending_tasks().await;
+        let usage = CacheUsage {
+            name: "snapshots",
+            place: "memory".to_owned(),
+            entries: self.newest.entry_count() + self.versions.entry_count(),
+            bytes: (self.newest.weighted_size() + self.versions.weighted_size()) * 1024,
+            bytes_max: (CACHE_KIB_MAX + VERSIONS_KIB_MAX) * 1024,
+            ..CacheUsage::default()
+        };
+        self.counts.fill(usage)
     }
 
     /// The newest version: every commit that ended before this call is in it.
@@ -97,6 +119,7 @@ impl Snapshots {
                 None => Freshness::Replaced,
             };
             if let (Some(snapshot), Freshness::Current) = (&known, &freshness) {
+                self.counts.asked(true);
                 return Ok(snapshot.clone());
             }
             let _turn = slot.refresh.lock().await;
@@ -104,6 +127,7 @@ impl Snapshots {
                 // Someone refreshed while this call waited, maybe before the commit that it must see: ask again.
                 continue;
             }
+            self.counts.asked(false);
             let refreshed = match (&known, freshness) {
                 (Some(snapshot), Freshness::Behind) => self.advance(snapshot).await,
                 _ => self.load(location, None).await,
@@ -138,10 +162,12 @@ impl Snapshots {
         if let Some(snapshot) = cached {
             let now = self.stamp(location, version).await?;
             if now.is_some() && now.as_ref() == snapshot.stamp() {
+                self.counts.asked(true);
                 return Ok(snapshot);
             }
             self.versions.invalidate(&key).await;
         }
+        self.counts.asked(false);
         let load = async {
             for _ in 0..ATTEMPTS_MAX {
                 if let Some(snapshot) = self.load(location, Some(version)).await? {

@@ -8,6 +8,7 @@ mod bounds;
 mod cache;
 mod deletion;
 mod files;
+mod footers;
 mod location;
 mod mapping;
 mod open;
@@ -21,6 +22,7 @@ mod statistics;
 mod tests;
 
 pub(crate) use cache::Snapshots;
+pub use footers::{FooterCache, FooterReaders};
 pub(crate) use open::{has_log, log_store, table_store};
 pub use report::{ScanReport, scan_reports};
 pub(crate) use snapshot::COMMENT_KEY;

@@ -12,10 +12,7 @@ use datafusion::{
     common::{Result, ScalarValue, config::TableParquetOptions},
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{
-            FileSource, ParquetSource,
-            parquet::{CachedParquetFileReaderFactory, ParquetRowSelection},
-        },
+        physical_plan::{FileSource, ParquetSource, parquet::ParquetRowSelection},
         table_schema::TableSchema,
     },
     execution::object_store::ObjectStoreUrl,
@@ -24,7 +21,7 @@ use datafusion::{
 use object_store::{ObjectMeta, path::Path};
 use parquet::arrow::arrow_reader::RowSelection;
 
-use super::files::FileIndex;
+use super::{files::FileIndex, footers::FooterReaders};
 
 /// The files of one scan that lie in one store.
 pub(super) struct StoreSource<'a> {
@@ -58,8 +55,11 @@ impl StoreSource<'_> {
         let options = self.parquet_options(session, filters);
         let store = session.runtime_env().object_store(self.store)?;
         let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
-        let mut source = ParquetSource::new(self.layout.clone())
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, footers)));
+        let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(FooterReaders::new(
+            store,
+            self.store.clone(),
+            footers,
+        ));
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);
         }
