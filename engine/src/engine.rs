@@ -12,7 +12,7 @@ use crate::{
     EngineConfig, EngineError, Session,
     exec::{CpuRuntime, Permits, runtime_env},
     function::extremes,
-    optimizer::{DecimalsToFloats, YieldingRows},
+    optimizer::{DecimalsToFloats, YieldingRows, physical_rules},
     statement::settings,
 };
 
@@ -50,6 +50,7 @@ impl Engine {
             .with_runtime_env(runtime_env(&config, &lake)?)
             .with_default_features()
             .with_analyzer_rules(analyzer)
+            .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
             .build();
         for function in extremes() {

@@ -256,7 +256,7 @@ async fn joins_of_columns_with_the_same_name_lose_no_rows() {
         assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), expected, "{sql}");
     }
     let options = engine.template().config_options().optimizer.clone();
-    assert!(!options.enable_join_dynamic_filter_pushdown && !options.enable_topk_dynamic_filter_pushdown);
+    assert!(options.enable_join_dynamic_filter_pushdown && options.enable_topk_dynamic_filter_pushdown);
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     Option(&'static str),
+    DynamicFilters,
     Schema,
     StatementTimeout,
 }
@@ -51,6 +52,12 @@ const SETTINGS: &[Setting] = &[
         Kind::Number(64, 1 << 20),
         "Rows that operators hand to one another at once.",
     ),
+    Setting {
+        name: "dynamic_filters",
+        target: Target::DynamicFilters,
+        kind: Kind::Bool,
+        doc: "Let joins and ORDER BY ... LIMIT tell scans, while they run, which rows they no longer need.",
+    },
     option(
         "join_reordering",
         "datafusion.optimizer.join_reordering",
@@ -130,10 +137,6 @@ pub(crate) fn base_config(config: &EngineConfig) -> SessionConfig {
     // Each sort sets this aside to merge what it spilled; under little memory the default is all there is.
     let share = config.memory_bytes_max / (8 * config.threads.max(1));
     options.execution.sort_spill_reservation_bytes = share.clamp(64 << 10, 10 << 20);
-    // Filters pushed from joins and TopK are remapped by column name and can drop rows when names repeat:
-    // https://github.com/apache/datafusion/issues/25244
-    options.optimizer.enable_join_dynamic_filter_pushdown = false;
-    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
     // "Larger than the largest so far" skips files by statistics that leave NaN out, which max would have found.
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     SessionConfig::from(options)
@@ -188,6 +191,11 @@ impl Settings {
     pub fn apply(&mut self, change: &Change) -> Result<(), EngineError> {
         match change.setting.target {
             Target::Option(key) => self.config.options_mut().set(key, &change.value)?,
+            Target::DynamicFilters => {
+                let (options, on) = (&mut self.config.options_mut().optimizer, change.value == "true");
+                options.enable_join_dynamic_filter_pushdown = on;
+                options.enable_topk_dynamic_filter_pushdown = on;
+            }
             Target::Schema => self.config.options_mut().catalog.default_schema = change.value.clone(),
             Target::StatementTimeout => self.statement_timeout = parse_duration(&change.value)?,
         }
@@ -217,6 +225,7 @@ impl Settings {
                 .find(|entry| entry.key == key)
                 .and_then(|entry| entry.value)
                 .unwrap_or_default(),
+            Target::DynamicFilters => self.config.options().optimizer.enable_join_dynamic_filter_pushdown.to_string(),
             Target::Schema => self.config.options().catalog.default_schema.clone(),
             Target::StatementTimeout => match self.statement_timeout {
                 Some(timeout) => format!("{timeout:?}"),
