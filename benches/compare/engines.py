@@ -5,6 +5,7 @@ An engine object lives in a process of its own (worker.py); only there is its li
 
 import os
 import pathlib
+import resource
 import subprocess
 import tempfile
 import time
@@ -12,7 +13,28 @@ import time
 import pyarrow as pa
 
 
-class Duckdb:
+class Engine:
+    """What most engines have in common."""
+
+    notes = ()
+
+    def client(self):
+        """What another client calls with its SQL, from a thread of its own."""
+        return self.run
+
+    def cpu(self):
+        """CPU seconds outside this process."""
+        return 0.0
+
+    def resident(self):
+        """Bytes of memory at the peak."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def close(self):
+        """Ends what would outlive this process."""
+
+
+class Duckdb(Engine):
     """`read_parquet` on the live files of each table; partition columns come back from the folders' names."""
 
     def __init__(self, tables, threads, options):
@@ -39,8 +61,12 @@ class Duckdb:
     def run(self, sql):
         return self.connection.sql(sql).to_arrow_table()
 
+    def client(self):
+        cursor = self.connection.cursor()
+        return lambda sql: cursor.sql(sql).to_arrow_table()
 
-class Polars:
+
+class Polars(Engine):
     """`scan_delta` and the SQL context, streaming engine. POLARS_MAX_THREADS is set before the import."""
 
     def __init__(self, tables, threads, options):
@@ -58,7 +84,7 @@ class Polars:
         return self.context.execute(sql.strip().rstrip(";")).collect(engine="streaming").to_arrow()
 
 
-class Datafusion:
+class Datafusion(Engine):
     """Python's `datafusion` with the table provider of Python's `deltalake`."""
 
     def __init__(self, tables, threads, options):
@@ -80,7 +106,7 @@ class Datafusion:
         return self.context.sql(sql).to_arrow_table()
 
 
-class Deltalake:
+class Deltalake(Engine):
     """The query engine inside Python's `deltalake`. It takes as many threads as it may use cores."""
 
     def __init__(self, tables, threads, options):
@@ -99,7 +125,7 @@ class Deltalake:
         return pa.table(self.builder.execute(sql).read_all())
 
 
-class Chdb:
+class Chdb(Engine):
     """chDB's `deltaLakeLocal`."""
 
     def __init__(self, tables, threads, options):
@@ -119,11 +145,14 @@ class Chdb:
 
         return chdb.__version__
 
+    def client(self):
+        raise NotImplementedError("a session answers one query at a time")
+
     def run(self, sql):
         return self.session.query(sql.strip().rstrip(";"), "ArrowTable")
 
 
-class Boathouse:
+class Boathouse(Engine):
     """`boathouse serve` and the ADBC driver for Flight SQL: the server's CPU time and the client's are both counted."""
 
     def __init__(self, tables, threads, options):
@@ -142,21 +171,28 @@ class Boathouse:
             self.server.wait()
             self.log.seek(0)
             raise RuntimeError(self.log.read().decode() or line)
+        self.connect = dbapi.connect
+        self.address = "grpc://" + line.split("grpc://")[1].strip()
+        # A result that comes out of a cache says nothing of the scan.
+        self.settings = ["result_cache = false", *options.get("set", [])]
+        self.notes = []
+        self.connections = []
+        self.cursor = self.connected()
+
+    def connected(self):
         # Without cookies each statement would start from the defaults again.
         cookies = {"adbc.flight.sql.rpc.with_cookie_middleware": "true"}
-        self.connection = dbapi.connect("grpc://" + line.split("grpc://")[1].strip(), cookies, autocommit=True)
-        self.cursor = self.connection.cursor()
-        # A result that comes out of a cache says nothing of the scan.
-        settings = ["result_cache = false", *options.get("set", [])]
-        self.notes = [note for setting in settings if (note := self.set(setting))]
-
-    def set(self, setting):
-        try:
-            self.cursor.execute(f"SET {setting}")
-            self.cursor.fetchall()
-        except Exception as error:
-            return f"SET {setting}: {str(error).splitlines()[0]}"
-        return None
+        connection = self.connect(self.address, cookies, autocommit=True)
+        cursor = connection.cursor()
+        self.connections += [cursor, connection]
+        for setting in self.settings:
+            try:
+                cursor.execute(f"SET {setting}")
+                cursor.fetchall()
+            except Exception as error:
+                note = f"SET {setting}: {str(error).splitlines()[0]}"
+                self.notes += [note] if note not in self.notes else []
+        return cursor
 
     def version(self):
         told = subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True)
@@ -166,20 +202,28 @@ class Boathouse:
         self.cursor.execute(sql)
         return self.cursor.fetch_arrow_table()
 
+    def client(self):
+        cursor = self.connected()
+
+        def run(sql):
+            cursor.execute(sql)
+            return cursor.fetch_arrow_table()
+
+        return run
+
     def cpu(self):
         # The clock of another process: the kernel's clockid for all threads of a process id.
         return time.clock_gettime((~self.server.pid << 3) | 2)
 
     def resident(self):
-        """Bytes of memory at the peak."""
         for line in pathlib.Path(f"/proc/{self.server.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024
         return 0
 
     def close(self):
-        self.cursor.close()
-        self.connection.close()
+        for open_one in self.connections:
+            open_one.close()
         self.server.terminate()
         self.server.wait()
 

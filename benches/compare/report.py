@@ -41,7 +41,10 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def write_json(path, figures):
-    with open(path, "w") as out:
-        json.dump(figures, out, indent=1)
-    print(f"written: {path}")
+def write_json(arguments, workers, figures):
+    """Writes the figures where `--json` says, with what they are figures of."""
+    if arguments.json:
+        made = {worker.name: worker.version for worker in workers}
+        told = {"command": arguments.command, "scale": arguments.scale, "versions": made, "figures": figures}
+        arguments.json.write_text(json.dumps(told, indent=1))
+        print(f"written: {arguments.json}")

@@ -2,7 +2,8 @@
 
 import multiprocessing
 import os
-import resource
+import random
+import threading
 import time
 from dataclasses import dataclass
 
@@ -46,6 +47,11 @@ class Worker:
     def run(self, sql, keep=False):
         self.pipe.send(("run", sql, keep))
         return Ran(**self.receive())
+
+    def crowd(self, queries, clients, seconds):
+        """Many clients at once: {times: seconds of each query, wall, cpu}."""
+        self.pipe.send(("crowd", queries, clients, seconds))
+        return self.receive()
 
     def cpu(self):
         """CPU seconds of the engine so far, with what it does in the background."""
@@ -92,8 +98,8 @@ def serve(pipe, kind, tables, threads, options):
     except BaseException as error:
         pipe.send((False, f"{type(error).__name__}: {error}"))
         return
-    opened = {"wall": time.perf_counter() - started, "cpu": time.process_time() - cpu}
-    pipe.send((True, {**opened, "version": engine.version(), "notes": getattr(engine, "notes", [])}))
+    opened = {"wall": time.perf_counter() - started, "cpu": spent(engine) - cpu}
+    pipe.send((True, {**opened, "version": engine.version(), "notes": list(engine.notes)}))
     try:
         while (message := pipe.recv()) is not None:
             try:
@@ -104,8 +110,7 @@ def serve(pipe, kind, tables, threads, options):
     except EOFError:
         pass
     finally:
-        if hasattr(engine, "close"):
-            engine.close()
+        engine.close()
     pipe.close()
     # Some libraries' threads do not let a process end by itself.
     os._exit(0)
@@ -115,8 +120,9 @@ def answer(engine, message):
     if message[0] == "cpu":
         return spent(engine)
     if message[0] == "resident":
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return engine.resident() if hasattr(engine, "resident") else own
+        return engine.resident()
+    if message[0] == "crowd":
+        return crowd(engine, *message[1:])
     _, sql, keep = message
     cpu, started = spent(engine), time.perf_counter()
     table = engine.run(sql)
@@ -125,5 +131,34 @@ def answer(engine, message):
     return {"wall": wall, "cpu": cpu, "rows": table.num_rows, "answer": table if keep else None}
 
 
+def crowd(engine, queries, clients, seconds):
+    runs = [engine.client() for _ in range(clients)]
+    times, faults = [], []
+
+    def client(index):
+        chance = random.Random(index)
+        try:
+            while time.monotonic() < end:
+                day = f"199{chance.randint(2, 7)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+                sql = chance.choice(queries).format(day=day, key=chance.randint(1, 15000))
+                started = time.perf_counter()
+                runs[index](sql)
+                times.append(time.perf_counter() - started)
+        except BaseException as error:
+            faults.append(error)
+
+    for sql in queries:
+        runs[0](sql.format(day="1995-01-01", key=1))
+    cpu, started, end = spent(engine), time.perf_counter(), time.monotonic() + seconds
+    threads = [threading.Thread(target=client, args=(index,)) for index in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if faults:
+        raise faults[0]
+    return {"times": times, "wall": time.perf_counter() - started, "cpu": spent(engine) - cpu}
+
+
 def spent(engine):
-    return time.process_time() + (engine.cpu() if hasattr(engine, "cpu") else 0.0)
+    return time.process_time() + engine.cpu()
