@@ -12,7 +12,7 @@ use crate::{
     EngineConfig, EngineError, Session,
     exec::{CpuRuntime, Permits, runtime_env},
     function::extremes,
-    optimizer::{DecimalsToFloats, YieldingRows, physical_rules},
+    optimizer::{CheapConjunctsFirst, DecimalsToFloats, RuntimeFilters, YieldingRows, physical_rules},
     statement::settings,
 };
 
@@ -51,6 +51,8 @@ impl Engine {
             .with_default_features()
             .with_analyzer_rules(analyzer)
             .with_physical_optimizer_rules(physical_rules())
+            .with_physical_optimizer_rule(Arc::new(CheapConjunctsFirst))
+            .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
             .build();
         for function in extremes() {

@@ -3,6 +3,7 @@
 mod memory;
 mod permit;
 mod runtime;
+mod runtime_filter;
 mod stream;
 mod wire;
 
@@ -10,6 +11,7 @@ pub(crate) use self::{
     memory::runtime_env,
     permit::{Permit, Permits, within},
     runtime::CpuRuntime,
+    runtime_filter::RuntimeFilterExec,
     wire::wire_schema,
 };
 pub use stream::RowStream;

@@ -1,12 +1,16 @@
 //! Rules of our own, around DataFusion's. One rule a file.
 
+mod conjuncts;
 mod filter_pushdown;
 mod floats;
 mod route;
+mod runtime_filters;
 mod yielding;
 
+pub(crate) use conjuncts::CheapConjunctsFirst;
 pub(crate) use filter_pushdown::physical_rules;
 pub(crate) use floats::DecimalsToFloats;
+pub(crate) use runtime_filters::RuntimeFilters;
 pub(crate) use yielding::YieldingRows;
 
 #[cfg(test)]
