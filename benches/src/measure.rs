@@ -15,11 +15,12 @@ pub struct Measured {
     pub rows: u64,
 }
 
-/// Runs a query `runs` times, each in a new session, planning included.
+/// Runs a query `runs` times, each in a new session that never takes the rows of an earlier run. A plan may be taken.
 pub async fn measure(engine: &Arc<Engine>, sql: &str, runs: usize) -> Result<Measured, EngineError> {
     let mut measured = Measured { best: Duration::MAX, rows: 0 };
     for _ in 0..runs {
         let session = engine.session();
+        session.execute("SET result_cache = false").await?;
         let started = Instant::now();
         let mut rows = 0;
         if let Outcome::Rows(mut stream) = session.execute(sql).await? {

@@ -20,6 +20,11 @@ pub struct EngineConfig {
     pub statements_running_max: usize,
     /// A statement that runs longer is cancelled. Default: none.
     pub statement_timeout: Option<Duration>,
+    /// Memory for rows of queries that may be asked again; as much again while they are recorded. 0 keeps none.
+    /// Default: 64 MiB.
+    pub result_cache_bytes_max: u64,
+    /// Memory for plans of queries, by estimate; 0 keeps none. Default: 16 MiB.
+    pub plan_cache_bytes_max: u64,
     /// CPU threads, and the partitions of a query. Default: one per core.
     pub threads: usize,
     /// Longest SQL text. Default: 16 MiB.
@@ -38,11 +43,21 @@ impl Default for EngineConfig {
             spill_bytes_max: 100 << 30,
             statements_running_max: (4 * threads).max(8),
             statement_timeout: None,
+            result_cache_bytes_max: 64 << 20,
+            plan_cache_bytes_max: 16 << 20,
             threads,
             sql_bytes_max: 16 << 20,
             file_access: FileAccess::Anywhere,
             storage: StorageOptions::default(),
         }
+    }
+}
+
+impl EngineConfig {
+    /// The storage's options; its caches take no more than an eighth of what queries have.
+    pub(crate) fn storage_bounded(&self) -> StorageOptions {
+        let footer_bytes_max = self.storage.footer_bytes_max.min(self.memory_bytes_max as u64 / 8);
+        StorageOptions { footer_bytes_max, ..self.storage.clone() }
     }
 }
 

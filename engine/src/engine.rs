@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use boathouse_storage::Lake;
+use boathouse_storage::{CacheUsage, Lake};
 use datafusion::{
     execution::{FunctionRegistry, SessionStateBuilder, session_state::SessionState},
     optimizer::{Analyzer, AnalyzerRule},
@@ -10,6 +10,7 @@ use datafusion::{
 
 use crate::{
     EngineConfig, EngineError, Session,
+    cache::{Plans, Results},
     exec::{CpuRuntime, Permits, runtime_env},
     function::extremes,
     optimizer::{CheapConjunctsFirst, DecimalsToFloats, RuntimeFilters, YieldingRows, physical_rules},
@@ -24,19 +25,21 @@ pub struct Engine {
     /// Functions, rules and the runtime that every statement starts from.
     template: SessionState,
     permits: Permits,
+    plans: Plans,
+    results: Arc<Results>,
     runtime: CpuRuntime,
 }
 
 impl Engine {
     /// Opens the lake at `url` (`./lake`, `s3://bucket/prefix`, `memory://`) and starts the CPU threads.
     pub async fn open(url: &str, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
-        let lake = Lake::open(url, &config.storage).await?;
+        let lake = Lake::open(url, &config.storage_bounded()).await?;
         Self::new(lake, config)
     }
 
     /// Like [`Engine::open`], but makes the folder when it is missing.
     pub async fn create(url: &str, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
-        let lake = Lake::create(url, &config.storage).await?;
+        let lake = Lake::create(url, &config.storage_bounded()).await?;
         Self::new(lake, config)
     }
 
@@ -59,7 +62,9 @@ impl Engine {
             template.register_udaf(function)?;
         }
         let permits = Permits::new(config.statements_running_max);
-        Ok(Arc::new(Self { config, lake: Arc::new(lake), template, permits, runtime }))
+        let plans = Plans::new(config.plan_cache_bytes_max);
+        let results = Results::new(config.result_cache_bytes_max);
+        Ok(Arc::new(Self { config, lake: Arc::new(lake), template, permits, plans, results, runtime }))
     }
 
     /// A new client: default settings, no prepared statements.
@@ -75,6 +80,13 @@ impl Engine {
         &self.lake
     }
 
+    /// What the caches of the lake and of this engine hold.
+    pub async fn cache_usages(&self) -> Vec<CacheUsage> {
+        let mut usages = self.lake.cache_usages().await;
+        usages.extend([self.plans.usage(), self.results.usage()]);
+        usages
+    }
+
     /// Statements running or waiting now.
     pub fn statements_active(&self) -> usize {
         self.permits.active()
@@ -86,6 +98,14 @@ impl Engine {
 
     pub(crate) fn permits(&self) -> &Permits {
         &self.permits
+    }
+
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    pub(crate) fn results(&self) -> &Arc<Results> {
+        &self.results
     }
 
     pub(crate) fn runtime(&self) -> &CpuRuntime {

@@ -5,8 +5,9 @@
 //! statements).
 //!
 //! A statement's way: [`parser`] (text to AST) -> [`statement`] (one file per statement: plan, then run) -> [`catalog`]
-//! (names to tables, each pinned to one version) -> [`exec`] (threads, memory, how many at once) -> rows.
+//! (names to tables, each pinned to one version) -> [`cache`] (planned or answered before?) -> [`exec`] (threads, memory, how many at once) -> rows.
 
+mod cache;
 pub mod catalog;
 mod config;
 mod engine;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, execution::config::SessionConfig};
+use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue};
 use parking_lot::Mutex;
 
 use crate::{
@@ -65,8 +65,7 @@ impl Session {
         let context = Context::new(&self.engine, &self.this()?, sql, pins);
         let timeout = self.statement_timeout();
         let plan = async move {
-            let ast = parser::parse(&context.sql)?;
-            let statement = Statement::plan(&context, ast).await?;
+            let statement = Statement::of_text(&context).await?;
             Ok(Prepared::new(context, statement))
         };
         self.engine.runtime().spawn(within(timeout, plan)).await?
@@ -75,6 +74,9 @@ impl Session {
     /// Runs a prepared statement with its parameters in order. Rows stream: dropping them cancels the query.
     pub async fn run(&self, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let statement = prepared.statement.clone();
+        if let Some(rows) = statement.kept_rows(&prepared.context, parameters) {
+            return Ok(Outcome::Rows(rows));
+        }
         let parameters = parameters.to_vec();
         if statement.is_instant() {
             let context = prepared.context.clone();
@@ -120,8 +122,8 @@ impl Session {
         listing::functions(self.engine.template())
     }
 
-    pub(crate) fn config(&self) -> SessionConfig {
-        self.settings.lock().config.clone()
+    pub(crate) fn settings_now(&self) -> Settings {
+        self.settings.lock().clone()
     }
 
     pub(crate) fn list_settings(&self) -> Vec<crate::statement::settings::Listed> {

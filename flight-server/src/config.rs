@@ -16,6 +16,11 @@
 //! statements_running_max = 8      # BOATHOUSE_STATEMENTS_RUNNING_MAX; default: 4 per core, at least 8; more wait
 //! threads = 2                     # BOATHOUSE_THREADS; default: one per core
 //!
+//! [cache]                         # memory; 0 keeps nothing
+//! result_cache_bytes = "64MiB"    # BOATHOUSE_RESULT_CACHE_BYTES; rows of queries that may be asked again
+//! plan_cache_bytes = "16MiB"      # BOATHOUSE_PLAN_CACHE_BYTES; plans of queries
+//! footer_cache_bytes = "256MiB"   # BOATHOUSE_FOOTER_CACHE_BYTES; Parquet footers; at most an eighth of `memory`
+//!
 //! [s3]                            # what is not set comes from the usual AWS_ variables
 //! endpoint = "http://127.0.0.1:9000"
 //! region = "us-east-1"
@@ -131,6 +136,16 @@ impl Config {
         }
         if let Some(count) = positive("threads", parsed(variable, "THREADS")?.or(query.threads))? {
             engine.threads = count;
+        }
+        let cache = file.cache;
+        if let Some(Size(bytes)) = parsed(variable, "RESULT_CACHE_BYTES")?.or(cache.result_cache_bytes) {
+            engine.result_cache_bytes_max = bytes;
+        }
+        if let Some(Size(bytes)) = parsed(variable, "PLAN_CACHE_BYTES")?.or(cache.plan_cache_bytes) {
+            engine.plan_cache_bytes_max = bytes;
+        }
+        if let Some(Size(bytes)) = parsed(variable, "FOOTER_CACHE_BYTES")?.or(cache.footer_cache_bytes) {
+            engine.storage.footer_bytes_max = bytes;
         }
         let s3 = file.s3;
         engine.storage.s3 = S3Options {

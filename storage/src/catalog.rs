@@ -24,7 +24,7 @@ pub struct CatalogDocument {
 }
 
 /// A stored query.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct View {
     /// The SELECT as the person wrote it.
     pub sql: String,
@@ -36,7 +36,7 @@ pub struct View {
 }
 
 /// Files or a Delta table elsewhere, known by name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ExternalTable {
     /// `delta`, `parquet`, `csv` or `json`.
     pub format: String,

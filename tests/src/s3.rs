@@ -100,6 +100,7 @@ impl TestS3 {
                 secret_access_key: Some(SECRET_KEY.into()),
                 ..S3Options::default()
             },
+            ..StorageOptions::default()
         }
     }
 

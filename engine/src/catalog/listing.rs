@@ -6,7 +6,7 @@ use boathouse_storage::{Lake, StorageError};
 use datafusion::execution::session_state::SessionState;
 use futures::{StreamExt, stream};
 
-use super::{Relation, TableName, information_schema, is_reserved};
+use super::{Relation, TableName, information_schema, is_reserved, system};
 use crate::{EngineError, session::TableEntry, statement::Context};
 
 /// Tables looked at together.
@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Table,
     External,
     View,
+    /// One of the tables of `system`.
+    System,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Kind::Table => "BASE TABLE",
             Kind::External => "FOREIGN",
             Kind::View => "VIEW",
+            Kind::System => "SYSTEM VIEW",
         }
     }
 }
@@ -42,16 +45,16 @@ pub(crate) struct Entry {
     comment: Option<String>,
 }
 
-/// Names of all schemas, sorted, the reserved one among them.
+/// Names of all schemas, sorted, the reserved ones among them.
 pub(crate) async fn schemas(lake: &Lake) -> Result<Vec<String>, EngineError> {
     let mut schemas = lake.schemas().await?;
-    schemas.push("information_schema".to_owned());
+    schemas.extend(["information_schema", "system"].map(str::to_owned));
     schemas.sort();
     schemas.dedup();
     Ok(schemas)
 }
 
-/// Tables, views and external tables of all schemas, sorted. Nothing but listings is read.
+/// Tables, views and external tables of all schemas, and those of `system`, sorted. Nothing but listings is read.
 pub(crate) async fn relations(context: &Context) -> Result<Vec<Entry>, EngineError> {
     let schemas = context.engine.lake().schemas().await?;
     let found = stream::iter(schemas).map(|schema| async move {
@@ -63,7 +66,15 @@ pub(crate) async fn relations(context: &Context) -> Result<Vec<Entry>, EngineErr
         }
     });
     let found: Vec<Result<Vec<Entry>, EngineError>> = found.buffered(LOOKUPS_AT_ONCE).collect().await;
-    Ok(found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    let mut found: Vec<Entry> = found.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    found.extend(system::TABLES.iter().map(|name| Entry {
+        name: TableName::new("system", *name),
+        kind: Kind::System,
+        definition: None,
+        comment: None,
+    }));
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
 }
 
 /// Tables and views of a schema, sorted by name.
@@ -73,13 +84,13 @@ pub(crate) async fn tables(context: &Context, schema: &str) -> Result<Vec<TableE
             |name: &&str| TableEntry { schema: schema.to_owned(), name: name.to_string(), kind: "VIEW", comment: None };
         return Ok(match schema {
             "information_schema" => information_schema::TABLES.iter().map(entry).collect(),
-            _ => Vec::new(),
+            _ => system::TABLES.iter().map(entry).collect(),
         });
     }
     let found = stream::iter(entries(context, schema).await?).map(|entry| async move {
         let comment = match entry.kind {
             Kind::Table => table_comment(context, &entry.name).await,
-            Kind::View | Kind::External => entry.comment,
+            Kind::View | Kind::External | Kind::System => entry.comment,
         };
         let kind = if entry.kind == Kind::View { "VIEW" } else { "TABLE" };
         TableEntry { schema: entry.name.schema, name: entry.name.name, kind, comment }

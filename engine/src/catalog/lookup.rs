@@ -78,7 +78,8 @@ impl Pinned {
     pub async fn unknown_schema(&self, schema: &str) -> EngineError {
         let mut error = EngineError::not_found(format!("schema \"{schema}\" does not exist"));
         if let Ok(schemas) = self.lake.schemas().await {
-            error.hint = did_you_mean(schema, schemas.iter().map(String::as_str).chain(["information_schema"]));
+            error.hint =
+                did_you_mean(schema, schemas.iter().map(String::as_str).chain(["information_schema", "system"]));
         }
         error
     }
@@ -87,7 +88,10 @@ impl Pinned {
     pub async fn unknown_table(&self, name: &TableName) -> EngineError {
         let mut error = EngineError::not_found(format!("table \"{name}\" does not exist"));
         if is_reserved(&name.schema) {
-            error.hint = did_you_mean(&name.name, super::information_schema::TABLES.iter().copied());
+            error.hint = match name.schema.as_str() {
+                "system" => did_you_mean(&name.name, super::system::TABLES.iter().copied()),
+                _ => did_you_mean(&name.name, super::information_schema::TABLES.iter().copied()),
+            };
             return error;
         }
         let names = self.names(&name.schema).await.unwrap_or_default();

@@ -4,14 +4,17 @@
 //! was found, so a statement reads one version of each table. Planning itself is synchronous; [`resolve`] finds all names
 //! of a statement first.
 
+mod dependency;
 pub(crate) mod information_schema;
 pub(crate) mod listing;
 mod lookup;
 mod names;
 mod pinned;
 mod resolve;
+pub(crate) mod system;
 
 pub(crate) use self::{
+    dependency::Dependency,
     lookup::Relation,
     names::{DEFAULT_CATALOG, DEFAULT_SCHEMA, TableName, is_reserved},
     pinned::{Pinned, pinned_catalogs},

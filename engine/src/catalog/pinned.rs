@@ -13,7 +13,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use super::{DEFAULT_CATALOG, Relation, TableName};
+use super::{DEFAULT_CATALOG, Relation, TableName, dependency::Exact};
 use crate::session::Pins;
 
 /// Everything that a statement has looked up. Each name is looked up once.
@@ -29,6 +29,8 @@ pub(crate) struct Pinned {
 struct Inner {
     relations: HashMap<TableName, Relation>,
     providers: HashMap<TableName, Arc<dyn TableProvider>>,
+    /// Those of the providers that scan one snapshot.
+    exact: Vec<Exact>,
     pins: BTreeMap<String, u64>,
 }
 
@@ -61,6 +63,19 @@ impl Pinned {
 
     pub(super) fn provider(&self, name: &TableName) -> Option<Arc<dyn TableProvider>> {
         self.inner.lock().providers.get(name).cloned()
+    }
+
+    /// Everything that was looked up.
+    pub(super) fn relations(&self) -> Vec<(TableName, Relation)> {
+        self.inner.lock().relations.iter().map(|(name, relation)| (name.clone(), relation.clone())).collect()
+    }
+
+    pub(super) fn keep_exact(&self, exact: Exact) {
+        self.inner.lock().exact.push(exact);
+    }
+
+    pub(super) fn find_exact(&self, wanted: impl Fn(&Exact) -> bool) -> Option<Exact> {
+        self.inner.lock().exact.iter().find(|exact| wanted(exact)).cloned()
     }
 
     /// Makes a name known to the planner.

@@ -1,7 +1,7 @@
 //! All names of a statement, found before it is planned.
 //!
 //! ```text
-//! statement -> table functions become tables -> names -> file list | information_schema | table | view | external
+//! statement -> table functions become tables -> names -> file list | information_schema, system | table | view | external
 //!                                                                                          view -> its own names ...
 //! ```
 //!
@@ -23,7 +23,13 @@ use datafusion::{
 };
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{DEFAULT_SCHEMA, Relation, TableName, information_schema, is_reserved, listing, names::reference};
+use super::{
+    DEFAULT_SCHEMA, Relation, TableName,
+    dependency::{Exact, Identity},
+    information_schema, is_reserved, listing,
+    names::reference,
+    system,
+};
 use crate::{
     EngineError, ErrorKind,
     error::{Place, convert, did_you_mean},
@@ -109,14 +115,26 @@ impl Context {
 
     async fn provider(&self, name: &TableName, views: &[TableName]) -> Result<Arc<dyn TableProvider>, EngineError> {
         if is_reserved(&name.schema) {
-            return match information_schema::table(self, name) {
+            return match information_schema::table(self, name).or_else(|| system::table(self, name)) {
                 Some(table) => Ok(table),
                 None => Err(self.pinned.unknown_table(name).await),
             };
         }
         match self.pinned.require(name).await? {
-            Relation::Table(snapshot) => Ok(snapshot.provider()?),
-            Relation::External(external) => function::external_table(self, &name.to_string(), &external).await,
+            Relation::Table(snapshot) => {
+                let provider = snapshot.provider()?;
+                let identity = Identity::Table(snapshot.serial());
+                self.pinned.keep_exact(Exact { name: name.clone(), identity, provider: provider.clone() });
+                Ok(provider)
+            }
+            Relation::External(external) => {
+                let (provider, snapshot) = function::external_table(self, &name.to_string(), &external).await?;
+                if let Some(snapshot) = snapshot {
+                    let identity = Identity::External(external, snapshot.serial());
+                    self.pinned.keep_exact(Exact { name: name.clone(), identity, provider: provider.clone() });
+                }
+                Ok(provider)
+            }
             Relation::View(view) => {
                 if views.contains(name) {
                     return Err(EngineError::invalid(format!("view \"{name}\" reads itself")));

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use boathouse_storage::Lake;
 use datafusion::execution::{
+    cache::{Cache, cache_manager::CacheManagerConfig},
     disk_manager::{DiskManagerBuilder, DiskManagerMode},
     memory_pool::{FairSpillPool, TrackConsumersPool},
     runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
@@ -13,8 +14,6 @@ use crate::{EngineConfig, EngineError};
 
 /// Consumers that an out-of-memory error names.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
-/// Footers of Parquet files, kept between queries.
-const FOOTER_BYTES_MAX: usize = 256 << 20;
 
 /// What all queries of an engine share: a bounded pool of memory, disk to spill to, and the lake's stores.
 pub(crate) fn runtime_env(config: &EngineConfig, lake: &Lake) -> Result<Arc<RuntimeEnv>, EngineError> {
@@ -24,11 +23,14 @@ pub(crate) fn runtime_env(config: &EngineConfig, lake: &Lake) -> Result<Arc<Runt
         None => DiskManagerMode::OsTmpDirectory,
     };
     let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(config.spill_bytes_max);
-    let footers = FOOTER_BYTES_MAX.min(config.memory_bytes_max / 8);
+    let footers = lake.footers();
+    let caches = CacheManagerConfig::default()
+        .with_metadata_cache_limit(footers.cache_limit())
+        .with_file_metadata_cache(Some(footers));
     Ok(RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(disk)
         .with_object_store_registry(lake.stores())
-        .with_metadata_cache_limit(footers)
+        .with_cache_manager(caches)
         .build_arc()?)
 }

@@ -20,7 +20,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
 use super::{CpuRuntime, Permit, runtime::Task, wire::wire_batch};
-use crate::{EngineError, error::convert};
+use crate::{EngineError, cache::Recording, error::convert};
 
 /// Batches between producer and client.
 const BATCHES_QUEUED_MAX: usize = 4;
@@ -47,22 +47,30 @@ impl RowStream {
 
     /// A result that is there already.
     pub(crate) fn of_batch(batch: RecordBatch) -> Self {
-        let (sender, batches) = mpsc::channel(1);
-        let schema = batch.schema();
-        // There is room for one.
-        let _ = sender.try_send(Ok(batch));
+        Self::of_batches(batch.schema(), vec![batch])
+    }
+
+    /// A result that is there already, under its schema.
+    pub(crate) fn of_batches(schema: SchemaRef, rows: Vec<RecordBatch>) -> Self {
+        let (sender, batches) = mpsc::channel(rows.len().max(1));
+        for batch in rows {
+            // There is room for all.
+            let _ = sender.try_send(Ok(batch));
+        }
         Self { schema, batches, producer: None }
     }
 
-    /// Starts to pull `rows` on the CPU threads. The permit is given back when they end or the stream is dropped.
+    /// Starts to pull `rows` on the CPU threads. The permit is given back when they end or the stream is dropped. All rows
+    /// are recorded, too, if there is a recording.
     pub(crate) fn spawn(
         runtime: &CpuRuntime,
         schema: SchemaRef,
         rows: SendableRecordBatchStream,
         permit: Option<Arc<Permit>>,
+        recording: Option<Recording>,
     ) -> Self {
         let (sender, batches) = mpsc::channel(BATCHES_QUEUED_MAX);
-        let producer = runtime.spawn(produce(schema.clone(), rows, permit, sender));
+        let producer = runtime.spawn(produce(schema.clone(), rows, permit, recording, sender));
         Self { schema, batches, producer: Some(producer) }
     }
 }
@@ -71,12 +79,21 @@ async fn produce(
     schema: SchemaRef,
     mut rows: SendableRecordBatchStream,
     permit: Option<Arc<Permit>>,
+    mut recording: Option<Recording>,
     sender: mpsc::Sender<Result<RecordBatch, EngineError>>,
 ) {
     let pull = async {
         while let Some(batch) = rows.next().await {
             let batch = batch.map_err(|error| convert(error, None)).and_then(|batch| wire_batch(&batch, &schema))?;
-            if batch.num_rows() > 0 && sender.send(Ok(batch)).await.is_err() {
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            if let Some(recording) = &mut recording {
+                recording.add(&batch);
+            }
+            if sender.send(Ok(batch)).await.is_err() {
+                // Nobody wants the rest, and a part of the rows is no result.
+                recording = None;
                 return Ok(());
             }
         }
@@ -89,8 +106,13 @@ async fn produce(
     // Memory and permit are free before the client learns of the end.
     drop(rows);
     drop(permit);
-    if let Err(error) = outcome {
-        let _ = sender.send(Err(error)).await;
+    match outcome {
+        // Kept before the client learns of the end, too: who asks again then finds it.
+        Ok(()) => recording.into_iter().for_each(Recording::finish),
+        Err(error) => {
+            drop(recording);
+            let _ = sender.send(Err(error)).await;
+        }
     }
 }
 

@@ -1,17 +1,18 @@
 //! Parquet files as a table: schemas and statistics from their footers, rows by DataFusion.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use boathouse_storage::file::File;
+use boathouse_storage::{file::File, table::FooterReaders};
 use datafusion::{
     arrow::datatypes::{DataType, FieldRef, Fields, Schema, SchemaRef, TimeUnit},
     catalog::{Session, TableProvider},
     common::Statistics,
     datasource::{
-        file_format::{FileFormat, parquet::ParquetFormat},
+        file_format::parquet::ParquetFormat,
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder},
+        physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource, parquet::transform_schema_to_view},
+        source::DataSourceExec,
         table_schema::TableSchema,
     },
     error::{DataFusionError, Result},
@@ -48,12 +49,13 @@ impl ParquetTable {
         let Some(first) = files.first() else { return Err(EngineError::internal("a table without files")) };
         let format = Arc::new(ParquetFormat::default().with_options(state.default_table_options().parquet));
         let store_url = ObjectStoreUrl::parse(&first.url[..url::Position::BeforePath])?;
-        let store = state.runtime_env().object_store(&store_url)?;
+        let readers = FooterReaders::of(state.runtime_env(), &store_url)?;
         let one = |file: &File| {
-            let (format, store, file) = (Arc::clone(&format), Arc::clone(&store), file.clone());
+            let (format, readers, file) = (Arc::clone(&format), Arc::clone(&readers), file.clone());
             async move {
-                let found = format.infer_schema(state, &store, std::slice::from_ref(&file.meta)).await;
-                found.map_err(|error| damaged(&file, error))
+                let footer = readers.footer(&file.meta).with_metadata_size_hint(format.metadata_size_hint());
+                let found = footer.fetch_schema().await;
+                found.map(|schema| file_schema(&format, &schema)).map_err(|error| damaged(&file, error))
             }
         };
         let schemas: Vec<SchemaRef> = futures::stream::iter(files.iter().map(one).collect::<Vec<_>>())
@@ -66,11 +68,11 @@ impl ParquetTable {
         };
         let schema = without(&schema, partition_columns);
         let statistics = |file: &File| {
-            let (format, store, schema, file) =
-                (Arc::clone(&format), Arc::clone(&store), Arc::clone(&schema), file.clone());
+            let (format, readers, schema, file) =
+                (Arc::clone(&format), Arc::clone(&readers), Arc::clone(&schema), file.clone());
             async move {
-                let found = format.infer_stats(state, &store, schema, &file.meta).await;
-                found.map_err(|error| damaged(&file, error))
+                let footer = readers.footer(&file.meta).with_metadata_size_hint(format.metadata_size_hint());
+                footer.fetch_statistics(&schema).await.map_err(|error| damaged(&file, error))
             }
         };
         let statistics: Vec<Statistics> = futures::stream::iter(files.iter().map(statistics).collect::<Vec<_>>())
@@ -122,14 +124,29 @@ impl TableProvider for ParquetTable {
             return Ok(Arc::new(EmptyExec::new(self.schema())));
         }
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
-        let config = FileScanConfigBuilder::new(self.store.clone(), self.format.file_source(self.schema.clone()))
+        let options = self.format.options().clone();
+        let mut source = ParquetSource::new(self.schema.clone())
+            .with_parquet_file_reader_factory(FooterReaders::of(state.runtime_env(), &self.store)?);
+        if let Some(hint) = self.format.metadata_size_hint() {
+            source = source.with_metadata_size_hint(hint);
+        }
+        let source = source.with_table_parquet_options(options);
+        let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(self.statistics.clone())
             .with_projection_indices(projection.cloned())?
             .with_limit(limit.filter(|_| filters.is_empty()))
             .build();
-        self.format.create_physical_plan(state, config).await
+        Ok(DataSourceExec::from_data_source(config))
     }
+}
+
+/// A file's columns as a scan gives them: without the writer's metadata.
+fn file_schema(format: &ParquetFormat, schema: &Schema) -> SchemaRef {
+    let fields: Fields =
+        schema.fields().iter().map(|field| field.as_ref().clone().with_metadata(HashMap::new())).collect();
+    let schema = Schema::new(fields);
+    Arc::new(if format.force_view_types() { transform_schema_to_view(&schema) } else { schema })
 }
 
 /// A file whose footer makes no sense is damaged; anything else is as it is.

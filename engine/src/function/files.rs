@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use boathouse_storage::catalog::ExternalTable;
+use boathouse_storage::{Snapshot, catalog::ExternalTable};
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef},
     catalog::TableProvider,
@@ -33,17 +33,17 @@ pub(crate) async fn file_table(context: &Context, path: &str) -> Result<Arc<dyn 
     table(context, &TableSpec { path: path.into(), ..TableSpec::default() }).await
 }
 
-/// A table made by CREATE EXTERNAL TABLE.
+/// A table made by CREATE EXTERNAL TABLE; with its snapshot when it is a Delta table.
 pub(crate) async fn external_table(
     context: &Context,
     name: &str,
     external: &ExternalTable,
-) -> Result<Arc<dyn TableProvider>, EngineError> {
+) -> Result<(Arc<dyn TableProvider>, Option<Arc<Snapshot>>), EngineError> {
     let location = &external.location;
     let found = match external.format.as_str() {
         "delta" => delta_table(context, location).await,
         format => match external_spec(context, format, external) {
-            Ok(spec) => table(context, &spec).await,
+            Ok(spec) => table(context, &spec).await.map(|table| (table, None)),
             Err(error) => Err(error),
         },
     };
@@ -53,9 +53,13 @@ pub(crate) async fn external_table(
     })
 }
 
-async fn delta_table(context: &Context, location: &str) -> Result<Arc<dyn TableProvider>, EngineError> {
+async fn delta_table(
+    context: &Context,
+    location: &str,
+) -> Result<(Arc<dyn TableProvider>, Option<Arc<Snapshot>>), EngineError> {
     let url: Url = access::locate(&context.engine, location)?.folder_url();
-    Ok(context.pinned.table_at(&url).await?.provider()?)
+    let snapshot = context.pinned.table_at(&url).await?;
+    Ok((snapshot.provider()?, Some(snapshot)))
 }
 
 fn external_spec(context: &Context, format: &str, external: &ExternalTable) -> Result<TableSpec, EngineError> {

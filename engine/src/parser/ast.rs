@@ -17,12 +17,21 @@ pub(crate) enum Ast {
     Reset(Option<ObjectName>),
 }
 
+impl Ast {
+    /// Whether it is a query and nothing else.
+    pub fn is_query(&self) -> bool {
+        matches!(self, Self::Sql(statement) if matches!(**statement, Statement::Query(_)))
+    }
+}
+
 /// `EXPLAIN [ANALYZE] [VERBOSE] [FORMAT f] statement`.
 #[derive(Debug, Clone)]
 pub(crate) struct Explain {
     pub analyze: bool,
     pub verbose: bool,
     pub format: ExplainFormat,
+    /// Where the statement's own text starts, in bytes.
+    pub start: usize,
     pub statement: Box<Ast>,
 }
 

@@ -1,6 +1,9 @@
 //! `EXPLAIN [ANALYZE] [VERBOSE] [FORMAT f] statement`, `EXPLAIN (ANALYZE, VERBOSE, FORMAT f) statement`.
 
-use datafusion::sql::sqlparser::{keywords::Keyword, tokenizer::Token};
+use datafusion::sql::sqlparser::{
+    keywords::Keyword,
+    tokenizer::{Location, Token},
+};
 
 use super::{Explain, ExplainFormat, Parser};
 use crate::EngineError;
@@ -31,8 +34,18 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Explain, EngineError> {
     {
         return Err(parser.expected("a statement to explain"));
     }
+    let start = offset(parser.sql, parser.inner.parser.peek_token().span.start);
     let statement = Box::new(parser.statement()?);
-    Ok(Explain { analyze: options.analyze, verbose: options.verbose, format: options.format, statement })
+    Ok(Explain { analyze: options.analyze, verbose: options.verbose, format: options.format, start, statement })
+}
+
+/// A place of the tokenizer's, which counts lines and characters from 1, in bytes.
+fn offset(sql: &str, place: Location) -> usize {
+    let line = usize::try_from(place.line).unwrap_or(usize::MAX).saturating_sub(1);
+    let column = usize::try_from(place.column).unwrap_or(usize::MAX).saturating_sub(1);
+    let before: usize = sql.split_inclusive('\n').take(line).map(str::len).sum();
+    let within = sql[before..].char_indices().nth(column).map_or(sql.len() - before, |(at, _)| at);
+    before + within
 }
 
 struct Options {

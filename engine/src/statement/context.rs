@@ -1,6 +1,6 @@
 //! Where a statement is planned and run: the engine, the session, and a catalog of its own.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::SchemaRef,
@@ -10,8 +10,10 @@ use datafusion::{
     sql::sqlparser::ast::ObjectName,
 };
 
+use super::Settings;
 use crate::{
     Engine, EngineError, RowStream, Session,
+    cache::{Form, PlanKey, Recording, Rights},
     catalog::{DEFAULT_CATALOG, Pinned, TableName, is_reserved, pinned_catalogs},
     error::{Place, convert},
     exec::{Permit, wire_schema},
@@ -29,6 +31,12 @@ pub(crate) struct Context {
     pub pinned: Arc<Pinned>,
     /// The statement's text, for error places.
     pub sql: Arc<str>,
+    /// Whether rows may come from the result cache, and go there.
+    pub result_cache: bool,
+    /// What the plan of the statement's query depends on besides names; `None` when it is not to be kept.
+    pub plan_key: Option<Arc<PlanKey>>,
+    /// The settings of the session that differ from the engine's.
+    changed: Arc<BTreeMap<&'static str, String>>,
     /// Held while the statement runs; absent while it is only planned.
     permit: Option<Arc<Permit>>,
 }
@@ -37,7 +45,8 @@ impl Context {
     pub fn new(engine: &Arc<Engine>, session: &Arc<Session>, sql: &str, pins: &Pins) -> Self {
         let pinned = Pinned::new(engine.lake().clone(), pins);
         let mut state = engine.template().clone();
-        *state.config_mut() = session.config();
+        let Settings { config, result_cache, changed, .. } = session.settings_now();
+        *state.config_mut() = config;
         if state.config_options().execution.time_zone != engine.template().config_options().execution.time_zone {
             update_functions(&mut state);
         }
@@ -49,8 +58,22 @@ impl Context {
             state: Arc::new(state),
             pinned,
             sql: Arc::from(sql),
+            result_cache: result_cache && engine.results().is_on(),
+            plan_key: None,
+            changed,
             permit: None,
         }
+    }
+
+    /// For a query whose plan may be kept, by the text that it was parsed from.
+    pub fn of_query(&self, form: Form, sql: &str) -> Self {
+        let key = |text| Arc::new(PlanKey { form, text, settings: self.changed.clone(), rights: Rights::All });
+        Self { plan_key: PlanKey::text(sql).map(key), ..self.clone() }
+    }
+
+    /// For a statement whose plan is not to be kept.
+    pub fn of_no_query(&self) -> Self {
+        Self { plan_key: None, ..self.clone() }
     }
 
     /// The same session with an empty catalog.
@@ -137,16 +160,16 @@ impl Context {
         self.state.create_physical_plan(plan).await.map_err(|error| self.error(error))
     }
 
-    /// Runs a plan; rows come under `schema`, made by [`Context::wire_schema`].
-    pub async fn execute_rows(&self, plan: &LogicalPlan, schema: SchemaRef) -> Result<RowStream, EngineError> {
+    /// Runs a plan; rows come under `schema`, made by [`Context::wire_schema`], and go into the recording, if there is one.
+    pub async fn execute_rows(
+        &self,
+        plan: &LogicalPlan,
+        schema: SchemaRef,
+        recording: Option<Recording>,
+    ) -> Result<RowStream, EngineError> {
         let physical = self.physical_plan(plan).await?;
-        self.execute_physical(physical, schema)
-    }
-
-    /// Runs a physical plan; rows come under `schema`.
-    pub fn execute_physical(&self, plan: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Result<RowStream, EngineError> {
-        let rows = execute_stream(plan, self.state.task_ctx()).map_err(|error| self.error(error))?;
-        Ok(RowStream::spawn(self.engine.runtime(), schema, rows, self.permit.clone()))
+        let rows = execute_stream(physical, self.state.task_ctx()).map_err(|error| self.error(error))?;
+        Ok(RowStream::spawn(self.engine.runtime(), schema, rows, self.permit.clone(), recording))
     }
 }
 

@@ -27,8 +27,9 @@ use super::{
     view::{CreateView, DropView},
 };
 use crate::{
-    EngineError,
-    parser::{Ast, copy::Copy, create::Create},
+    EngineError, RowStream,
+    cache::Form,
+    parser::{self, Ast, copy::Copy, create::Create},
 };
 
 /// A planned statement. Closed on purpose: no `_` in the matches below.
@@ -55,6 +56,59 @@ pub(crate) enum Statement {
 }
 
 impl Statement {
+    /// The context's text, as it was planned before when that plan still holds, else parsed and planned.
+    pub async fn of_text(context: &Context) -> Result<Self, EngineError> {
+        let as_query = context.of_query(Form::Query, &context.sql);
+        if let Some(query) = Query::recall(&as_query).await {
+            return Ok(Self::Query(query));
+        }
+        let ast = parser::parse(&context.sql)?;
+        if !ast.is_query() {
+            return Self::plan(context, ast).await;
+        }
+        let statement = Self::plan(&as_query, ast).await?;
+        if let Self::Query(query) = &statement {
+            query.keep(&as_query)?;
+        }
+        Ok(statement)
+    }
+
+    /// The rows of an earlier run that this run would give, if they are kept.
+    pub fn kept_rows(&self, context: &Context, parameters: &[ScalarValue]) -> Option<RowStream> {
+        let (query, parameters) = self.query(parameters)?;
+        query.kept_rows(context, parameters)
+    }
+
+    /// Whether [`Statement::kept_rows`] would give some; for EXPLAIN.
+    pub fn has_kept_rows(&self, context: &Context, parameters: &[ScalarValue]) -> bool {
+        let query = self.query(parameters);
+        query.is_some_and(|(query, parameters)| query.has_kept_rows(context, parameters))
+    }
+
+    /// The query whose rows are the statement's, and its parameters: those given, or those that the statement brings.
+    pub fn query<'a>(&'a self, parameters: &'a [ScalarValue]) -> Option<(&'a Query, &'a [ScalarValue])> {
+        match self {
+            Self::Query(query) => Some((query, parameters)),
+            Self::Execute(execute) => execute.query(),
+            Self::Explain(_)
+            | Self::Show(_)
+            | Self::Describe(_)
+            | Self::Set(_)
+            | Self::Prepare(_)
+            | Self::Deallocate(_)
+            | Self::CreateTable(_)
+            | Self::CreateExternalTable(_)
+            | Self::DropTable(_)
+            | Self::CreateSchema(_)
+            | Self::DropSchema(_)
+            | Self::CreateView(_)
+            | Self::DropView(_)
+            | Self::Insert(_)
+            | Self::CopyFrom(_)
+            | Self::CopyTo(_) => None,
+        }
+    }
+
     /// Reads and checks; changes nothing.
     pub fn plan(context: &Context, ast: Ast) -> BoxFuture<'_, Result<Self, EngineError>> {
         async move {

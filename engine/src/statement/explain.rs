@@ -3,7 +3,8 @@
 //! EXPLAIN (ANALYZE, VERBOSE, FORMAT tree) statement
 //! ```
 //! Shows how a statement would run. Only ANALYZE runs it, and only a query: EXPLAIN never writes. ANALYZE adds a row for
-//! each scan of a Delta table: its files, those skipped by partition and by statistics, those read, and the bytes read.
+//! each scan of a Delta table: its files, those skipped by partition and by statistics, those read, and the bytes read. A
+//! first row tells when the statement would be answered from the result cache; ANALYZE always runs.
 
 use std::{sync::Arc, time::Instant};
 
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     EngineError, RowStream,
+    cache::Form,
     parser::{self, Ast, ExplainFormat},
 };
 
@@ -36,11 +38,15 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub async fn plan(context: &Context, ast: parser::Explain) -> Result<Self, EngineError> {
-        let parser::Explain { analyze, verbose, format, statement } = ast;
+        let parser::Explain { analyze, verbose, format, start, statement } = ast;
         if matches!(*statement, Ast::Explain(_)) {
             return Err(EngineError::invalid("EXPLAIN cannot explain itself"));
         }
-        let statement = Box::new(Statement::plan(context, *statement).await?);
+        let inner = match (statement.is_query(), context.sql.get(start..)) {
+            (true, Some(sql)) => context.of_query(Form::Query, sql),
+            _ => context.of_no_query(),
+        };
+        let statement = Box::new(Statement::plan(&inner, *statement).await?);
         if analyze && !matches!(*statement, Statement::Query(_)) {
             let message = format!("EXPLAIN ANALYZE runs the statement, and {} is not a query", statement.title());
             return Err(EngineError::unsupported(message).with_hint("Leave ANALYZE out."));
@@ -52,6 +58,9 @@ impl Explain {
         let mut rows: Vec<Row> = Vec::new();
         if !matches!(*self.statement, Statement::Query(_)) {
             rows.push(vec![some("statement"), some(self.statement.title())]);
+        }
+        if !self.analyze && self.statement.has_kept_rows(context, parameters) {
+            rows.push(vec![some("result_cache"), some("result cache: hit")]);
         }
         if let Some(source) = self.statement.source() {
             let values = if matches!(*self.statement, Statement::Execute(_)) { &[] } else { parameters };

@@ -4,7 +4,8 @@
 //! DEALLOCATE { name | ALL }
 //! ```
 //!
-//! The text is kept in the session and planned again by each EXECUTE, so it always reads the newest tables.
+//! The text is kept in the session. Each EXECUTE looks its names up again, and plans it again unless all of them stand for
+//! what they stood for, so it always reads the newest tables.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use datafusion::{
     sql::sqlparser::ast::{self, ExprWithAlias, Ident},
 };
 
-use super::{Context, Effect, Outcome, Statement, data_type, parameter::counted};
-use crate::{EngineError, ErrorKind, error::did_you_mean, parser::Ast};
+use super::{Context, Effect, Outcome, Statement, data_type, parameter::counted, query::Query};
+use crate::{EngineError, ErrorKind, cache::Form, error::did_you_mean, parser::Ast};
 
 /// Statements that a session may keep.
 const PREPARED_MAX: usize = 1_000;
@@ -30,6 +31,25 @@ pub(crate) struct Kept {
     /// The PREPARE's text, for error places.
     sql: Arc<str>,
     types: Vec<DataType>,
+}
+
+impl Kept {
+    /// On the newest tables; planned anew unless an earlier plan still holds.
+    async fn plan(self, context: &Context) -> Result<Statement, EngineError> {
+        let inner = context.with_sql(&self.sql);
+        if !matches!(*self.statement, ast::Statement::Query(_)) {
+            return Statement::plan(&inner.of_no_query(), Ast::Sql(self.statement)).await;
+        }
+        let inner = inner.of_query(Form::Prepare, &self.sql);
+        if let Some(query) = Query::recall(&inner).await {
+            return Ok(Statement::Query(query));
+        }
+        let statement = Statement::plan(&inner, Ast::Sql(self.statement)).await?;
+        if let Statement::Query(query) = &statement {
+            query.keep(&inner)?;
+        }
+        Ok(statement)
+    }
 }
 
 #[derive(Debug)]
@@ -109,18 +129,23 @@ impl Execute {
                 }
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let inner = context.with_sql(&kept.sql);
-        let statement = Box::new(Statement::plan(&inner, Ast::Sql(kept.statement)).await?);
+        let sql = kept.sql.clone();
+        let statement = Box::new(kept.plan(context).await?);
         let expected = statement.parameters().fields().len();
         if expected != values.len() {
             let message = format!("\"{name}\" has {}, but {} were given", counted(expected), values.len());
             return Err(EngineError::invalid(message));
         }
-        Ok(Self { statement, values, sql: kept.sql })
+        Ok(Self { statement, values, sql })
     }
 
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
         self.statement.run(&context.with_sql(&self.sql), &self.values).await
+    }
+
+    /// The query that runs, with its values.
+    pub fn query(&self) -> Option<(&Query, &[ScalarValue])> {
+        self.statement.query(&self.values)
     }
 
     pub fn effect(&self) -> Effect {

@@ -1,33 +1,87 @@
 //! `[WITH ...] SELECT ...`, `VALUES (...), ...`, and their unions: all that DataFusion plans.
+//!
+//! A query that was planned or answered before, on the same versions of the same tables and under the same settings, is
+//! neither planned nor run again: see [`crate::cache`].
+
+use std::sync::Arc;
 
 use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, logical_expr::LogicalPlan, sql::sqlparser::ast};
 
 use super::{Context, Outcome, parameter};
-use crate::EngineError;
+use crate::{
+    EngineError, RowStream,
+    cache::{KeptPlan, PlanKey, Recording, ResultKey, attach, detach, is_fixed},
+    catalog::Dependency,
+};
 
 /// A planned query.
 #[derive(Debug)]
 pub(crate) struct Query {
     plan: LogicalPlan,
     schema: SchemaRef,
+    known: Option<Known>,
+}
+
+/// By what a query's plan and rows are known.
+#[derive(Debug, Clone)]
+struct Known {
+    key: Arc<PlanKey>,
+    names: Arc<[Dependency]>,
+    /// Whether its rows are, too.
+    fixed: bool,
 }
 
 impl Query {
     pub async fn plan(context: &Context, query: ast::Query) -> Result<Self, EngineError> {
         let plan = parameter::settle(context.plan_query(query).await?)?;
-        Self::of_plan(context, plan)
-    }
-
-    /// A query that is planned already.
-    pub fn of_plan(context: &Context, plan: LogicalPlan) -> Result<Self, EngineError> {
         let plan = context.analyze(plan)?;
         let schema = context.wire_schema(&plan);
-        Ok(Self { plan, schema })
+        let known = Known::of(context, &plan)?;
+        Ok(Self { plan, schema, known })
+    }
+
+    /// The query that the context's key names, as it was planned before, if the names in it stand for what they stood for.
+    /// Whatever goes wrong comes up again, with its place in the text, when the query is planned.
+    pub async fn recall(context: &Context) -> Option<Self> {
+        let key = context.plan_key.clone()?;
+        let plans = context.engine.plans();
+        let kept = plans.get(&key)?;
+        if !context.still_holds(&kept.names).await.unwrap_or(false) {
+            plans.forget(&key);
+            return None;
+        }
+        let plan = attach(&kept.plan, &context.pinned).ok()?;
+        plans.asked(true);
+        let known = Known { key, names: kept.names.clone(), fixed: kept.fixed };
+        Some(Self { plan, schema: kept.schema.clone(), known: Some(known) })
+    }
+
+    /// Keeps the plan. The context's text must be the text that the query was parsed from.
+    pub fn keep(&self, context: &Context) -> Result<(), EngineError> {
+        let Some(known) = &self.known else { return Ok(()) };
+        let Some(plan) = detach(self.plan.clone(), &context.pinned)? else { return Ok(()) };
+        let plans = context.engine.plans();
+        plans.asked(false);
+        let (schema, names) = (self.schema.clone(), known.names.clone());
+        plans.put(known.key.clone(), KeptPlan { plan, schema, names, fixed: known.fixed });
+        Ok(())
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let plan = parameter::bind(&self.plan, parameters)?;
-        Ok(Outcome::Rows(context.execute_rows(&plan, self.schema.clone()).await?))
+        let recording = self.result_key(context, parameters).map(|key| Recording::new(context.engine.results(), key));
+        Ok(Outcome::Rows(context.execute_rows(&plan, self.schema.clone(), recording).await?))
+    }
+
+    /// The rows of an earlier run with the same parameters, if they are kept.
+    pub fn kept_rows(&self, context: &Context, parameters: &[ScalarValue]) -> Option<RowStream> {
+        let rows = context.engine.results().get(&self.result_key(context, parameters)?)?;
+        Some(RowStream::of_batches(self.schema.clone(), rows))
+    }
+
+    /// Whether [`Query::kept_rows`] would give some.
+    pub fn has_kept_rows(&self, context: &Context, parameters: &[ScalarValue]) -> bool {
+        self.result_key(context, parameters).is_some_and(|key| context.engine.results().holds(&key))
     }
 
     pub fn schema(&self) -> SchemaRef {
@@ -36,5 +90,22 @@ impl Query {
 
     pub fn source(&self) -> &LogicalPlan {
         &self.plan
+    }
+
+    fn result_key(&self, context: &Context, parameters: &[ScalarValue]) -> Option<ResultKey> {
+        let known = self.known.as_ref().filter(|known| known.fixed && context.result_cache)?;
+        Some(ResultKey::new(&known.key, &known.names, parameters))
+    }
+}
+
+impl Known {
+    /// `None` when the plan depends on something that cannot be told exactly, or reads no table at all.
+    fn of(context: &Context, plan: &LogicalPlan) -> Result<Option<Self>, EngineError> {
+        let Some(key) = context.plan_key.clone() else { return Ok(None) };
+        let Some(names) = context.pinned.dependencies().filter(|names| !names.is_empty()) else { return Ok(None) };
+        if detach(plan.clone(), &context.pinned)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self { key, names, fixed: is_fixed(plan)? }))
     }
 }

@@ -3,7 +3,7 @@
 //! The library has hundreds of options, and some of them change the process or the answers. Only those below can be set;
 //! the rest are fixed by [`base_config`].
 
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use datafusion::{common::config::ConfigOptions, execution::config::SessionConfig};
 
@@ -20,6 +20,7 @@ enum Target {
     DynamicFilters,
     Schema,
     StatementTimeout,
+    ResultCache,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,12 @@ const SETTINGS: &[Setting] = &[
     ),
     option("repartition_joins", "datafusion.optimizer.repartition_joins", Kind::Bool, "Join in parallel by key."),
     Setting {
+        name: "result_cache",
+        target: Target::ResultCache,
+        kind: Kind::Bool,
+        doc: "Answer a query from the rows of an earlier one, when nothing that it reads has changed.",
+    },
+    Setting {
         name: "schema",
         target: Target::Schema,
         kind: Kind::Text,
@@ -147,6 +154,9 @@ pub(crate) fn base_config(config: &EngineConfig) -> SessionConfig {
 pub(crate) struct Settings {
     pub config: SessionConfig,
     pub statement_timeout: Option<Duration>,
+    pub result_cache: bool,
+    /// What tells plans and rows of this session from those of one with the engine's defaults.
+    pub changed: Arc<BTreeMap<&'static str, String>>,
 }
 
 /// One setting as SHOW SETTINGS lists it.
@@ -167,7 +177,12 @@ pub(crate) struct Change {
 
 impl Settings {
     pub fn new(config: &EngineConfig) -> Self {
-        Self { config: base_config(config), statement_timeout: config.statement_timeout }
+        Self {
+            config: base_config(config),
+            statement_timeout: config.statement_timeout,
+            result_cache: true,
+            changed: Arc::default(),
+        }
     }
 
     /// The value of a setting, `NotFound` with the nearest name when there is none.
@@ -198,6 +213,11 @@ impl Settings {
             }
             Target::Schema => self.config.options_mut().catalog.default_schema = change.value.clone(),
             Target::StatementTimeout => self.statement_timeout = parse_duration(&change.value)?,
+            Target::ResultCache => self.result_cache = change.value == "true",
+        }
+        // How long a query may run, and whether it is looked for, changes nothing of its rows.
+        if !matches!(change.setting.target, Target::StatementTimeout | Target::ResultCache) {
+            Arc::make_mut(&mut self.changed).insert(change.setting.name, change.value.clone());
         }
         Ok(())
     }
@@ -210,6 +230,7 @@ impl Settings {
                 let setting = find(name)?;
                 let value = defaults.value(&setting);
                 self.apply(&Change { setting, value })?;
+                Arc::make_mut(&mut self.changed).remove(setting.name);
             }
         }
         Ok(())
@@ -231,6 +252,7 @@ impl Settings {
                 Some(timeout) => format!("{timeout:?}"),
                 None => "0".to_owned(),
             },
+            Target::ResultCache => self.result_cache.to_string(),
         }
     }
 }
@@ -321,7 +343,7 @@ mod tests {
 
     #[test]
     fn every_setting_exists_and_the_table_is_sorted() {
-        let settings = Settings { config: SessionConfig::from(ConfigOptions::new()), statement_timeout: None };
+        let settings = Settings::new(&EngineConfig::default());
         assert!(SETTINGS.is_sorted_by_key(|setting| setting.name));
         for setting in SETTINGS {
             if let Target::Option(key) = setting.target {

@@ -11,6 +11,7 @@ use super::value::{Memory, Size, Span};
 pub struct File {
     pub server: Server,
     pub query: Query,
+    pub cache: Cache,
     pub s3: S3,
 }
 
@@ -32,6 +33,14 @@ pub struct Query {
     pub statement_timeout: Option<Span>,
     pub statements_running_max: Option<usize>,
     pub threads: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    pub result_cache_bytes: Option<Size>,
+    pub plan_cache_bytes: Option<Size>,
+    pub footer_cache_bytes: Option<Size>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -40,6 +40,10 @@ fn every_key_of_the_file_arrives() {
         statement_timeout = 0
         statements_running_max = 3
         threads = 4
+        [cache]
+        result_cache_bytes = "1MiB"
+        plan_cache_bytes = 0
+        footer_cache_bytes = 4096
         [s3]
         endpoint = "http://127.0.0.1:9000"
         region = "r"
@@ -56,6 +60,8 @@ fn every_key_of_the_file_arrives() {
     assert_eq!((engine.memory_bytes_max, engine.spill_bytes_max), (1 << 20, 1_000_000_000));
     assert_eq!(engine.spill_folder, Some(PathBuf::from("spill")));
     assert_eq!((engine.statement_timeout, engine.statements_running_max, engine.threads), (None, 3, 4));
+    assert_eq!((engine.result_cache_bytes_max, engine.plan_cache_bytes_max), (1 << 20, 0));
+    assert_eq!(engine.storage.footer_bytes_max, 4096);
     assert_eq!(engine.storage.s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
     assert_eq!((engine.storage.s3.session_token.as_deref(), engine.storage.s3.path_style), (Some("t"), Some(false)));
 }

@@ -14,7 +14,10 @@ use datafusion::{
     common::{HashMap, Result, TableReference},
     datasource::{
         listing::PartitionedFile,
-        physical_plan::{ParquetFileReaderFactory, parquet::CachedParquetFileReaderFactory},
+        physical_plan::{
+            ParquetFileReaderFactory,
+            parquet::{CachedParquetFileReaderFactory, metadata::DFParquetMetadata},
+        },
     },
     execution::{
         cache::{
@@ -22,11 +25,12 @@ use datafusion::{
             cache_manager::{CachedFileMetadataEntry, FileMetadataCache},
         },
         object_store::ObjectStoreUrl,
+        runtime_env::RuntimeEnv,
     },
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
 use object_store::{
-    ObjectStore,
+    ObjectMeta, ObjectStore,
     path::{Path, PathPart},
 };
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -87,7 +91,11 @@ impl Cache<Path, CachedFileMetadataEntry> for FooterCache {
 
     fn put(&self, key: &Path, value: CachedFileMetadataEntry) -> Option<CachedFileMetadataEntry> {
         // What was there before is of no use to any caller.
-        self.entries.insert(key.clone(), value);
+        if self.bytes_max > 0 {
+            self.entries.insert(key.clone(), value);
+            // At once, or what was inserted lately would come on top of the bound.
+            self.entries.run_pending_tasks();
+        }
         None
     }
 
@@ -140,7 +148,7 @@ impl Cache<Path, CachedFileMetadataEntry> for FooterCache {
     }
 }
 
-/// Opens the Parquet files of one store with their footers from the cache of `runtime`.
+/// Opens the Parquet files of one store, with their footers from the cache of a runtime.
 #[derive(Debug)]
 pub struct FooterReaders {
     store: Arc<dyn ObjectStore>,
@@ -149,8 +157,16 @@ pub struct FooterReaders {
 }
 
 impl FooterReaders {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, url: ObjectStoreUrl, footers: Arc<FileMetadataCache>) -> Arc<Self> {
-        Arc::new(Self { store, url, footers })
+    /// For the store that `runtime` has under a URL.
+    pub fn of(runtime: &RuntimeEnv, url: &ObjectStoreUrl) -> Result<Arc<Self>> {
+        let (store, footers) = (runtime.object_store(url)?, runtime.cache_manager.get_file_metadata_cache());
+        Ok(Arc::new(Self { store, url: url.clone(), footers }))
+    }
+
+    /// The footer of one file, about to be read.
+    pub fn footer<'a>(&'a self, file: &'a ObjectMeta) -> DFParquetMetadata<'a> {
+        let footers = Scoped::new(&self.footers, &self.url, file.e_tag.as_deref());
+        DFParquetMetadata::new(self.store.as_ref(), file).with_file_metadata_cache(Some(Arc::new(footers)))
     }
 }
 

@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -23,9 +26,13 @@ use crate::StorageError;
 /// The metadata key under which a column's comment stands, in Delta and here.
 pub(crate) const COMMENT_KEY: &str = "comment";
 
+/// Numbers the snapshots of this process.
+static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
+
 /// A table pinned to one version. Immutable; shared by all queries that read this version.
 #[derive(Debug)]
 pub struct Snapshot {
+    serial: u64,
     name: String,
     location: Url,
     table: DeltaTable,
@@ -54,12 +61,19 @@ impl Snapshot {
         let schema: Schema = state.schema().as_ref().try_into_arrow().map_err(|e| read_error(e.into()))?;
         let schema = Arc::new(Schema::new(schema.fields().iter().map(|f| logical_field(f)).collect::<Vec<_>>()));
         let properties = state.metadata().configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        Ok(Self { name, location, version, schema, properties, stamp, table, files: OnceLock::new() })
+        let serial = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { serial, name, location, version, schema, properties, stamp, table, files: OnceLock::new() })
     }
 
     /// `schema.table`, or the location for a table that has no name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A number that no other snapshot of this process has, not even of the same version: two reads of the table gave the
+    /// same rows when they had snapshots of one number.
+    pub fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// Where the table lies, with a trailing slash.

@@ -53,13 +53,8 @@ impl StoreSource<'_> {
     /// What reads the parts. `filters` are those of the query.
     pub(super) fn build(&self, session: &dyn Session, filters: &[Expr]) -> Result<Arc<dyn FileSource>> {
         let options = self.parquet_options(session, filters);
-        let store = session.runtime_env().object_store(self.store)?;
-        let footers = session.runtime_env().cache_manager.get_file_metadata_cache();
-        let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(FooterReaders::new(
-            store,
-            self.store.clone(),
-            footers,
-        ));
+        let readers = FooterReaders::of(session.runtime_env(), self.store)?;
+        let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(readers);
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);
         }

@@ -61,7 +61,7 @@ impl CopyTo {
         let plan = parameter::bind(&self.plan, parameters)?;
         let stores = context.engine.lake().stores();
         export::prepare(stores.as_ref(), &self.export).await?;
-        let rows = context.execute_rows(&plan, SchemaRef::clone(&self.schema)).await?;
+        let rows = context.execute_rows(&plan, SchemaRef::clone(&self.schema), None).await?;
         let written = export::write(stores, &self.export, rows).await?;
         Ok(Outcome::Changed { inserted: written, updated: 0, deleted: 0, version: None })
     }

@@ -1,0 +1,94 @@
+//! What the names of a statement stood for, so exactly that it can be told whether they still do.
+
+use std::sync::Arc;
+
+use boathouse_storage::catalog::{ExternalTable, View};
+use datafusion::catalog::TableProvider;
+
+use super::{Pinned, Relation, TableName};
+use crate::{EngineError, statement::Context};
+
+/// A name that a plan rests on, and what it stood for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Dependency {
+    name: TableName,
+    identity: Identity,
+}
+
+/// Equal only for the same rows under the same columns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    /// A Delta table at one version: the number of the loaded snapshot, which no other snapshot of the process has.
+    Table(u64),
+    /// A Delta table elsewhere, with the entry that says where.
+    External(Arc<ExternalTable>, u64),
+    View(Arc<View>),
+}
+
+/// A table that can be named exactly, and scanned.
+#[derive(Debug, Clone)]
+pub(super) struct Exact {
+    pub name: TableName,
+    pub identity: Identity,
+    pub provider: Arc<dyn TableProvider>,
+}
+
+impl Dependency {
+    /// Text that planning had to read because of this name.
+    pub fn text_bytes(&self) -> usize {
+        match &self.identity {
+            Identity::View(view) => view.sql.len(),
+            Identity::Table(_) | Identity::External(..) => 0,
+        }
+    }
+}
+
+impl Pinned {
+    /// All names that were looked up, sorted; `None` when one of them cannot be told exactly.
+    pub fn dependencies(&self) -> Option<Arc<[Dependency]>> {
+        let mut found = Vec::new();
+        for (name, relation) in self.relations() {
+            let identity = match relation {
+                Relation::View(view) => Identity::View(view),
+                Relation::Table(_) | Relation::External(_) => self.exact(&name)?.identity,
+            };
+            found.push(Dependency { name, identity });
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Some(found.into())
+    }
+
+    /// The name under which a table was found, when it is one that can be told exactly.
+    pub fn exact_name(&self, provider: &Arc<dyn TableProvider>) -> Option<TableName> {
+        self.find_exact(|exact| std::ptr::addr_eq(Arc::as_ptr(&exact.provider), Arc::as_ptr(provider)))
+            .map(|exact| exact.name)
+    }
+
+    pub fn exact_provider(&self, name: &TableName) -> Option<Arc<dyn TableProvider>> {
+        self.exact(name).map(|exact| exact.provider)
+    }
+
+    fn exact(&self, name: &TableName) -> Option<Exact> {
+        self.find_exact(|exact| exact.name == *name)
+    }
+}
+
+impl Context {
+    /// Whether all names still stand for the same, by the lookups that planning would make. Each name stays bound to what
+    /// was found, for this statement.
+    pub async fn still_holds(&self, names: &[Dependency]) -> Result<bool, EngineError> {
+        let looked_up = futures::future::try_join_all(names.iter().map(|known| self.identity(&known.name))).await?;
+        Ok(looked_up.iter().zip(names).all(|(found, known)| found.as_ref() == Some(&known.identity)))
+    }
+
+    async fn identity(&self, name: &TableName) -> Result<Option<Identity>, EngineError> {
+        match self.pinned.relation(name).await? {
+            None => Ok(None),
+            Some(Relation::View(view)) => Ok(Some(Identity::View(view))),
+            Some(Relation::Table(_) | Relation::External(_)) => {
+                self.table_provider(name).await?;
+                Ok(self.pinned.exact(name).map(|exact| exact.identity))
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `system.caches`: what each cache of the process holds, and how well it serves. Counts start with the process.
+
+use std::sync::Arc;
+
+use boathouse_storage::CacheUsage;
+use datafusion::arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+    error::ArrowError,
+};
+
+/// A column of numbers, and where they come from.
+type Number = (&'static str, fn(&CacheUsage) -> u64);
+
+const NUMBERS: [Number; 6] = [
+    ("entries", |cache| cache.entries),
+    ("bytes", |cache| cache.bytes),
+    ("bytes_max", |cache| cache.bytes_max),
+    ("hits", |cache| cache.hits),
+    ("misses", |cache| cache.misses),
+    ("evictions", |cache| cache.evictions),
+];
+
+pub(super) fn schema() -> SchemaRef {
+    let texts = ["name", "place"].map(|name| Field::new(name, DataType::Utf8, false));
+    let numbers = NUMBERS.map(|(name, _)| Field::new(name, DataType::Int64, false));
+    Arc::new(Schema::new(texts.into_iter().chain(numbers).collect::<Vec<_>>()))
+}
+
+/// A row per cache.
+pub(super) fn rows(schema: &SchemaRef, caches: &[CacheUsage]) -> Result<RecordBatch, ArrowError> {
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(caches.iter().map(|cache| cache.name)));
+    let places: ArrayRef = Arc::new(StringArray::from_iter_values(caches.iter().map(|cache| &cache.place)));
+    let numbers = NUMBERS.iter().map(|(_, number)| {
+        let values = caches.iter().map(|cache| i64::try_from(number(cache)).unwrap_or(i64::MAX));
+        Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
+    });
+    RecordBatch::try_new(schema.clone(), [names, places].into_iter().chain(numbers).collect())
+}

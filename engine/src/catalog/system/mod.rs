@@ -1,0 +1,6 @@
+//! `system`: the running process described as tables. One file per table; rows are gathered when they are read.
+
+mod caches;
+mod table;
+
+pub(crate) use table::{TABLES, table};
