@@ -1,16 +1,20 @@
 //! Raw options and environment variables become checked settings here, before any work starts.
 
+use crate::HotOptions;
+
 /// How to reach object stores, and what to keep of them.
 #[derive(Debug, Clone)]
 pub struct StorageOptions {
     pub s3: S3Options,
     /// Memory for footers and page indexes of Parquet files; 0 keeps none. Default: 256 MiB.
     pub footer_bytes_max: u64,
+    /// Copies of data files on local disk, which scan faster. Default: none.
+    pub hot: Option<HotOptions>,
 }
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        Self { s3: S3Options::default(), footer_bytes_max: 256 << 20 }
+        Self { s3: S3Options::default(), footer_bytes_max: 256 << 20, hot: None }
     }
 }
 

@@ -22,8 +22,9 @@ pub(crate) use name::check_name;
 use crate::{
     CacheUsage, Snapshot, StorageError, StorageOptions,
     catalog::{CatalogDocument, Documents},
+    hot::HotCopies,
     store::{StoreLayer, Stores, folder_url, object_path},
-    table::{FooterCache, Snapshots},
+    table::{FooterCache, Snapshots, originals},
 };
 
 /// The schema in which unqualified names live; always there.
@@ -35,6 +36,7 @@ pub struct Lake {
     root: Url,
     stores: Arc<Stores>,
     snapshots: Snapshots,
+    hot: Option<Arc<HotCopies>>,
     documents: Documents,
     footers: Arc<FooterCache>,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
@@ -74,8 +76,10 @@ impl Lake {
         if let Some(Err(source)) = store.list(Some(&prefix)).next().await {
             return Err(open_error(&root, source));
         }
+        let hot = options.hot.as_ref().filter(|_| root.scheme() != "memory").and_then(HotCopies::open);
         Ok(Self {
-            snapshots: Snapshots::new(root.clone(), stores.clone()),
+            snapshots: Snapshots::new(root.clone(), stores.clone(), hot.clone()),
+            hot,
             documents: Documents::new(&root, &stores)?,
             footers: FooterCache::new(options.footer_bytes_max),
             root,
@@ -102,7 +106,8 @@ impl Lake {
 
     /// What the caches of this lake hold.
     pub async fn cache_usages(&self) -> Vec<CacheUsage> {
-        vec![self.snapshots.usage().await, self.footers.usage()]
+        let memory = [self.snapshots.usage().await, self.footers.usage()];
+        memory.into_iter().chain(self.hot.iter().map(|hot| hot.usage())).collect()
     }
 
     /// The newest version of a table; sees every commit that ended before the call.
@@ -157,6 +162,32 @@ impl Lake {
                 Ok(document)
             })
             .await
+    }
+
+    /// Makes hot copies of all files of a table, now, and waits for them. From then on its files get copies when they
+    /// are first read, and keep them. Does nothing for a lake without hot copies.
+    pub async fn pin(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
+        let Some(hot) = &self.hot else { return Ok(()) };
+        hot.pin(snapshot.id());
+        let table = || snapshot.name().to_owned();
+        let originals = originals(snapshot, self.stores.as_ref())
+            .map_err(|source| StorageError::Query { table: table(), source: Box::new(source) })?;
+        hot.make_all(originals).await;
+        Ok(())
+    }
+
+    /// The table's copies make room for others again.
+    pub fn unpin(&self, snapshot: &Snapshot) {
+        if let Some(hot) = &self.hot {
+            hot.unpin(snapshot.id());
+        }
+    }
+
+    /// Waits until no hot copy is left to make: after that, what was read twice has its copy.
+    pub async fn hot_idle(&self) {
+        if let Some(hot) = &self.hot {
+            hot.idle().await;
+        }
     }
 
     pub(crate) fn store_registry(&self) -> &Arc<Stores> {

@@ -10,6 +10,7 @@ pub mod catalog;
 pub mod config;
 mod error;
 pub mod file;
+mod hot;
 mod lake;
 mod maintain;
 mod reason;
@@ -20,6 +21,7 @@ pub mod write;
 
 pub use config::{S3Options, StorageOptions};
 pub use error::StorageError;
+pub use hot::HotOptions;
 pub use lake::Lake;
 pub use reason::StoreReason;
 pub use table::Snapshot;

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     CacheCounts, CacheUsage, StorageError,
+    hot::HotCopies,
     store::{Stores, is_not_found},
 };
 
@@ -72,13 +73,14 @@ enum Freshness {
 pub(crate) struct Snapshots {
     lake: Url,
     stores: Arc<Stores>,
+    hot: Option<Arc<HotCopies>>,
     newest: Cache<String, Arc<Slot>>,
     versions: Cache<(String, u64), Arc<Snapshot>>,
     counts: Arc<CacheCounts>,
 }
 
 impl Snapshots {
-    pub(crate) fn new(lake: Url, stores: Arc<Stores>) -> Self {
+    pub(crate) fn new(lake: Url, stores: Arc<Stores>, hot: Option<Arc<HotCopies>>) -> Self {
         let counts = Arc::new(CacheCounts::default());
         let (slots, snapshots) = (counts.clone(), counts.clone());
         let newest = Cache::builder()
@@ -91,7 +93,7 @@ impl Snapshots {
             .weigher(|_, snapshot: &Arc<Snapshot>| weight(snapshot))
             .eviction_listener(move |_, _, cause| snapshots.removed(cause.was_evicted()))
             .build();
-        Self { lake, stores, newest, versions, counts }
+        Self { lake, stores, hot, newest, versions, counts }
     }
 
     /// Newest and older snapshots together; the bytes are by estimate.
@@ -255,7 +257,8 @@ impl Snapshots {
         if stamp.is_none() && listed.is_some() {
             return Ok(None);
         }
-        Ok(Some(Arc::new(Snapshot::try_new(name, location.clone(), table, stamp)?)))
+        let snapshot = Snapshot::try_new(name, location.clone(), table, stamp)?;
+        Ok(Some(Arc::new(snapshot.with_hot(self.hot.clone()))))
     }
 }
 

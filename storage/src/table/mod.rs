@@ -27,3 +27,4 @@ pub(crate) use open::{has_log, log_store, table_store};
 pub use report::{ScanReport, scan_reports};
 pub(crate) use snapshot::COMMENT_KEY;
 pub use snapshot::Snapshot;
+pub(crate) use source::originals;

@@ -8,6 +8,8 @@ use datafusion::physical_plan::{
     metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricCategory, MetricType, MetricsSet},
 };
 
+use crate::hot::FILES_HOT;
+
 const FILES: &str = "files";
 const SKIPPED_BY_PARTITION: &str = "files_skipped_by_partition";
 const SKIPPED_BY_STATISTICS: &str = "files_skipped_by_statistics";
@@ -31,7 +33,9 @@ pub struct ScanReport {
     pub files_skipped_by_statistics: usize,
     /// Files that the scan was left with; a LIMIT may make it fewer than all the others.
     pub files_read: usize,
-    /// Bytes of Parquet fetched, after row groups and pages were left out.
+    /// Of these, files that were read from their copies on local disk.
+    pub files_hot: usize,
+    /// Bytes of Parquet and of copies fetched, after row groups and pages were left out.
     pub bytes_read: usize,
 }
 
@@ -86,6 +90,7 @@ fn collect(plan: &dyn ExecutionPlan, found: &mut Vec<(u64, ScanReport)>) {
                 known.files_skipped_by_partition += report.files_skipped_by_partition;
                 known.files_skipped_by_statistics += report.files_skipped_by_statistics;
                 known.files_read += report.files_read;
+                known.files_hot += report.files_hot;
                 known.bytes_read += report.bytes_read;
             }
             None => found.push((scan, report)),
@@ -107,6 +112,7 @@ fn read_report(metrics: &MetricsSet) -> Option<(u64, ScanReport)> {
         files_skipped_by_partition: count(SKIPPED_BY_PARTITION),
         files_skipped_by_statistics: count(SKIPPED_BY_STATISTICS),
         files_read: count(READ),
+        files_hot: count(FILES_HOT),
         bytes_read: count(BYTES_SCANNED),
     };
     Some((label(SCAN)?.parse().ok()?, report))

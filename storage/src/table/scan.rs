@@ -213,7 +213,8 @@ impl TableScan {
         let statistics = builder.table(&numbers)?;
         // One for all files where there are too many: some rules of the optimizer count on statistics being there.
         let unknown = (!builder.per_file(files.len())).then(|| Arc::new(Statistics::new_unknown(schema)));
-        let opener = StoreSource { store: &store_url, index: request.index, layout: &self.layout };
+        let opener =
+            StoreSource { snapshot: &self.snapshot, store: &store_url, index: request.index, layout: &self.layout };
         let mut parts = Vec::with_capacity(files.len());
         for (file, location) in files {
             let mut part = opener.part(file, location.path, request.selections.remove(&file))?;

@@ -21,7 +21,7 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::{cache::Stamp, files::FileIndex, scan};
-use crate::StorageError;
+use crate::{StorageError, hot::HotCopies};
 
 /// The metadata key under which a column's comment stands, in Delta and here.
 pub(crate) const COMMENT_KEY: &str = "comment";
@@ -40,6 +40,7 @@ pub struct Snapshot {
     schema: SchemaRef,
     properties: BTreeMap<String, String>,
     stamp: Option<Stamp>,
+    hot: Option<Arc<HotCopies>>,
     files: OnceLock<FileIndex>,
 }
 
@@ -61,8 +62,17 @@ impl Snapshot {
         let schema: Schema = state.schema().as_ref().try_into_arrow().map_err(|e| read_error(e.into()))?;
         let schema = Arc::new(Schema::new(schema.fields().iter().map(|f| logical_field(f)).collect::<Vec<_>>()));
         let properties = state.metadata().configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        let serial = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { serial, name, location, version, schema, properties, stamp, table, files: OnceLock::new() })
+        let (serial, hot, files) = (SNAPSHOTS.fetch_add(1, Ordering::Relaxed), None, OnceLock::new());
+        Ok(Self { serial, name, location, version, schema, properties, stamp, table, hot, files })
+    }
+
+    /// Lets scans read hot copies.
+    pub(crate) fn with_hot(self, hot: Option<Arc<HotCopies>>) -> Self {
+        Self { hot, ..self }
+    }
+
+    pub(crate) fn hot(&self) -> Option<&Arc<HotCopies>> {
+        self.hot.as_ref()
     }
 
     /// `schema.table`, or the location for a table that has no name.

@@ -9,22 +9,30 @@ use arrow::datatypes::DataType;
 use chrono::DateTime;
 use datafusion::{
     catalog::Session,
-    common::{Result, ScalarValue, config::TableParquetOptions},
+    common::{DataFusionError, Result, ScalarValue, config::TableParquetOptions},
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileSource, ParquetSource, parquet::ParquetRowSelection},
         table_schema::TableSchema,
     },
-    execution::object_store::ObjectStoreUrl,
+    execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl},
     logical_expr::Expr,
 };
 use object_store::{ObjectMeta, path::Path};
 use parquet::arrow::arrow_reader::RowSelection;
+use tokio::runtime::Handle;
 
-use super::{files::FileIndex, footers::FooterReaders};
+use super::{
+    Snapshot,
+    files::FileIndex,
+    footers::FooterReaders,
+    location::{self, FileLocation},
+};
+use crate::hot::{CopyKey, HotFiles, HotPart, HotSource, Original};
 
 /// The files of one scan that lie in one store.
 pub(super) struct StoreSource<'a> {
+    pub(super) snapshot: &'a Snapshot,
     pub(super) store: &'a ObjectStoreUrl,
     pub(super) index: &'a FileIndex,
     /// Columns as the scan has them: those of the files, then the partition columns.
@@ -34,18 +42,15 @@ pub(super) struct StoreSource<'a> {
 impl StoreSource<'_> {
     /// The file at `path` with its partition values, without statistics. `selection` leaves out deleted rows.
     pub(super) fn part(&self, file: usize, path: Path, selection: Option<RowSelection>) -> Result<PartitionedFile> {
-        let mut part = PartitionedFile::new_from_meta(ObjectMeta {
-            location: path,
-            last_modified: DateTime::from_timestamp_millis(self.index.modified_ms(file)).unwrap_or_default(),
-            size: self.index.size(file),
-            e_tag: None,
-            version: None,
-        });
+        let mut part = PartitionedFile::new_from_meta(meta(self.index, file, path));
         let values = self.index.partitions().iter();
         part.partition_values =
             values.map(|(_, values)| ScalarValue::try_from_array(values, file)).collect::<Result<_>>()?;
         if let Some(selection) = selection {
             part = part.with_extension(ParquetRowSelection::new(selection));
+        }
+        if self.snapshot.hot().is_some() {
+            part = part.with_extension(Arc::<HotPart>::default());
         }
         Ok(part)
     }
@@ -58,7 +63,15 @@ impl StoreSource<'_> {
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);
         }
-        Ok(Arc::new(source.with_table_parquet_options(options)))
+        let source = Arc::new(source.with_table_parquet_options(options));
+        let Some(copies) = self.snapshot.hot() else { return Ok(source) };
+        let files = HotFiles {
+            copies: copies.clone(),
+            object_store: session.runtime_env().object_store(self.store)?,
+            store: self.store.as_str().into(),
+            table: self.snapshot.id().into(),
+        };
+        Ok(Arc::new(HotSource::new(source, files)))
     }
 
     /// The session's options, with what Delta asks for.
@@ -80,6 +93,31 @@ impl StoreSource<'_> {
             let field = self.layout.file_schema().field_with_name(&column.name);
             field.is_ok_and(|field| holds_floats(field.data_type()))
         })
+    }
+}
+
+/// The files of a table as those who make hot copies read them. Works inside a Tokio runtime only.
+pub(crate) fn originals(
+    snapshot: &Snapshot,
+    stores: &dyn ObjectStoreRegistry,
+) -> Result<Vec<Original>, DataFusionError> {
+    let index = snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let runtime = Handle::try_current().map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let original = |file| {
+        let FileLocation { store, path } = location::resolve(snapshot.location(), index.path(file))?;
+        let key = CopyKey::new(store.as_str(), snapshot.id(), &meta(index, file, path.clone()));
+        Ok(Original { key, store: stores.get_store(store.as_ref())?, path, runtime: runtime.clone() })
+    };
+    (0..index.len()).map(original).collect()
+}
+
+fn meta(index: &FileIndex, file: usize, path: Path) -> ObjectMeta {
+    ObjectMeta {
+        location: path,
+        last_modified: DateTime::from_timestamp_millis(index.modified_ms(file)).unwrap_or_default(),
+        size: index.size(file),
+        e_tag: None,
+        version: None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! The scan against plain DataFusion: tables are written by the Delta library, rows are compared with the same rows
 //! in memory.
 
+mod encodings;
 mod features;
+mod hot;
 mod plan;
 mod random;
 
@@ -12,7 +14,8 @@ use datafusion::{physical_plan::collect, prelude::SessionContext};
 use deltalake::{DeltaTable, open_table, protocol::SaveMode};
 use url::Url;
 
-use super::{ScanReport, Snapshot, scan_reports};
+use super::{ScanReport, Snapshot, originals, scan_reports};
+use crate::{HotOptions, hot::HotCopies};
 
 /// Appends `batches` as one commit; makes the table when it is not there.
 async fn append(folder: &Path, batches: Vec<RecordBatch>, partition_columns: &[&str]) {
@@ -31,6 +34,21 @@ async fn open(folder: &Path) -> Arc<Snapshot> {
     let url = Url::from_directory_path(folder).unwrap();
     let table = open_table(url.clone()).await.unwrap();
     Arc::new(Snapshot::try_new("main.t".into(), url, table, None).unwrap())
+}
+
+/// The table once more, as `hot`: every file is read from a copy, which lies in `copies`.
+async fn add_hot(context: &SessionContext, folder: &Path, copies: &Path) -> Arc<HotCopies> {
+    let options = HotOptions { folder: copies.to_owned(), bytes_max: 1 << 30 };
+    let hot = HotCopies::open(&options).unwrap();
+    let url = Url::from_directory_path(folder).unwrap();
+    let table = open_table(url.clone()).await.unwrap();
+    let snapshot = Snapshot::try_new("main.t".into(), url, table, None).unwrap().with_hot(Some(hot.clone()));
+    let runtime = context.runtime_env();
+    let originals = originals(&snapshot, runtime.object_store_registry.as_ref()).unwrap();
+    hot.pin(snapshot.id());
+    hot.make_all(originals).await;
+    context.register_table("hot", Arc::new(snapshot).provider().unwrap()).unwrap();
+    hot
 }
 
 /// A session in which the table is called `t`.

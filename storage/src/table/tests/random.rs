@@ -5,30 +5,31 @@ use std::{path::Path, sync::Arc};
 use arrow::{
     array::*,
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    util::pretty::pretty_format_batches,
 };
 use datafusion::{datasource::MemTable, prelude::SessionContext};
 
-use super::{append, rows, session};
+use super::{add_hot, append, rows, run, session};
 
 const TABLES: u64 = 6;
 const FILTERS_PER_TABLE: usize = 24;
 
 /// A small generator whose seed is printed, so that a failure can be repeated.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
 }
@@ -190,12 +191,22 @@ async fn leaving_out_files_never_changes_the_rows() {
         let folder = tempfile::tempdir().unwrap();
         let partition_columns = partitionings[seed as usize % partitionings.len()];
         let context = table(&mut random, folder.path(), partition_columns).await;
+        let copies = tempfile::tempdir().unwrap();
+        add_hot(&context, folder.path(), copies.path()).await;
+        let mut read_hot = 0;
         for _ in 0..FILTERS_PER_TABLE {
             let filter = filter(&mut random, 2);
             let got = rows(&context, &format!("SELECT id FROM t WHERE {filter} ORDER BY id")).await;
             let expected = rows(&context, &format!("SELECT id FROM memory WHERE {filter} ORDER BY id")).await;
             assert_eq!(got, expected, "seed {seed}, partitioned by {partition_columns:?}, WHERE {filter}");
+            let sql = format!("SELECT id FROM hot WHERE {filter} ORDER BY id");
+            let (found, reports) = run(&context, &sql).await;
+            let found = pretty_format_batches(&found).unwrap().to_string();
+            assert_eq!(found, expected, "copies, seed {seed}, partitioned by {partition_columns:?}, WHERE {filter}");
+            assert!(reports.iter().all(|report| report.files_hot <= report.files_read));
+            read_hot += reports.iter().map(|report| report.files_hot).sum::<usize>();
         }
+        assert!(read_hot > 0, "seed {seed}: no copy was read");
         let columns = columns().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         for question in [
             format!("SELECT id, {columns} FROM {{}} ORDER BY id"),
@@ -204,7 +215,13 @@ async fn leaving_out_files_never_changes_the_rows() {
                 .into(),
         ] {
             let got = rows(&context, &question.replace("{}", "t")).await;
-            assert_eq!(got, rows(&context, &question.replace("{}", "memory")).await, "seed {seed}, {question}");
+            let expected = rows(&context, &question.replace("{}", "memory")).await;
+            assert_eq!(got, expected, "seed {seed}, {question}");
+            assert_eq!(
+                rows(&context, &question.replace("{}", "hot")).await,
+                expected,
+                "copies, seed {seed}, {question}"
+            );
         }
     }
 }

@@ -1,0 +1,174 @@
+//! The hot copies of one lake, as scans and the lake see them.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tracing::{debug, warn};
+
+use super::{
+    CopyFile, CopyKey, HotOptions, Original,
+    folder::{Folder, Found},
+    maker::{Job, Maker},
+};
+use crate::CacheUsage;
+
+/// Copies that plans may hold open at once; files beyond are read as Parquet.
+const OPEN_MAX: usize = 512;
+
+/// Copies on local disk. Every method may be called from many tasks at once; dropping it ends the making.
+pub(crate) struct HotCopies {
+    shared: Arc<Shared>,
+    maker: Maker,
+    options: HotOptions,
+}
+
+/// What scans and the maker share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) folder: Mutex<Folder>,
+    open: Arc<AtomicUsize>,
+    /// Partitions of scans that run now.
+    pub(super) scans: AtomicU64,
+}
+
+/// Counts a copy as open while it lives.
+#[derive(Debug)]
+pub(super) struct OpenCount(Arc<AtomicUsize>);
+
+/// Says that a scan runs, while it lives.
+#[derive(Debug)]
+pub(super) struct ScanRuns(Arc<Shared>);
+
+impl HotCopies {
+    /// `None` when copies are off, or when the folder cannot be used: that costs time, and is only warned of.
+    pub(crate) fn open(options: &HotOptions) -> Option<Arc<Self>> {
+        if options.bytes_max == 0 {
+            return None;
+        }
+        match Folder::open(options) {
+            Ok(folder) => {
+                let (folder, open) = (Mutex::new(folder), Arc::default());
+                let shared = Arc::new(Shared { folder, open, scans: AtomicU64::new(0) });
+                Some(Arc::new(Self { maker: Maker::new(shared.clone()), shared, options: options.clone() }))
+            }
+            Err(error) => {
+                warn!(folder = %options.folder.display(), %error, "no hot copies: the folder cannot be used");
+                None
+            }
+        }
+    }
+
+    /// The copy to read instead of `original`, if there is one. Counts the read; may start the making of a copy.
+    pub(super) fn read(&self, key: &CopyKey, original: impl FnOnce() -> Option<Original>) -> Option<Arc<CopyFile>> {
+        let found = self.shared.folder.lock().read(key);
+        let copy = match found {
+            Found::Copy(copy) => Some(copy),
+            Found::Closed => self.shared.open_copy(key),
+            Found::Unchecked | Found::Wanted => {
+                if let Some(original) = original() {
+                    self.maker.wish(Job { original });
+                }
+                None
+            }
+            Found::Nothing => None,
+        };
+        let mut folder = self.shared.folder.lock();
+        match &copy {
+            Some(_) => folder.hits += 1,
+            None => folder.misses += 1,
+        }
+        copy
+    }
+
+    /// Makes the copies that are missing among `originals`, whose table is pinned, and waits until all are there.
+    pub(crate) async fn make_all(&self, originals: Vec<Original>) {
+        for original in originals {
+            self.maker.order(Job { original }).await;
+        }
+        self.idle().await;
+    }
+
+    /// The files of a table, by its Delta id, get copies when they are read first, and keep them.
+    pub(crate) fn pin(&self, table: &str) {
+        self.shared.folder.lock().pin(table);
+    }
+
+    pub(crate) fn unpin(&self, table: &str) {
+        self.shared.folder.lock().unpin(table);
+    }
+
+    /// Waits until nothing is left to make or to check.
+    pub(crate) async fn idle(&self) {
+        self.maker.idle().await;
+    }
+
+    pub(super) fn scan_runs(&self) -> ScanRuns {
+        self.shared.scans.fetch_add(1, Ordering::Relaxed);
+        ScanRuns(self.shared.clone())
+    }
+
+    pub(crate) fn usage(&self) -> CacheUsage {
+        let folder = self.shared.folder.lock();
+        let (entries, bytes) = folder.size();
+        CacheUsage {
+            name: "hot copies",
+            place: self.options.folder.display().to_string(),
+            entries,
+            bytes,
+            bytes_max: self.options.bytes_max,
+            hits: folder.hits,
+            misses: folder.misses,
+            evictions: folder.evictions,
+        }
+    }
+}
+
+impl fmt::Debug for HotCopies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HotCopies").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Opens a copy that was checked. One that is not what it should be is forgotten.
+    fn open_copy(&self, key: &CopyKey) -> Option<Arc<CopyFile>> {
+        let count = self.open.fetch_add(1, Ordering::Relaxed);
+        let counted = OpenCount(self.open.clone());
+        if count >= OPEN_MAX {
+            return None;
+        }
+        let name = key.file_name();
+        let path = self.folder.lock().path_of(&name);
+        match CopyFile::open(&path) {
+            Ok(copy) if copy.key() == key => {
+                let copy = Arc::new(copy.counted(counted));
+                self.folder.lock().keep_open(&name, &copy);
+                Some(copy)
+            }
+            Ok(_) => None,
+            Err(error) => {
+                debug!(path = %path.display(), %error, "a hot copy cannot be opened");
+                self.folder.lock().discard(&name);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for OpenCount {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ScanRuns {
+    fn drop(&mut self) {
+        self.0.scans.fetch_sub(1, Ordering::Relaxed);
+    }
+}

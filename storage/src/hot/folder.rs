@@ -1,0 +1,298 @@
+//! The folder of copies: what lies in it, what may come in, what has to go.
+//!
+//! A copy comes in once its original was read twice, and only in place of copies that were used less often than its
+//! original was read: one large scan, or a scan of more than fits run again and again, pushes nothing out. Counts are
+//! halved now and then, so that what was of use long ago goes at last. Several processes may share a folder: files
+//! appear under their name whole, and one that vanished is forgotten when it is missed.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tracing::debug;
+use uuid::Uuid;
+
+use super::{CopyFile, CopyKey};
+
+/// Originals whose reads are counted.
+const COUNTED_MAX: usize = 1 << 16;
+/// Reads of an original before it gets a copy.
+const READS_MIN: u32 = 2;
+/// Copies whose handle stays open between scans.
+const HANDLES_MAX: usize = 128;
+
+const COPY: &str = "hot";
+const TEMPORARY: &str = "tmp";
+
+/// Where copies are kept, and how many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HotOptions {
+    /// A folder on local disk, of one lake or of several.
+    pub folder: PathBuf,
+    /// What the copies may weigh.
+    pub bytes_max: u64,
+}
+
+/// What there is to do after a file was asked for.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Use this; it is already checked.
+    Copy(Arc<CopyFile>),
+    /// Open the copy, which is checked.
+    Closed,
+    /// There is a copy that nobody checked since the process began.
+    Unchecked,
+    /// There is none, and there should be.
+    Wanted,
+    Nothing,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    path: PathBuf,
+    bytes_max: u64,
+    bytes: u64,
+    copies: HashMap<String, Copy>,
+    /// How often an original without a copy was read.
+    reads: HashMap<String, u32>,
+    /// Originals that get no copy.
+    refused: HashSet<String>,
+    /// Tables, by Delta id, whose files always get copies.
+    pinned: HashSet<String>,
+    asked: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) evictions: u64,
+}
+
+#[derive(Debug)]
+struct Copy {
+    bytes: u64,
+    uses: u32,
+    checked: bool,
+    /// Known once it is checked.
+    table: Option<String>,
+    handle: Option<Arc<CopyFile>>,
+}
+
+impl Folder {
+    /// Makes the folder where it is missing, lists it, and deletes what another process left half done.
+    pub(super) fn open(options: &HotOptions) -> io::Result<Self> {
+        fs::create_dir_all(&options.folder)?;
+        let mut folder = Self { path: options.folder.clone(), bytes_max: options.bytes_max, ..Self::default() };
+        for entry in fs::read_dir(&options.folder)? {
+            let path = entry?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            match path.extension().and_then(|kind| kind.to_str()) {
+                Some(TEMPORARY) => remove_unlocked(&path),
+                Some(COPY) => {
+                    let Ok(meta) = fs::metadata(&path) else { continue };
+                    folder.put(name.to_owned(), Copy::found(meta.len()));
+                }
+                _ => {}
+            }
+        }
+        while folder.bytes > folder.bytes_max {
+            let Some(name) = folder.victims(0, u32::MAX, folder.bytes_max).and_then(|names| names.into_iter().next())
+            else {
+                break;
+            };
+            folder.evict(&name);
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A name that no other process uses.
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.path.join(format!("{}.{TEMPORARY}", Uuid::new_v4()))
+    }
+
+    /// Counts one read of the original of `key` and says what there is.
+    pub(super) fn read(&mut self, key: &CopyKey) -> Found {
+        self.age();
+        let name = key.file_name();
+        if let Some(copy) = self.copies.get_mut(&name) {
+            copy.uses = copy.uses.saturating_add(1);
+            return match (&copy.handle, copy.checked) {
+                (Some(handle), _) if handle.key() == key => Found::Copy(handle.clone()),
+                (Some(_), _) => Found::Nothing,
+                (None, true) => Found::Closed,
+                (None, false) => Found::Unchecked,
+            };
+        }
+        if self.refused.contains(&name) {
+            return Found::Nothing;
+        }
+        let reads = self.reads.entry(name).or_default();
+        *reads = reads.saturating_add(1);
+        match *reads >= READS_MIN || self.pinned.contains(&key.table) {
+            true => Found::Wanted,
+            false => Found::Nothing,
+        }
+    }
+
+    /// May a copy of about so many bytes come in?
+    pub(super) fn admits(&self, key: &CopyKey, bytes: u64) -> bool {
+        let reads = self.reads.get(&key.file_name()).copied().unwrap_or(0);
+        self.victims(bytes, self.rank(&key.table, reads), self.bytes_max).is_some()
+    }
+
+    /// Takes in the whole and checked copy that lies at `from`; false when others have more right to the place.
+    pub(super) fn admit(&mut self, key: &CopyKey, from: &Path, bytes: u64) -> io::Result<bool> {
+        let name = key.file_name();
+        let uses = self.reads.get(&name).copied().unwrap_or(0);
+        self.forget(&name);
+        let Some(victims) = self.victims(bytes, self.rank(&key.table, uses), self.bytes_max) else {
+            return Ok(false);
+        };
+        victims.iter().for_each(|victim| self.evict(victim));
+        fs::rename(from, self.path_of(&name))?;
+        self.reads.remove(&name);
+        self.put(name, Copy { bytes, uses, checked: true, table: Some(key.table.clone()), handle: None });
+        Ok(true)
+    }
+
+    /// A copy that lies there already, checked and found right.
+    pub(super) fn adopt(&mut self, key: &CopyKey, bytes: u64) {
+        let name = key.file_name();
+        let uses = self.copies.get(&name).map_or(0, |copy| copy.uses).max(self.reads.remove(&name).unwrap_or(0));
+        self.forget(&name);
+        self.put(name, Copy { bytes, uses, checked: true, table: Some(key.table.clone()), handle: None });
+    }
+
+    /// Keeps the handle for the next scan.
+    pub(super) fn keep_open(&mut self, name: &str, handle: &Arc<CopyFile>) {
+        if self.copies.values().filter(|copy| copy.handle.is_some()).count() >= HANDLES_MAX {
+            self.copies.values_mut().for_each(|copy| copy.handle = None);
+        }
+        if let Some(copy) = self.copies.get_mut(name) {
+            copy.handle = Some(handle.clone());
+        }
+    }
+
+    /// Deletes a copy that is not what it should be, or that has vanished.
+    pub(super) fn discard(&mut self, name: &str) {
+        self.forget(name);
+        remove(&self.path_of(name));
+    }
+
+    pub(super) fn refuse(&mut self, key: &CopyKey) {
+        let name = key.file_name();
+        self.reads.remove(&name);
+        if self.refused.len() < COUNTED_MAX {
+            self.refused.insert(name);
+        }
+    }
+
+    /// After a failure: the original has to be read twice again.
+    pub(super) fn start_over(&mut self, key: &CopyKey) {
+        self.reads.remove(&key.file_name());
+    }
+
+    pub(super) fn pin(&mut self, table: &str) {
+        self.pinned.insert(table.to_owned());
+    }
+
+    pub(super) fn unpin(&mut self, table: &str) {
+        self.pinned.remove(table);
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.copies.get(name).is_some_and(|copy| copy.checked)
+    }
+
+    /// Copies, and their bytes.
+    pub(super) fn size(&self) -> (u64, u64) {
+        (self.copies.len() as u64, self.bytes)
+    }
+
+    fn rank(&self, table: &str, reads: u32) -> u32 {
+        if self.pinned.contains(table) { u32::MAX } else { reads }
+    }
+
+    /// The copies that make room for `bytes`, each of less worth than `rank`; `None` when they do not suffice.
+    fn victims(&self, bytes: u64, rank: u32, bytes_max: u64) -> Option<Vec<String>> {
+        let mut excess = (self.bytes.checked_add(bytes)?).saturating_sub(bytes_max);
+        if excess == 0 {
+            return Some(vec![]);
+        }
+        if bytes > bytes_max {
+            return None;
+        }
+        let worth = |copy: &Copy| self.rank(copy.table.as_deref().unwrap_or_default(), copy.uses);
+        let mut less: Vec<(u32, &String, u64)> =
+            self.copies.iter().map(|(name, copy)| (worth(copy), name, copy.bytes)).collect();
+        less.retain(|(worth, _, _)| *worth < rank);
+        less.sort_unstable();
+        let mut victims = vec![];
+        for (_, name, bytes) in less {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(bytes);
+            victims.push(name.clone());
+        }
+        (excess == 0).then_some(victims)
+    }
+
+    fn evict(&mut self, name: &str) {
+        debug!(name, "a hot copy makes room");
+        self.evictions += 1;
+        self.discard(name);
+    }
+
+    fn put(&mut self, name: String, copy: Copy) {
+        self.bytes = self.bytes.saturating_add(copy.bytes);
+        self.copies.insert(name, copy);
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(copy) = self.copies.remove(name) {
+            self.bytes = self.bytes.saturating_sub(copy.bytes);
+        }
+    }
+
+    /// Halves all counts once each copy was asked for some times, or when too many originals are counted.
+    fn age(&mut self) {
+        self.asked += 1;
+        if self.asked < 1024 + 8 * self.copies.len() as u64 && self.reads.len() < COUNTED_MAX {
+            return;
+        }
+        self.asked = 0;
+        self.copies.values_mut().for_each(|copy| copy.uses /= 2);
+        self.reads.retain(|_, reads| {
+            *reads /= 2;
+            *reads > 0
+        });
+    }
+}
+
+impl Copy {
+    fn found(bytes: u64) -> Self {
+        Self { bytes, uses: 0, checked: false, table: None, handle: None }
+    }
+}
+
+/// A writer holds a lock on what it writes: without one, the writer is gone.
+fn remove_unlocked(path: &Path) {
+    if File::open(path).is_ok_and(|file| file.try_lock().is_ok()) {
+        remove(path);
+    }
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            debug!(path = %path.display(), %error, "a hot copy could not be deleted");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,33 @@
+//! Hot copies: data files of the lake, kept a second time on local disk in Vortex, which scans faster than Parquet.
+//!
+//! The lake stays plain Delta and Parquet. A copy is a cache entry of one immutable file: a missing, wrong or damaged
+//! copy costs time, never a row.
+//!
+//! ```text
+//!   scan ──> HotSource ──┬─ copy there ──> CopyOpener ──> CopyFile (checked, one file in the folder)
+//!                        └─ no copy ─────> Parquet, and the file is counted: read again, it gets a copy
+//!                                              └─> Maker (background) ──> make ──> CopyFolder
+//! ```
+//!
+//! In reading order: `key` is what a copy is a copy of, `types` which columns a copy can hold, `file` one copy on disk,
+//! `make` writes it, `filter`, `selection` and `open` read it, `source` is what a scan sees.
+
+mod copies;
+mod file;
+mod filter;
+mod folder;
+mod key;
+mod make;
+mod maker;
+mod open;
+mod reader;
+mod selection;
+mod source;
+mod types;
+
+pub(crate) use copies::HotCopies;
+use file::CopyFile;
+pub use folder::HotOptions;
+pub(crate) use key::CopyKey;
+pub(crate) use make::Original;
+pub(crate) use source::{FILES_HOT, HotFiles, HotPart, HotSource};
