@@ -175,6 +175,31 @@ fn the_queries_with_answers_are_those_of_sql_tpch() {
 }
 
 #[test]
+fn the_profiles_are_those_of_the_readme() {
+    let manifest = read(&root().join("Cargo.toml"));
+    let profile = |name: &str| -> BTreeSet<String> {
+        let (_, rest) = manifest.split_once(&format!("\n[profile.{name}]\n")).unwrap_or_else(|| panic!("no {name}"));
+        rest.lines().take_while(|line| !line.starts_with('[')).map(str::to_owned).filter(|l| !l.is_empty()).collect()
+    };
+    let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<BTreeSet<_>>();
+    // For deployment and figures: everything optimized, across crates.
+    let dist = ["inherits = \"release\"", "opt-level = 3", "lto = \"thin\"", "codegen-units = 1"];
+    assert_eq!(profile("dist"), lines(&dist));
+    // For a first look: quick to build, and fast where every value passes.
+    assert!(lines(&["opt-level = 1", "lto = \"off\"", "codegen-units = 16"]).is_subset(&profile("release")));
+    for inner in ["arrow-arith", "datafusion-physical-plan", "datafusion-functions", "parquet", "zstd-sys"] {
+        assert!(profile(&format!("release.package.{inner}")).contains("opt-level = 3"), "{inner}");
+    }
+    let readme = read(&root().join("README.md"));
+    for command in
+        ["cargo run --release -- demo", "cargo build --profile dist", "cargo bench -p boathouse-benches --profile dist"]
+    {
+        assert!(readme.contains(command), "README names no {command:?}");
+    }
+    assert!(readme.contains("`release` profile"), "README says what the release profile is for");
+}
+
+#[test]
 fn the_top_level_is_fixed() {
     let known = [
         "Cargo.toml",

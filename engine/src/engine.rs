@@ -12,8 +12,8 @@ use crate::{
     EngineConfig, EngineError, Session,
     cache::{Plans, Results},
     exec::{CpuRuntime, Permits, runtime_env},
-    function::extremes,
-    optimizer::{CheapConjunctsFirst, DecimalsToFloats, RuntimeFilters, YieldingRows, physical_rules},
+    function::{extremes, now},
+    optimizer::{CheapConjunctsFirst, DecimalsToFloats, RuntimeFilters, WholeTimestamps, YieldingRows, physical_rules},
     statement::settings,
 };
 
@@ -45,8 +45,9 @@ impl Engine {
 
     fn new(lake: Lake, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let runtime = CpuRuntime::new(config.threads)?;
-        // First of all rules: the next ones make types equal.
-        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(DecimalsToFloats)];
+        // First of all rules: the library's make types equal.
+        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+            vec![Arc::new(DecimalsToFloats), Arc::new(WholeTimestamps)];
         analyzer.extend(Analyzer::new().rules);
         let mut template = SessionStateBuilder::new()
             .with_config(settings::base_config(&config))
@@ -58,6 +59,7 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
             .build();
+        template.register_udf(Arc::new(now()))?;
         for function in extremes() {
             template.register_udaf(function)?;
         }

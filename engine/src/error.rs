@@ -8,6 +8,7 @@ mod datafusion;
 mod excerpt;
 mod nearest;
 mod phrase;
+mod planning;
 mod schema;
 mod storage;
 

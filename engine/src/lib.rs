@@ -15,6 +15,7 @@ mod error;
 mod exec;
 mod file;
 mod function;
+mod locate;
 mod optimizer;
 pub mod parser;
 mod session;

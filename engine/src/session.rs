@@ -15,8 +15,9 @@ use crate::{
     Engine, EngineError, Outcome, Prepared,
     catalog::{TableName, listing},
     exec::within,
+    locate::locate,
     parser,
-    statement::{Context, Kept, Settings, Statement},
+    statement::{Context, Effect, Kept, Settings, Statement},
 };
 
 /// A client's session. Methods may be called at once; settings apply to statements prepared after them.
@@ -65,8 +66,10 @@ impl Session {
         let context = Context::new(&self.engine, &self.this()?, sql, pins);
         let timeout = self.statement_timeout();
         let plan = async move {
-            let statement = Statement::of_text(&context).await?;
-            Ok(Prepared::new(context, statement))
+            match Statement::of_text(&context).await {
+                Ok(statement) => Ok(Prepared::new(context, statement)),
+                Err(error) => Err(locate(&context, error, false).await),
+            }
         };
         self.engine.runtime().spawn(within(timeout, plan)).await?
     }
@@ -80,11 +83,23 @@ impl Session {
         let parameters = parameters.to_vec();
         if statement.is_instant() {
             let context = prepared.context.clone();
-            return self.engine.runtime().spawn(async move { statement.run(&context, &parameters).await }).await?;
+            let run = async move {
+                match statement.run(&context, &parameters).await {
+                    Ok(outcome) => Ok(outcome),
+                    Err(error) => Err(locate(&context, error, false).await),
+                }
+            };
+            return self.engine.runtime().spawn(run).await?;
         }
         let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
         let context = prepared.context.for_run(permit.clone());
-        let run = async move { permit.bound(statement.run(&context, &parameters)).await };
+        let run = async move {
+            match permit.bound(statement.run(&context, &parameters)).await {
+                // A definition is refused for what its text says; a query fails for its rows.
+                Err(error) if statement.effect() == Effect::Define => Err(locate(&context, error, false).await),
+                outcome => outcome,
+            }
+        };
         self.engine.runtime().spawn(run).await?
     }
 

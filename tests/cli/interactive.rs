@@ -1,52 +1,68 @@
 //! The shell at a terminal: several lines, progress, Ctrl-C, the pager, history.
 //!
-//! The terminal is that of the `script` tool, which comes with every Linux; where it is missing there is nothing to test on.
+//! The terminal is one of our own making. A process gets it as the terminal that Ctrl-C comes from by leaving its session
+//! and opening it; the test binary calls itself for that ([`at_the_terminal`]), and then becomes the shell.
 
 use std::{
+    fs::File,
     io::{Read, Write},
+    os::unix::process::CommandExt,
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     time::Duration,
 };
 
+use nix::{
+    pty::{Winsize, openpty},
+    unistd::{setsid, ttyname},
+};
+
 /// Long enough for the busiest machine; waiting ends as soon as the text is there.
 const WAIT_MAX: Duration = Duration::from_secs(120);
+/// Tells the test binary which terminal to open.
+const TERMINAL: &str = "TERMINAL_OF_THE_TEST";
 
 /// `boathouse sql memory://` at a terminal of 24 lines by 100 columns.
 struct Terminal {
     child: Child,
-    keys: ChildStdin,
+    keys: File,
     chunks: Receiver<Vec<u8>>,
     /// What appeared and was not waited for yet.
     screen: String,
 }
 
 impl Terminal {
-    /// `None` without the `script` tool.
-    fn open(data: &Path, pager: &str) -> Option<Self> {
-        let shell = format!("stty rows 24 cols 100; exec '{}' sql memory://", env!("CARGO_BIN_EXE_boathouse"));
-        let mut child = Command::new("script")
-            .args(["-q", "-e", "-c", &shell, "/dev/null"])
+    fn open(data: &Path, pager: &str) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        let ends = openpty(Some(&size), None).unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "interactive::at_the_terminal", "--nocapture"])
+            .env(TERMINAL, ttyname(&ends.slave).unwrap())
             .envs([("TERM", "xterm"), ("NO_COLOR", "1"), ("PAGER", pager)])
             .env("XDG_DATA_HOME", data)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
-            .ok()?;
-        let keys = child.stdin.take().unwrap();
-        let mut output = child.stdout.take().unwrap();
+            .unwrap();
+        let keys = File::from(ends.master);
+        let mut output = keys.try_clone().unwrap();
         let (sender, chunks) = channel();
+        let slave = ends.slave;
         std::thread::spawn(move || {
+            // The terminal ends with the last process that has it open: with the shell, once it has come.
+            let mut slave = Some(slave);
             let mut chunk = [0; 4096];
             while let Ok(length @ 1..) = output.read(&mut chunk) {
+                slave = None;
                 if sender.send(chunk[..length].to_vec()).is_err() {
                     return;
                 }
             }
+            drop(slave);
         });
-        Some(Self { child, keys, chunks, screen: String::new() })
+        Self { child, keys, chunks, screen: String::new() }
     }
 
     fn press(&mut self, keys: &str) {
@@ -80,13 +96,28 @@ impl Drop for Terminal {
     }
 }
 
+/// No test: what [`Terminal::open`] starts. Without its variable there is nothing to do.
+#[test]
+fn at_the_terminal() {
+    let Some(name) = std::env::var_os(TERMINAL) else { return };
+    setsid().unwrap();
+    // The first terminal that the head of a session opens becomes the session's own.
+    let terminal = File::options().read(true).write(true).open(name).unwrap();
+    let error = Command::new(env!("CARGO_BIN_EXE_boathouse"))
+        .args(["sql", "memory://"])
+        .env_remove(TERMINAL)
+        .stdin(terminal.try_clone().unwrap())
+        .stdout(terminal.try_clone().unwrap())
+        .stderr(terminal)
+        .exec();
+    panic!("the shell did not start: {error}");
+}
+
 #[test]
 fn a_person_types_cancels_pages_and_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let paged = folder.path().join("paged");
-    let Some(mut terminal) = Terminal::open(folder.path(), &format!("dd of={} status=none", paged.display())) else {
-        return;
-    };
+    let mut terminal = Terminal::open(folder.path(), &format!("dd of={} status=none", paged.display()));
     terminal.wait_for("shows help");
     terminal.wait_for("lake> ");
 

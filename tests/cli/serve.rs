@@ -58,5 +58,9 @@ fn a_lake_that_is_not_there_is_named() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("nothing-here"), "{text}");
+    let url = format!("file://{}", missing.display());
+    let output = boathouse(["serve", &url, "--listen", "127.0.0.1:0"]).output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("nothing-here") && !told.contains("Another process"), "{told}");
     assert!(output.stdout.is_empty(), "a server that does not serve must not say that it listens");
 }

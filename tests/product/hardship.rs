@@ -137,6 +137,30 @@ async fn a_broken_line_of_a_csv_is_named_and_nothing_is_loaded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_whose_commit_fails_leaves_no_file_of_rejected_rows() {
+    let (lake, _server, client) = server(config()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, rejected) = (folder.path().join("rows.csv"), folder.path().join("rejected.csv"));
+    fs::write(&file, "a\n1\ntwo\n3\n").unwrap();
+    client.run("CREATE TABLE t (a INT)").await.unwrap();
+    let copy = format!(
+        "COPY t FROM '{}' (HEADER true, ON_ERROR set_aside, REJECTED '{}')",
+        file.display(),
+        rejected.display()
+    );
+    // Where the commit would go there is something that no commit can be.
+    let log = lake.path().join("main/t/_delta_log/00000000000000000001.json");
+    fs::create_dir_all(log.join("in the way")).unwrap();
+    error(client.as_ref(), &copy).await;
+    assert!(!rejected.exists());
+    fs::remove_dir_all(&log).unwrap();
+    assert_eq!(count(client.as_ref(), "SELECT * FROM t").await, 0);
+    client.run(&copy).await.unwrap();
+    assert_eq!(count(client.as_ref(), "SELECT * FROM t").await, 2);
+    assert!(fs::read_to_string(&rejected).unwrap().contains("two"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_without_rights_is_told_and_nothing_half_written_is_visible() {
     let s3 = TestS3::start();
     let engine = Engine::create(&s3.url("lake"), EngineConfig { storage: s3.options(), ..config() }).await.unwrap();

@@ -171,8 +171,12 @@ impl Context {
             if bound.contains_key(&text) {
                 continue;
             }
-            if let Some(provider) = function::table_function(self, &name, &args).await? {
-                self.pinned.keep_provider(TableName::new(self.default_schema(), &text), provider);
+            let table = TableName::new(self.default_schema(), &text);
+            // The same call reads the same files in all of a statement.
+            if self.pinned.provider(&table).is_some() {
+                bound.insert(text, name);
+            } else if let Some(provider) = function::table_function(self, &name, &args).await? {
+                self.pinned.keep_provider(table, provider);
                 bound.insert(text, name);
             }
         }

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use datafusion::arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
+use datafusion::{
+    arrow::{array::RecordBatch, datatypes::DataType, util::pretty::pretty_format_batches},
+    execution::FunctionRegistry,
+    logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
+};
 use futures::StreamExt;
 
 use crate::{Engine, EngineConfig, EngineError, ErrorKind, Outcome, RowStream, Session, session::Pins};
@@ -103,6 +107,66 @@ fn statements_run_on_threads_of_their_own() {
         let grouped = "SELECT count(*) AS n FROM (SELECT a % 100 AS g, count(*) FROM t GROUP BY g) AS groups";
         assert!(text(&session, grouped).await.contains("| 100 |"));
     });
+}
+
+/// What planning and execution call writes down where it runs.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Witness {
+    name: &'static str,
+    signature: Signature,
+}
+
+static SEEN: parking_lot::Mutex<Vec<(&str, String)>> = parking_lot::Mutex::new(Vec::new());
+
+fn note(what: &'static str) {
+    SEEN.lock().push((what, std::thread::current().name().unwrap_or_default().to_owned()));
+}
+
+impl ScalarUDFImpl for Witness {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> datafusion::common::Result<DataType> {
+        note("planning");
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        note("execution");
+        Ok(args.args[0].clone())
+    }
+}
+
+#[test]
+fn planning_and_execution_run_on_the_cpu_threads_alone() {
+    let network = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    network.block_on(async {
+        let mut engine = Arc::into_inner(engine(small()).await).unwrap();
+        let witness = Witness { name: "witness", signature: Signature::any(1, Volatility::Volatile) };
+        engine.template.register_udf(Arc::new(ScalarUDF::new_from_impl(witness))).unwrap();
+        let session = Arc::new(engine).session();
+        // As a server does: from a task on the network's threads.
+        let work = tokio::spawn(async move {
+            let prepared = session.prepare("SELECT witness(value) FROM generate_series(1, 10)").await.unwrap();
+            assert!(SEEN.lock().iter().all(|(what, _)| *what == "planning"), "preparing runs nothing");
+            let Outcome::Rows(rows) = session.run(&prepared, &[]).await.unwrap() else { panic!("no rows") };
+            rows.collect().await.unwrap();
+            session.execute("CREATE TABLE t AS SELECT witness(value) AS a FROM generate_series(1, 10)").await.unwrap();
+            session.execute("INSERT INTO t SELECT witness(value) FROM generate_series(1, 10)").await.unwrap();
+        });
+        work.await.unwrap();
+    });
+    let seen = SEEN.lock();
+    for what in ["planning", "execution"] {
+        assert!(seen.iter().any(|(seen, _)| *seen == what), "{what} was not seen");
+    }
+    let elsewhere: Vec<_> = seen.iter().filter(|(_, thread)| !thread.starts_with("boathouse-cpu")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }
 
 #[tokio::test]

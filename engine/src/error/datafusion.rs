@@ -68,7 +68,7 @@ fn unwrap(error: DataFusionError) -> EngineError {
         DataFusionError::SchemaError(inner, _) => schema::convert(*inner),
         DataFusionError::Plan(text) => phrase::planning(&text),
         DataFusionError::Configuration(text) => EngineError::invalid(tidy(&text)),
-        DataFusionError::NotImplemented(text) => EngineError::unsupported(tidy(&text)),
+        DataFusionError::NotImplemented(text) => unsupported(&text),
         DataFusionError::Execution(text) => EngineError::invalid(tidy(&text)),
         DataFusionError::ResourcesExhausted(text) => exhausted(&text),
         DataFusionError::ObjectStore(inner) => from_store(*inner),
@@ -86,21 +86,23 @@ fn internal(text: &str) -> EngineError {
     if said.hint.is_some() { said } else { EngineError::internal(said.message) }
 }
 
+/// What is written in a wrong place is told as not supported.
+fn unsupported(text: &str) -> EngineError {
+    let said = phrase::planning(text);
+    if said.hint.is_some() { said } else { EngineError::unsupported(said.message) }
+}
+
 /// An error that several streams hold can only be looked at.
 fn from_shared(shared: std::sync::Arc<DataFusionError>) -> EngineError {
     let copied = match shared.find_root() {
-        DataFusionError::External(inner) => inner.downcast_ref::<EngineError>().map(|error| EngineError {
-            kind: error.kind,
-            message: error.message.clone(),
-            excerpt: error.excerpt.clone(),
-            detail: error.detail.clone(),
-            hint: error.hint.clone(),
-            source: None,
-        }),
+        DataFusionError::External(inner) => inner.downcast_ref::<EngineError>().map(copy),
+        DataFusionError::IoError(inner) => carried(inner),
         DataFusionError::ResourcesExhausted(text) => Some(exhausted(text)),
         DataFusionError::Execution(text) | DataFusionError::Plan(text) => Some(EngineError::invalid(tidy(text))),
         DataFusionError::NotImplemented(text) => Some(EngineError::unsupported(tidy(text))),
-        DataFusionError::ArrowError(inner, _) => Some(EngineError::invalid(tidy(&inner.to_string()))),
+        DataFusionError::ArrowError(inner, _) => {
+            Some(carried(&**inner).unwrap_or_else(|| EngineError::invalid(tidy(&inner.to_string()))))
+        }
         DataFusionError::ParquetError(inner) => {
             Some(EngineError::new(ErrorKind::Corrupt, "could not read a Parquet file").with_detail(root_text(&**inner)))
         }
@@ -127,6 +129,9 @@ fn from_external(inner: Box<dyn std::error::Error + Send + Sync>) -> EngineError
         Ok(error) => return convert(*error, None),
         Err(other) => other,
     };
+    if let Some(ours) = carried(&*inner) {
+        return ours;
+    }
     // A library that we cannot name, above a store that we know.
     if let Some(reason) = StoreReason::of(&*inner) {
         let (kind, message, hint) = store_fault(reason);
@@ -191,6 +196,38 @@ fn from_io(error: std::io::Error) -> EngineError {
     }
 }
 
+/// One of our errors on its way through writers, which wrap it as they like.
+fn carried(error: &(dyn std::error::Error + 'static)) -> Option<EngineError> {
+    if let Some(ours) = error.downcast_ref::<EngineError>() {
+        return Some(copy(ours));
+    }
+    // What an I/O error was made of is not among its causes.
+    if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return carried(inner);
+    }
+    match error.downcast_ref::<DataFusionError>() {
+        Some(DataFusionError::External(inner)) => carried(inner.as_ref()),
+        Some(DataFusionError::IoError(inner)) => carried(inner),
+        Some(DataFusionError::ArrowError(inner, _)) => carried(&**inner),
+        _ => match error.downcast_ref::<datafusion::arrow::error::ArrowError>() {
+            Some(datafusion::arrow::error::ArrowError::IoError(_, inner)) => carried(inner),
+            _ => error.source().and_then(carried),
+        },
+    }
+}
+
+/// All but the source, which has one owner.
+fn copy(error: &EngineError) -> EngineError {
+    EngineError {
+        kind: error.kind,
+        message: error.message.clone(),
+        excerpt: error.excerpt.clone(),
+        detail: error.detail.clone(),
+        hint: error.hint.clone(),
+        source: None,
+    }
+}
+
 fn from_join(error: tokio::task::JoinError) -> EngineError {
     if error.is_cancelled() {
         EngineError::new(ErrorKind::Cancelled, "the statement was cancelled")
@@ -218,6 +255,9 @@ pub(super) fn store_fault(reason: StoreReason) -> (ErrorKind, &'static str, Opti
 }
 
 fn from_store(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+    if let Some(ours) = carried(&error) {
+        return ours;
+    }
     let (kind, message, hint) = store_fault(StoreReason::of(&error).unwrap_or(StoreReason::Unavailable));
     let mut converted = EngineError::new(kind, message).with_detail(root_text(&error));
     converted.hint = hint.map(str::to_owned);

@@ -5,6 +5,10 @@
 
 use super::{EngineError, ErrorKind, did_you_mean_quoted};
 
+/// Functions that are known only in front of OVER.
+const WINDOW_FUNCTIONS: [&str; 9] =
+    ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "nth_value"];
+
 const PREFIXES: &[&str] = &[
     "Error during planning: ",
     "Execution error: ",
@@ -25,9 +29,12 @@ const PREFIXES: &[&str] = &[
 /// A planning fault, said anew where people meet it often.
 pub(super) fn planning(text: &str) -> EngineError {
     let text = trimmed(text);
-    let said =
-        unknown_function(text).or_else(|| wrong_arguments(text)).or_else(|| no_match(text)).or_else(|| group_by(text));
-    said.unwrap_or_else(|| EngineError::invalid(tidy(text)))
+    let said = unknown_function(text)
+        .or_else(|| wrong_arguments(text))
+        .or_else(|| no_match(text))
+        .or_else(|| group_by(text))
+        .or_else(|| super::planning::said(text));
+    said.unwrap_or_else(|| EngineError::invalid(plain(&tidy(text))))
 }
 
 /// A library's sentence without stacked prefixes, requests to report it, and a full stop.
@@ -63,6 +70,52 @@ pub(super) fn parquet(text: &str) -> EngineError {
     }
 }
 
+/// `Int64(1)` and `Utf8("x")`, as the library writes literals, as `1` and `'x'`.
+pub(super) fn plain(text: &str) -> String {
+    const TYPES: [&str; 14] = [
+        "Int8(",
+        "Int16(",
+        "Int32(",
+        "Int64(",
+        "UInt8(",
+        "UInt16(",
+        "UInt32(",
+        "UInt64(",
+        "Float32(",
+        "Float64(",
+        "Utf8(",
+        "Utf8View(",
+        "Boolean(",
+        "Date32(",
+    ];
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(kind) = rest.char_indices().find_map(|(at, _)| {
+        let starts_word = !rest[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        TYPES.iter().find(|kind| starts_word && rest[at..].starts_with(**kind)).map(|kind| (at, kind.len()))
+    }) {
+        let (at, length) = kind;
+        plain.push_str(&rest[..at]);
+        let value = &rest[at + length..];
+        let quoted = value.strip_prefix('"').and_then(|text| text.split_once("\")"));
+        rest = match (quoted, value.split_once(')')) {
+            (Some((text, after)), _) => {
+                plain.push_str(&format!("'{text}'"));
+                after
+            }
+            (None, Some((number, after))) if !number.contains('(') => {
+                plain.push_str(number);
+                after
+            }
+            _ => {
+                plain.push_str(&rest[at..at + length]);
+                value
+            }
+        };
+    }
+    plain + rest
+}
+
 fn trimmed(text: &str) -> &str {
     let mut text = text.split("\n\nbacktrace:").next().unwrap_or(text).trim();
     if let Some((said, _)) = text.split_once(".\nThis issue was likely caused by") {
@@ -78,10 +131,15 @@ fn trimmed(text: &str) -> &str {
 fn unknown_function(text: &str) -> Option<EngineError> {
     if let Some(rest) = text.strip_prefix("Invalid function '") {
         let (name, rest) = rest.split_once('\'')?;
-        let error = EngineError::not_found(format!("function \"{name}\" does not exist"));
+        let what =
+            if WINDOW_FUNCTIONS.contains(&name) { "is a window function and needs OVER" } else { "does not exist" };
+        let error = EngineError::not_found(format!("function \"{name}\" {what}"));
         let near = rest.split('\'').nth(1).and_then(|near| did_you_mean_quoted(name, near));
         return Some(match near {
             Some(hint) => error.with_hint(hint),
+            None if WINDOW_FUNCTIONS.contains(&name) => {
+                error.with_hint(format!("Write {name}(...) OVER (ORDER BY ...)."))
+            }
             None => error.with_hint("SHOW FUNCTIONS lists those that do."),
         });
     }
@@ -97,7 +155,7 @@ fn unknown_function(text: &str) -> Option<EngineError> {
 fn wrong_arguments(text: &str) -> Option<EngineError> {
     let (name, rest) = text.strip_prefix("Function '")?.split_once('\'')?;
     let reasons = rest.split_once("errors: ")?.1;
-    let given = reasons.split_once("(DataType: ").and_then(|(_, rest)| rest.split_once(')')).map(|(given, _)| given);
+    let given = reasons.split_once("(DataType: ").and_then(|(_, rest)| rest.split_once(").")).map(|(given, _)| given);
     let wanted: Vec<&str> = reasons
         .split(" requires ")
         .skip(1)
@@ -171,6 +229,12 @@ mod tests {
         );
         assert_eq!(error.detail.as_deref(), Some("Out of range of file /a/b.parquet, expected: 300, actual: 300"));
         assert_eq!(parquet("Parquet error: Invalid footer").message, "could not read a Parquet file");
+    }
+
+    #[test]
+    fn literals_are_plain() {
+        assert_eq!(plain("a + Int64(1) = Utf8(\"x\") AND MyInt64(2)"), "a + 1 = 'x' AND MyInt64(2)");
+        assert_eq!(plain("round(Int64)"), "round(Int64)");
     }
 
     #[test]

@@ -31,7 +31,11 @@ pub(super) fn convert(error: SchemaError) -> EngineError {
             EngineError::invalid(format!("column reference \"{}\" is ambiguous", field.name))
                 .with_hint("Put the table's name or alias before it.")
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { qualifier, .. } => {
+            EngineError::invalid(format!("\"{}\" stands twice in FROM", qualifier.table()))
+                .with_hint("Give one of them an alias of its own.")
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
             EngineError::invalid(format!("two columns have the name \"{name}\""))
                 .with_hint("Give one of them another name with AS.")
         }

@@ -61,6 +61,9 @@ fn kind(error: &StorageError) -> ErrorKind {
 fn hint(error: &StorageError) -> Option<&'static str> {
     match error {
         StorageError::Conflict { .. } | StorageError::CatalogConflict { .. } => Some("Run the statement again."),
+        StorageError::OpenLake { .. } if StoreReason::of(error) == Some(StoreReason::NotFound) => {
+            Some("Check the path or the bucket's name; a folder that is not there must be made first.")
+        }
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,
     }

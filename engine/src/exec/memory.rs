@@ -5,11 +5,11 @@ use std::{num::NonZeroUsize, sync::Arc};
 use boathouse_storage::Lake;
 use datafusion::execution::{
     cache::{Cache, cache_manager::CacheManagerConfig},
-    disk_manager::{DiskManagerBuilder, DiskManagerMode},
     memory_pool::{FairSpillPool, TrackConsumersPool},
     runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
 };
 
+use super::spill;
 use crate::{EngineConfig, EngineError};
 
 /// Consumers that an out-of-memory error names.
@@ -18,18 +18,13 @@ const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 /// What all queries of an engine share: a bounded pool of memory, disk to spill to, and the lake's stores.
 pub(crate) fn runtime_env(config: &EngineConfig, lake: &Lake) -> Result<Arc<RuntimeEnv>, EngineError> {
     let pool = TrackConsumersPool::new(FairSpillPool::new(config.memory_bytes_max), CONSUMERS_NAMED);
-    let mode = match &config.spill_folder {
-        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
-        None => DiskManagerMode::OsTmpDirectory,
-    };
-    let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(config.spill_bytes_max);
     let footers = lake.footers();
     let caches = CacheManagerConfig::default()
         .with_metadata_cache_limit(footers.cache_limit())
         .with_file_metadata_cache(Some(footers));
     Ok(RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(disk)
+        .with_disk_manager_builder(spill::disk(config)?)
         .with_object_store_registry(lake.stores())
         .with_cache_manager(caches)
         .build_arc()?)

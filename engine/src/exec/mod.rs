@@ -4,6 +4,7 @@ mod memory;
 mod permit;
 mod runtime;
 mod runtime_filter;
+mod spill;
 mod stream;
 mod wire;
 

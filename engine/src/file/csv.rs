@@ -143,6 +143,14 @@ impl Scanner {
         }
         let line_end = newline.unwrap_or(rest.len());
         let quoted = self.dialect.quote.is_some_and(|quote| memchr(quote, &rest[..line_end]).is_some());
+        // One line with returns inside is a whole file of an old kind, not a header without rows.
+        if newline.is_none()
+            && self.next_line == 1
+            && !quoted
+            && memchr(b'\r', rest).is_some_and(|at| at + 1 < rest.len())
+        {
+            return self.give_up(line_end, "its lines end with CR alone; convert them to LF or CR LF");
+        }
         let found = if quoted { self.quoted_row() } else { Ok(self.plain_row(line_end)) };
         match found {
             Ok(end) => self.take(end),

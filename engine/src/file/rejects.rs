@@ -11,8 +11,8 @@ use crate::EngineError;
 /// Bytes kept before they are sent on.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 
-/// The file of rejected rows. It appears when the last reader is done, before the rows that fit are committed, and not
-/// at all when loading fails before that.
+/// The file of rejected rows. It appears when the last reader is done, before the rows that fit are committed: a process
+/// that ends in between has lost no row. Loading that fails leaves none.
 #[derive(Debug)]
 pub(crate) struct Rejects {
     inner: Mutex<Inner>,
@@ -39,6 +39,11 @@ impl Rejects {
             inner.flush().await?;
         }
         Ok(())
+    }
+
+    /// Whether the file is visible.
+    pub(crate) async fn is_there(&self) -> bool {
+        self.inner.lock().await.upload.is_none()
     }
 
     /// One reader is at its end; the last one makes the file visible.

@@ -2,9 +2,11 @@
 
 mod extreme;
 mod files;
+mod now;
 
 pub(crate) use extreme::extremes;
 pub(crate) use files::{external_table, file_table, table_function};
+pub(crate) use now::now;
 
 /// Functions that stand in FROM.
 pub(crate) const TABLE_FUNCTIONS: &[&str] = &["read_csv", "read_json", "read_parquet"];

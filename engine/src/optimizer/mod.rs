@@ -5,12 +5,14 @@ mod filter_pushdown;
 mod floats;
 mod route;
 mod runtime_filters;
+mod timestamps;
 mod yielding;
 
 pub(crate) use conjuncts::CheapConjunctsFirst;
 pub(crate) use filter_pushdown::physical_rules;
 pub(crate) use floats::DecimalsToFloats;
 pub(crate) use runtime_filters::RuntimeFilters;
+pub(crate) use timestamps::WholeTimestamps;
 pub(crate) use yielding::YieldingRows;
 
 #[cfg(test)]

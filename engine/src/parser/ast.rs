@@ -1,8 +1,14 @@
 //! What a statement's text says: sqlparser's tree, and ours where it has none.
 
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement};
+use std::ops::ControlFlow;
 
-use super::{copy::Copy, create::Create, show::Show};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement, Visit, VisitMut, Visitor, VisitorMut};
+
+use super::{
+    copy::{Copy, CopySource},
+    create::Create,
+    show::Show,
+};
 
 /// One parsed statement.
 #[derive(Debug, Clone)]
@@ -49,4 +55,50 @@ pub(crate) enum Describe {
     Table(ObjectName),
     Detail(ObjectName),
     Query(Box<Query>),
+}
+
+impl Ast {
+    /// Shows the visitor the statement or the query in it, if it has one of sqlparser's.
+    pub fn visit<V: Visitor<Break = ()>>(&self, visitor: &mut V) -> ControlFlow<()> {
+        match self {
+            Self::Sql(statement) => Visit::visit(statement, visitor),
+            Self::Explain(explain) => explain.statement.visit(visitor),
+            Self::Describe(Describe::Query(query)) => Visit::visit(query, visitor),
+            Self::Create(create) => match create.as_ref() {
+                Create::Table(table) => Visit::visit(&table.query, visitor),
+                Create::View(view) => Visit::visit(&view.query, visitor),
+                Create::ExternalTable(_) | Create::Schema(_) | Create::Unsupported(_) => ControlFlow::Continue(()),
+            },
+            Self::Copy(copy) => match copy.as_ref() {
+                Copy::To(to) => match &to.source {
+                    CopySource::Query(query) => Visit::visit(query, visitor),
+                    CopySource::Table { .. } => ControlFlow::Continue(()),
+                },
+                Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
+            },
+            Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Like [`Ast::visit`], for a visitor that changes things.
+    pub fn visit_mut<V: VisitorMut<Break = ()>>(&mut self, visitor: &mut V) -> ControlFlow<()> {
+        match self {
+            Self::Sql(statement) => VisitMut::visit(statement, visitor),
+            Self::Explain(explain) => explain.statement.visit_mut(visitor),
+            Self::Describe(Describe::Query(query)) => VisitMut::visit(query, visitor),
+            Self::Create(create) => match create.as_mut() {
+                Create::Table(table) => VisitMut::visit(&mut table.query, visitor),
+                Create::View(view) => VisitMut::visit(&mut view.query, visitor),
+                Create::ExternalTable(_) | Create::Schema(_) | Create::Unsupported(_) => ControlFlow::Continue(()),
+            },
+            Self::Copy(copy) => match copy.as_mut() {
+                Copy::To(to) => match &mut to.source {
+                    CopySource::Query(query) => VisitMut::visit(query, visitor),
+                    CopySource::Table { .. } => ControlFlow::Continue(()),
+                },
+                Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
+            },
+            Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod precedence;
 mod refuse;
 mod show;
 mod split;
+mod timestamp;
 
 pub(crate) use self::{
     ast::{Ast, Describe, Explain, ExplainFormat},

@@ -12,6 +12,7 @@ use datafusion::sql::{
 
 use super::{
     Ast, clause::Unsupported, copy, create, describe, explain, fault, limit, placeholder, precedence, refuse, show,
+    timestamp,
 };
 use crate::{EngineError, error::Place};
 
@@ -135,6 +136,7 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
     let ast = parser.statement().and_then(|ast| parser.end().map(|()| ast));
     let mut ast = ast.map_err(|error| fault::time_travel(sql, &parser.tokens).unwrap_or(error))?;
     precedence::mend(&mut ast);
+    timestamp::mend(&mut ast);
     refuse::check(&ast, sql)?;
     Ok(ast)
 }

@@ -6,27 +6,13 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value, VisitorMut};
 
-use super::{Ast, Describe, copy, create};
+use super::Ast;
 
 /// Puts the tree right.
 pub(super) fn mend(ast: &mut Ast) {
-    let _ = match ast {
-        Ast::Sql(statement) => statement.visit(&mut Mend),
-        Ast::Explain(explain) => return mend(&mut explain.statement),
-        Ast::Describe(Describe::Query(query)) => query.visit(&mut Mend),
-        Ast::Create(create) => match create.as_mut() {
-            create::Create::Table(create::CreateTable { query: Some(query), .. })
-            | create::Create::View(create::CreateView { query, .. }) => query.visit(&mut Mend),
-            _ => ControlFlow::Continue(()),
-        },
-        Ast::Copy(copy) => match copy.as_mut() {
-            copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut Mend),
-            _ => ControlFlow::Continue(()),
-        },
-        Ast::Describe(_) | Ast::Show(_) | Ast::Reset(_) => ControlFlow::Continue(()),
-    };
+    let _ = ast.visit_mut(&mut Mend);
 }
 
 struct Mend;

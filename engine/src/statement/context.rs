@@ -17,6 +17,7 @@ use crate::{
     catalog::{DEFAULT_CATALOG, Pinned, TableName, is_reserved, pinned_catalogs},
     error::{Place, convert},
     exec::{Permit, wire_schema},
+    locate::locate,
     session::Pins,
 };
 
@@ -157,7 +158,10 @@ impl Context {
 
     /// Optimizes and plans for execution.
     pub async fn physical_plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
-        self.state.create_physical_plan(plan).await.map_err(|error| self.error(error))
+        match self.state.create_physical_plan(plan).await {
+            Ok(physical) => Ok(physical),
+            Err(error) => Err(locate(self, self.error(error), true).await),
+        }
     }
 
     /// Runs a plan; rows come under `schema`, made by [`Context::wire_schema`], and go into the recording, if there is one.

@@ -5,6 +5,8 @@
 //! goes in only when nothing of it is lost: numbers into wider numbers, constants that the column's type can hold.
 //! All rows are committed at once.
 
+mod given;
+
 use std::sync::Arc;
 
 use boathouse_storage::{Snapshot, StorageError, write};
@@ -47,17 +49,17 @@ impl Insert {
         };
         let mut source = *source;
         name_values(&mut source.body);
-        let plan = context.plan_query(source).await?;
-        let given = plan.schema().fields().len();
-        if given != columns.len() {
-            let listed: Vec<&str> = columns.iter().map(|column| column.name().as_str()).collect();
-            let message = format!("INSERT gives {given} values for {} columns of table \"{name}\"", columns.len());
-            return Err(EngineError::invalid(message).with_detail(format!("The columns are {}.", listed.join(", "))));
+        let target = Target { name: &name, schema: &schema, columns: &columns };
+        match target.plan(context, source.clone()).await {
+            Ok((rows, plan)) => Ok(Self { rows, plan, columns, name }),
+            Err(fault) => {
+                let place = match fault.column {
+                    Some(column) => given::place(context, &target, source, column).await,
+                    None => None,
+                };
+                Err(fault.error.at(&context.sql, place))
+            }
         }
-        let plan = parameter::settle(type_parameters(plan, &columns)?)?;
-        let rows = context.analyze(plan)?;
-        let plan = write::conform(&name.to_string(), &schema, under_names(rows.clone(), &columns)?).map_err(unfit)?;
-        Ok(Self { name, columns, rows, plan })
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
@@ -75,6 +77,54 @@ impl Insert {
     /// The query that is read, for EXPLAIN and parameters.
     pub fn source(&self) -> Option<&LogicalPlan> {
         Some(&self.plan)
+    }
+}
+
+/// Where rows go.
+pub(super) struct Target<'a> {
+    name: &'a TableName,
+    schema: &'a SchemaRef,
+    /// The columns that values are given for.
+    pub columns: &'a [FieldRef],
+}
+
+/// Why rows do not fit, and which of the values given it is.
+pub(super) struct Misfit {
+    error: EngineError,
+    pub column: Option<usize>,
+}
+
+impl From<EngineError> for Misfit {
+    fn from(error: EngineError) -> Self {
+        Self { error, column: None }
+    }
+}
+
+impl Target<'_> {
+    /// The rows as `source` gives them, and under the table's names and types.
+    pub async fn plan(&self, context: &Context, source: ast::Query) -> Result<(LogicalPlan, LogicalPlan), Misfit> {
+        let Self { name, schema, columns } = self;
+        let plan = context.plan_query(source).await?;
+        let given = plan.schema().fields().len();
+        if given != columns.len() {
+            let listed: Vec<&str> = columns.iter().map(|column| column.name().as_str()).collect();
+            let message = format!("INSERT gives {given} values for {} columns of table \"{name}\"", columns.len());
+            let error = EngineError::invalid(message).with_detail(format!("The columns are {}.", listed.join(", ")));
+            return Err(Misfit { error, column: Some(given.min(columns.len())) });
+        }
+        let plan = parameter::settle(type_parameters(plan, columns)?)?;
+        let rows = context.analyze(plan)?;
+        let plan = write::conform(&name.to_string(), schema, under_names(rows.clone(), columns)?);
+        let plan = plan.map_err(|error| {
+            let column = match &error {
+                StorageError::TypeMismatch { column, .. } | StorageError::NullValue { column, .. } => {
+                    columns.iter().position(|given| given.name() == column)
+                }
+                _ => None,
+            };
+            Misfit { error: unfit(error), column }
+        })?;
+        Ok((rows, plan))
     }
 }
 

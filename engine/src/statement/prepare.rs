@@ -72,7 +72,8 @@ impl Prepare {
         let planned = Statement::plan(context, Ast::Sql(Box::new(statement.clone()))).await?;
         let parameters = planned.parameters().fields().len();
         if !types.is_empty() && types.len() != parameters {
-            let message = format!("the statement has {}, but {} types were given", counted(parameters), types.len());
+            let message =
+                format!("\"{}\" has {}, but {} types were given", key(&name), counted(parameters), types.len());
             return Err(EngineError::invalid(message));
         }
         Ok(Self { name: key(&name), kept: Kept { statement: Box::new(statement), sql: context.sql.clone(), types } })

@@ -93,7 +93,10 @@ impl CreateView {
         let names: Vec<&String> = if self.view.columns.is_empty() { given } else { self.view.columns.iter().collect() };
         if names.len() != plan.schema().fields().len() {
             let (named, given) = (names.len(), plan.schema().fields().len());
-            return Err(EngineError::invalid(format!("the view names {named} columns, its query has {given}")));
+            return Err(EngineError::invalid(format!(
+                "view \"{}\" names {named} columns, its query has {given}",
+                self.name
+            )));
         }
         match names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
             Some((_, name)) => Err(EngineError::invalid(format!("two columns of the view have the name \"{name}\""))

@@ -13,4 +13,4 @@ mod tests;
 
 pub use list::{File, list, read};
 pub use location::Location;
-pub use upload::{Upload, delete_folder, is_empty, rename};
+pub use upload::{Upload, delete_folder, is_empty, rename, take_back};

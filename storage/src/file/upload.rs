@@ -64,6 +64,15 @@ impl Upload {
     }
 }
 
+/// Takes a file back that a failed statement has made, as far as that works.
+pub async fn take_back(stores: &dyn ObjectStoreRegistry, url: &Url) {
+    let Ok((store, path)) = open(stores, url, url.as_str()) else { return };
+    match store.delete(&path).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+        Err(error) => tracing::warn!(%url, %error, "could not delete a file"),
+    }
+}
+
 /// Whether there is nothing in a folder.
 pub async fn is_empty(stores: &dyn ObjectStoreRegistry, folder: &Url) -> Result<bool, StorageError> {
     let (store, path) = open(stores, folder, folder.as_str())?;

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use boathouse_storage::{
-    file::{File, Location, Upload},
+    file::{File, Location, Upload, take_back},
     write,
 };
 use datafusion::{
@@ -84,10 +84,21 @@ impl CopyFrom {
             }
             None => None,
         };
-        let plan = self.rows(context, rejects).await?;
+        let plan = self.rows(context, rejects.clone()).await?;
         let target = lake.table(&self.name.schema, &self.name.name).await?;
         let info = name::commit_info(context);
-        let committed = write::append(lake, &target, plan, context.state.clone(), &info).await?;
+        let committed = match write::append(lake, &target, plan, context.state.clone(), &info).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                // No row was loaded, so none was rejected.
+                if let (Some(rejects), Some(location)) = (&rejects, &self.rejected)
+                    && rejects.is_there().await
+                {
+                    take_back(lake.stores().as_ref(), location.url()).await;
+                }
+                return Err(error.into());
+            }
+        };
         let version = Some(committed.version);
         Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
     }
