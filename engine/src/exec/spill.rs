@@ -130,3 +130,35 @@ fn unusable(folder: &Path, error: DataFusionError) -> DataFusionError {
         .with_hint("Check its rights and space, or choose another spill_folder.")
         .into()
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::error::ArrowError;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_its_folder_whatever_wraps_it() {
+        let from_disk = || {
+            let inner: io::Error = DataFusionError::IoError(io::Error::from(io::ErrorKind::StorageFull)).into();
+            full(Path::new("/fast/spill"), inner)
+        };
+        let by_arrow = || ArrowError::from(from_disk());
+        let wrapped = [
+            DataFusionError::IoError(from_disk()),
+            by_arrow().into(),
+            DataFusionError::External(Box::new(by_arrow())),
+            DataFusionError::IoError(io::Error::other(DataFusionError::from(by_arrow()))),
+            DataFusionError::Shared(Arc::new(by_arrow().into())).context("while sorting"),
+            ArrowError::ExternalError(Box::new(DataFusionError::from(by_arrow()))).into(),
+        ];
+        for error in wrapped {
+            let shown = format!("{error:?}");
+            let told = EngineError::from(error);
+            assert_eq!(told.kind, ErrorKind::Exhausted, "{shown}");
+            assert_eq!(told.message, "the disk of the spill folder \"/fast/spill\" is full", "{shown}");
+        }
+        let other = full(Path::new("/fast/spill"), io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(other.kind(), io::ErrorKind::BrokenPipe);
+    }
+}
