@@ -58,7 +58,8 @@ pub(crate) struct CopyFile {
     pub(super) schema: SchemaRef,
     pub(super) footer: OnceLock<Footer>,
     checksum: u32,
-    count: Option<OpenCount>,
+    /// Held only for its end.
+    _count: Option<OpenCount>,
 }
 
 impl CopyFile {
@@ -85,12 +86,12 @@ impl CopyFile {
         let reader = StreamReader::try_new(schema.as_slice(), None).map_err(io::Error::other)?;
         let about = serde_json::from_slice(&about)?;
         let (schema, footer) = (reader.schema(), OnceLock::new());
-        Ok(Self { file: Arc::new(file), data_bytes, about, schema, footer, checksum, count: None })
+        Ok(Self { file: Arc::new(file), data_bytes, about, schema, footer, checksum, _count: None })
     }
 
     /// Counts as open for as long as it lives.
     pub(super) fn counted(self, count: OpenCount) -> Self {
-        Self { count: Some(count), ..self }
+        Self { _count: Some(count), ..self }
     }
 
     pub(crate) fn key(&self) -> &CopyKey {

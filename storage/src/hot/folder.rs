@@ -16,7 +16,8 @@ use std::{
 use tracing::debug;
 use uuid::Uuid;
 
-use super::{CopyFile, CopyKey};
+use super::{CopyFile, CopyKey, key::fnv};
+use crate::store::folder_url;
 
 /// Originals whose reads are counted.
 const COUNTED_MAX: usize = 1 << 16;
@@ -35,6 +36,17 @@ pub struct HotOptions {
     pub folder: PathBuf,
     /// What the copies may weigh.
     pub bytes_max: u64,
+}
+
+impl HotOptions {
+    /// A folder of this lake's own where the user's programs keep what can be made again; `None` when there is no such
+    /// place.
+    pub fn in_user_cache(lake: &str, bytes_max: u64) -> Option<Self> {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+        let id = fnv(&[folder_url(lake).ok()?.as_str().as_bytes()]);
+        Some(Self { folder: cache.join("boathouse/hot").join(format!("{id:032x}")), bytes_max })
+    }
 }
 
 /// What there is to do after a file was asked for.
@@ -230,7 +242,8 @@ impl Folder {
         let worth = |copy: &Copy| self.rank(copy.table.as_deref().unwrap_or_default(), copy.uses);
         let mut less: Vec<(u32, &String, u64)> =
             self.copies.iter().map(|(name, copy)| (worth(copy), name, copy.bytes)).collect();
-        less.retain(|(worth, _, _)| *worth < rank);
+        // Of two that are read in turn, one may be a read ahead.
+        less.retain(|(worth, _, _)| worth.saturating_add(1) < rank);
         less.sort_unstable();
         let mut victims = vec![];
         for (_, name, bytes) in less {

@@ -36,15 +36,19 @@ impl CopyKey {
     /// The name of the copy in its folder. Two keys could share one; the copy says whose it is.
     pub(crate) fn file_name(&self) -> String {
         let (size, modified) = (self.size.to_le_bytes(), self.modified_ms.to_le_bytes());
-        let parts = [self.store.as_bytes(), self.path.as_bytes(), self.table.as_bytes(), &size, &modified];
-        // FNV-1a of 128 bits, a zero byte after each part.
-        let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-        for byte in parts.iter().flat_map(|part| part.iter().chain(&[0])) {
-            hash ^= u128::from(*byte);
-            hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B);
-        }
-        format!("{hash:032x}.hot")
+        let parts: [&[u8]; 5] = [self.store.as_bytes(), self.path.as_bytes(), self.table.as_bytes(), &size, &modified];
+        format!("{:032x}.hot", fnv(&parts))
     }
+}
+
+/// FNV-1a of 128 bits, a zero byte after each part: the same in every release.
+pub(super) fn fnv(parts: &[&[u8]]) -> u128 {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for byte in parts.iter().flat_map(|part| part.iter().chain(&[0])) {
+        hash ^= u128::from(*byte);
+        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B);
+    }
+    hash
 }
 
 #[cfg(test)]

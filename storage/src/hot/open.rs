@@ -18,8 +18,7 @@ use datafusion::{
         PhysicalExpr,
         projection::ProjectionExprs,
         simplifier::PhysicalExprSimplifier,
-        split_conjunction,
-        utils::{collect_columns, conjunction_opt, reassign_expr_columns},
+        utils::{collect_columns, reassign_expr_columns},
     },
     physical_expr_adapter::{PhysicalExprAdapterFactory, replace_columns_with_literals},
     physical_expr_common::physical_expr::snapshot_physical_expr,
@@ -34,7 +33,7 @@ use vortex::{
     array::VortexSessionExecute,
     dtype::{DType, Nullability},
     error::{VortexError, VortexResult},
-    expr::{BoundExpression, Expression, and_collect, get_item, pack, root},
+    expr::{BoundExpression, Expression, get_item, pack, root},
     file::OpenOptionsSessionExt,
     io::VortexReadAt,
     layout::{LayoutReader, scan::scan_builder::ScanBuilder},
@@ -44,7 +43,6 @@ use vortex_arrow::ArrowSessionExt;
 use super::{
     CopyFile,
     file::VORTEX,
-    filter,
     reader::{CopyReader, SharedReader},
     selection::{rows_of, selection},
     types,
@@ -69,7 +67,6 @@ pub(super) struct CopyOpener {
 struct Wanted {
     /// The columns that are read, in the order of the file.
     columns: Schema,
-    native: Option<Expression>,
     residual: Option<Arc<dyn PhysicalExpr>>,
     /// From the columns that are read to those of the scan.
     projection: ProjectionExprs,
@@ -121,7 +118,6 @@ impl CopyOpener {
         let columns = columns.map(|field| (field.name().clone(), get_item(field.name().as_str(), root())));
         let scan = scan
             .with_projection(bind(&pack(columns, Nullability::NonNullable), &dtype).map_err(vortex_error)?)
-            .with_some_filter(wanted.native.map(|native| bind(&native, &dtype)).transpose().map_err(vortex_error)?)
             .with_ordered(self.ordered);
         let target = Field::new_struct("", wanted.columns.fields().clone(), false);
         let read = scan
@@ -178,12 +174,8 @@ impl CopyOpener {
         let projection = projection.try_map_exprs(&adapt)?;
         // What a running join or TopK has found so far: later it can only rule out more.
         let predicate = predicate.map(|predicate| adapt(snapshot_physical_expr(predicate)?)).transpose()?;
-        let (mut native, mut residual) = (vec![], vec![]);
-        for filter in predicate.iter().flat_map(split_conjunction) {
-            native.extend(filter::native(filter, &stored));
-            residual.push(filter.clone());
-        }
-        let residual = conjunction_opt(residual).filter(|_| self.exact);
+        // Vortex decides no filter itself: those that it would are decided above the scan, or here.
+        let residual = predicate.filter(|_| self.exact);
         let mut read = projection.column_indices();
         read.extend(residual.iter().flat_map(collect_columns).map(|column| column.index()));
         read.sort_unstable();
@@ -191,7 +183,7 @@ impl CopyOpener {
         let columns = stored.project(&read)?;
         let projection = projection.try_map_exprs(|expr| reassign_expr_columns(expr, &columns))?;
         let residual = residual.map(|expr| reassign_expr_columns(expr, &columns)).transpose()?;
-        Ok(Wanted { columns, native: and_collect(native), residual, projection })
+        Ok(Wanted { columns, residual, projection })
     }
 
     async fn layout_reader(&self, copy: &Arc<CopyFile>, shared: &SharedReader) -> Result<Arc<dyn LayoutReader>> {

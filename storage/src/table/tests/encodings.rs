@@ -109,7 +109,7 @@ fn array(random: &mut Random, kind: &DataType, shape: Shape) -> ArrayRef {
         }
         DataType::Utf8 => Arc::new(numbers.iter().map(|n| n.map(text)).collect::<StringArray>()),
         DataType::Binary => Arc::new(numbers.iter().map(|n| n.map(|n| n.to_le_bytes())).collect::<BinaryArray>()),
-        DataType::Date32 => Arc::new(numbers.iter().map(|n| n.map(|n| n as i32 >> 8)).collect::<Date32Array>()),
+        DataType::Date32 => Arc::new(numbers.iter().map(|n| n.map(|n| (n % 100_000) as i32)).collect::<Date32Array>()),
         kind => {
             let values: Int64Array = numbers.iter().map(|n| n.map(|n| n >> 8)).collect();
             cast(&cast(&values, &DataType::Timestamp(TimeUnit::Microsecond, None)).unwrap(), kind).unwrap()

@@ -5,9 +5,10 @@ use std::{fs, path::Path, sync::Arc};
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray},
     datatypes::{DataType, Field, Int64Type},
+    util::pretty::pretty_format_batches,
 };
 
-use super::{append, rows, run, session};
+use super::{add_hot, append, rows, run, session};
 
 /// The bitmap of the rows 1 and 4, as Delta writes it into the log.
 const ROWS_1_AND_4: &str = "^Bg9^0rr910000000000iXQKl0rr91000315c8Xg0rrl5";
@@ -42,9 +43,12 @@ async fn deleted_rows_do_not_come_back() {
     let folder = tempfile::tempdir().unwrap();
     with_deletion_vector(folder.path()).await;
     let context = session(folder.path()).await;
-    for _ in 0..2 {
-        let (batches, _) = run(&context, "SELECT id FROM t ORDER BY id").await;
+    let copies = tempfile::tempdir().unwrap();
+    add_hot(&context, folder.path(), copies.path()).await;
+    for (table, hot) in [("t", 0), ("t", 0), ("hot", 1)] {
+        let (batches, reports) = run(&context, &format!("SELECT id FROM {table} ORDER BY id")).await;
         assert_eq!(batches[0].column(0).as_primitive::<Int64Type>().values(), &[0, 2, 3, 5]);
+        assert_eq!(reports[0].files_hot, hot);
     }
     for (sql, expected) in [
         ("SELECT count(*) AS n FROM t", "4"),
@@ -54,8 +58,10 @@ async fn deleted_rows_do_not_come_back() {
         ("SELECT count(*) AS n FROM (SELECT id FROM t LIMIT 5)", "4"),
         ("SELECT count(*) AS n FROM (SELECT id FROM t LIMIT 3)", "3"),
     ] {
-        let found = rows(&context, sql).await;
-        assert_eq!(found, format!("+---+\n| n |\n+---+\n| {expected} |\n+---+"), "{sql}");
+        for sql in [sql.to_owned(), sql.replace("FROM t", "FROM hot")] {
+            let found = rows(&context, &sql).await;
+            assert_eq!(found, format!("+---+\n| n |\n+---+\n| {expected} |\n+---+"), "{sql}");
+        }
     }
 }
 
@@ -128,7 +134,8 @@ async fn mapped_columns_are_read_by_their_stored_names() {
     let folder = tempfile::tempdir().unwrap();
     with_column_mapping(folder.path()).await;
     let context = session(folder.path()).await;
-    let found = rows(&context, "SELECT * FROM t ORDER BY id").await;
+    let copies = tempfile::tempdir().unwrap();
+    add_hot(&context, folder.path(), copies.path()).await;
     let expected = [
         "+---+----+------------------------------------------+-------+",
         "| p | id | who                                      | later |",
@@ -137,7 +144,11 @@ async fn mapped_columns_are_read_by_their_stored_names() {
         "| u | 2  | {name: bob, tags: [{tag: y}, {tag: z}]}  |       |",
         "+---+----+------------------------------------------+-------+",
     ];
-    assert_eq!(squeezed(&found), squeezed(&expected.join("\n")));
+    for (table, hot) in [("t", 0), ("hot", 1)] {
+        let (found, reports) = run(&context, &format!("SELECT * FROM {table} ORDER BY id")).await;
+        let found = pretty_format_batches(&found).unwrap().to_string();
+        assert_eq!((squeezed(&found), reports[0].files_hot), (squeezed(&expected.join("\n")), hot));
+    }
     for (sql, expected) in [
         ("SELECT who['name'] AS n FROM t WHERE id = 2", "bob"),
         ("SELECT id AS n FROM t WHERE who['name'] = 'ann'", "1"),
@@ -145,8 +156,10 @@ async fn mapped_columns_are_read_by_their_stored_names() {
         ("SELECT count(*) AS n FROM t WHERE id >= 100 OR later IS NOT NULL", "0"),
         ("SELECT max(id) AS n FROM t", "2"),
     ] {
-        let found = rows(&context, sql).await;
-        assert_eq!(found.lines().nth(3).unwrap().trim_matches(['|', ' ']), expected, "{sql}");
+        for sql in [sql.to_owned(), sql.replace("FROM t", "FROM hot")] {
+            let found = rows(&context, &sql).await;
+            assert_eq!(found.lines().nth(3).unwrap().trim_matches(['|', ' ']), expected, "{sql}");
+        }
     }
 }
 

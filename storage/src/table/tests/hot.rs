@@ -1,11 +1,20 @@
 //! Copies of files: read instead of them, made when they are worth it, never believed blindly.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray},
+    util::pretty::pretty_format_batches,
+};
 use datafusion::prelude::SessionContext;
 
-use super::{add_hot, append, rows, run};
+use super::{add_hot, append, hot_copies, register_hot, rows, run};
+
+const QUESTION: &str = "SELECT id, name FROM hot WHERE name <> 'name 7' ORDER BY id";
 
 async fn numbers(folder: &Path, files: i64) {
     for file in 0..files {
@@ -17,8 +26,18 @@ async fn numbers(folder: &Path, files: i64) {
     }
 }
 
-fn copies(folder: &Path) -> Vec<std::path::PathBuf> {
+fn copies(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// How many files of the question came from copies; the rows must be right.
+async fn ask(context: &SessionContext, expected: &[RecordBatch]) -> usize {
+    let (found, reports) = run(context, QUESTION).await;
+    assert_eq!(
+        pretty_format_batches(&found).unwrap().to_string(),
+        pretty_format_batches(expected).unwrap().to_string()
+    );
+    reports[0].files_hot
 }
 
 #[tokio::test]
@@ -38,4 +57,162 @@ async fn copies_are_read_and_reported() {
     assert_eq!((usage.entries, usage.hits, usage.misses), (3, 4, 0));
     let bytes: u64 = copies(hot.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
     assert_eq!(usage.bytes, bytes);
+}
+
+#[tokio::test]
+async fn the_second_read_makes_a_copy_that_outlives_the_process() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 3).await;
+    let context = SessionContext::new();
+    {
+        let hot = hot_copies(copied.path(), 1 << 30);
+        register_hot(&context, folder.path(), &hot).await;
+        let (expected, _) = run(&context, QUESTION).await;
+        hot.idle().await;
+        assert_eq!(copies(copied.path()).len(), 0, "one read is not enough");
+        assert_eq!(ask(&context, &expected).await, 0);
+        hot.idle().await;
+        assert_eq!(ask(&context, &expected).await, 3);
+    }
+    let hot = hot_copies(copied.path(), 1 << 30);
+    register_hot(&context, folder.path(), &hot).await;
+    let (expected, reports) = run(&context, QUESTION).await;
+    assert_eq!(reports[0].files_hot, 0, "nobody has checked the copies yet");
+    hot.idle().await;
+    assert_eq!(ask(&context, &expected).await, 3);
+    let made: Vec<_> = copies(copied.path());
+    assert_eq!(made.len(), 3, "the copies are those of before: {made:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_not_believed() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 6] = [
+        ("truncated", |path| File::options().write(true).open(path).unwrap().set_len(700).unwrap()),
+        ("empty", |path| fs::write(path, "").unwrap()),
+        ("garbage", |path| fs::write(path, vec![0xA5; 5000]).unwrap()),
+        ("longer", |path| fs::write(path, [fs::read(path).unwrap(), vec![0]].concat()).unwrap()),
+        ("a byte in the data", |path| flip(path, |length| length / 3)),
+        ("a byte in the end", |path| flip(path, |length| length - 40)),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    numbers(folder.path(), 2).await;
+    for (name, damage) in damages {
+        let copied = tempfile::tempdir().unwrap();
+        let context = SessionContext::new();
+        drop(add_hot(&context, folder.path(), copied.path()).await);
+        context.deregister_table("hot").unwrap();
+        copies(copied.path()).iter().for_each(|path| damage(path));
+        let hot = hot_copies(copied.path(), 1 << 30);
+        register_hot(&context, folder.path(), &hot).await;
+        let (expected, _) = run(&context, QUESTION).await;
+        assert_eq!(expected.iter().map(RecordBatch::num_rows).sum::<usize>(), 98, "{name}");
+        hot.idle().await;
+        assert_eq!(hot.usage().hits, 0, "{name}");
+        for _ in 0..2 {
+            ask(&context, &expected).await;
+            hot.idle().await;
+        }
+        assert_eq!(ask(&context, &expected).await, 2, "{name}: made anew");
+    }
+}
+
+fn flip(path: &Path, at: fn(usize) -> usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = at(bytes.len());
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_vanished_is_not_missed() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 2).await;
+    let context = SessionContext::new();
+    let hot = add_hot(&context, folder.path(), copied.path()).await;
+    copies(copied.path()).iter().for_each(|path| fs::remove_file(path).unwrap());
+    let (expected, reports) = run(&context, QUESTION).await;
+    assert_eq!((expected.iter().map(RecordBatch::num_rows).sum::<usize>(), reports[0].files_hot), (98, 0));
+    ask(&context, &expected).await;
+    hot.idle().await;
+    assert_eq!(ask(&context, &expected).await, 2, "the table is pinned");
+}
+
+#[tokio::test]
+async fn the_folder_is_cleared_of_what_was_half_done_and_of_nothing_else() {
+    let copied = tempfile::tempdir().unwrap();
+    let [stale, held, other] = ["a.tmp", "b.tmp", "notes.txt"].map(|name| copied.path().join(name));
+    [&stale, &held, &other].iter().for_each(|path| fs::write(path, "x").unwrap());
+    let at_work = File::open(&held).unwrap();
+    at_work.lock().unwrap();
+    let hot = hot_copies(copied.path(), 1 << 30);
+    assert_eq!((stale.exists(), held.exists(), other.exists()), (false, true, true));
+    assert_eq!(hot.usage().entries, 0);
+}
+
+#[tokio::test]
+async fn copies_never_weigh_more_than_they_may() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 6).await;
+    let context = SessionContext::new();
+    let one = {
+        let hot = add_hot(&context, folder.path(), copied.path()).await;
+        hot.usage().bytes / 6
+    };
+    // A smaller bound after a restart.
+    let hot = hot_copies(copied.path(), one * 3 + one / 2);
+    assert_eq!(hot.usage().entries, 3);
+    register_hot(&context, folder.path(), &hot).await;
+    let (expected, _) = run(&context, QUESTION).await;
+    for _ in 0..5 {
+        hot.idle().await;
+        let usage = hot.usage();
+        let lie: u64 = copies(copied.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+        assert!(usage.bytes <= usage.bytes_max && lie == usage.bytes, "{lie} bytes lie there, {usage:?}");
+        assert!(ask(&context, &expected).await <= 3);
+    }
+    hot.idle().await;
+    let before = hot.usage();
+    for _ in 0..3 {
+        assert_eq!(ask(&context, &expected).await, 3);
+        hot.idle().await;
+    }
+    assert_eq!(hot.usage().evictions, before.evictions, "going round more than fits pushes nothing out");
+}
+
+#[tokio::test]
+async fn two_processes_share_a_folder() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 3).await;
+    let (first, second) = (SessionContext::new(), SessionContext::new());
+    let (one, two) = (hot_copies(copied.path(), 1 << 30), hot_copies(copied.path(), 1 << 30));
+    register_hot(&first, folder.path(), &one).await;
+    register_hot(&second, folder.path(), &two).await;
+    let (expected, _) = run(&first, QUESTION).await;
+    for _ in 0..2 {
+        futures::join!(ask(&first, &expected), ask(&second, &expected));
+    }
+    futures::join!(one.idle(), two.idle());
+    assert_eq!((ask(&first, &expected).await, ask(&second, &expected).await), (3, 3));
+    assert_eq!(copies(copied.path()).len(), 3);
+}
+
+#[tokio::test]
+async fn a_table_made_anew_never_gets_the_copies_of_the_old_one() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 1).await;
+    let context = SessionContext::new();
+    let hot = add_hot(&context, folder.path(), copied.path()).await;
+    // The same name, size and time of the file; another table.
+    let log = folder.path().join("_delta_log/00000000000000000000.json");
+    let text = fs::read_to_string(&log).unwrap();
+    let id = register_hot(&context, folder.path(), &hot).await.id().to_owned();
+    fs::write(&log, text.replace(&id, "00000000-0000-4000-8000-000000000000")).unwrap();
+    register_hot(&context, folder.path(), &hot).await;
+    let (expected, reports) = run(&context, QUESTION).await;
+    assert_eq!((reports[0].files_read, reports[0].files_hot), (1, 0));
+    hot.idle().await;
+    ask(&context, &expected).await;
+    hot.idle().await;
+    assert_eq!(ask(&context, &expected).await, 1);
 }

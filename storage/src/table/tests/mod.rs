@@ -36,18 +36,28 @@ async fn open(folder: &Path) -> Arc<Snapshot> {
     Arc::new(Snapshot::try_new("main.t".into(), url, table, None).unwrap())
 }
 
-/// The table once more, as `hot`: every file is read from a copy, which lies in `copies`.
-async fn add_hot(context: &SessionContext, folder: &Path, copies: &Path) -> Arc<HotCopies> {
-    let options = HotOptions { folder: copies.to_owned(), bytes_max: 1 << 30 };
-    let hot = HotCopies::open(&options).unwrap();
+fn hot_copies(folder: &Path, bytes_max: u64) -> Arc<HotCopies> {
+    HotCopies::open(&HotOptions { folder: folder.to_owned(), bytes_max }).unwrap()
+}
+
+/// The table once more, as `hot`: its files may have copies in `hot`.
+async fn register_hot(context: &SessionContext, folder: &Path, hot: &Arc<HotCopies>) -> Arc<Snapshot> {
     let url = Url::from_directory_path(folder).unwrap();
     let table = open_table(url.clone()).await.unwrap();
     let snapshot = Snapshot::try_new("main.t".into(), url, table, None).unwrap().with_hot(Some(hot.clone()));
-    let runtime = context.runtime_env();
-    let originals = originals(&snapshot, runtime.object_store_registry.as_ref()).unwrap();
+    let snapshot = Arc::new(snapshot);
+    context.deregister_table("hot").unwrap();
+    context.register_table("hot", snapshot.provider().unwrap()).unwrap();
+    snapshot
+}
+
+/// The table once more, as `hot`: every file is read from a copy, which lies in `copies`.
+async fn add_hot(context: &SessionContext, folder: &Path, copies: &Path) -> Arc<HotCopies> {
+    let hot = hot_copies(copies, 1 << 30);
+    let snapshot = register_hot(context, folder, &hot).await;
+    let originals = originals(&snapshot, context.runtime_env().object_store_registry.as_ref()).unwrap();
     hot.pin(snapshot.id());
     hot.make_all(originals).await;
-    context.register_table("hot", Arc::new(snapshot).provider().unwrap()).unwrap();
     hot
 }
 

@@ -200,6 +200,7 @@ async fn leaving_out_files_never_changes_the_rows() {
             let expected = rows(&context, &format!("SELECT id FROM memory WHERE {filter} ORDER BY id")).await;
             assert_eq!(got, expected, "seed {seed}, partitioned by {partition_columns:?}, WHERE {filter}");
             let sql = format!("SELECT id FROM hot WHERE {filter} ORDER BY id");
+            println!("seed {seed}: {sql}");
             let (found, reports) = run(&context, &sql).await;
             let found = pretty_format_batches(&found).unwrap().to_string();
             assert_eq!(found, expected, "copies, seed {seed}, partitioned by {partition_columns:?}, WHERE {filter}");
