@@ -21,7 +21,7 @@ pub mod parser;
 mod session;
 pub mod statement;
 
-pub use config::{EngineConfig, FileAccess, S3Options, StorageOptions};
+pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use exec::RowStream;

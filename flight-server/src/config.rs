@@ -21,6 +21,10 @@
 //! plan_cache_bytes = "16MiB"      # BOATHOUSE_PLAN_CACHE_BYTES; plans of queries
 //! footer_cache_bytes = "256MiB"   # BOATHOUSE_FOOTER_CACHE_BYTES; Parquet footers; at most an eighth of `memory`
 //!
+//! [hot]                           # copies of data files on local disk, which scan faster than Parquet
+//! bytes = "0"                     # BOATHOUSE_HOT_BYTES; what they may weigh, "10GiB"; 0 keeps none
+//! folder = "/var/cache/boathouse" # BOATHOUSE_HOT_FOLDER; default: one per lake in the user's cache folder
+//!
 //! [s3]                            # what is not set comes from the usual AWS_ variables
 //! endpoint = "http://127.0.0.1:9000"
 //! region = "us-east-1"
@@ -40,7 +44,7 @@ use std::{
     time::Duration,
 };
 
-use boathouse_engine::{EngineConfig, FileAccess, S3Options};
+use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options};
 use url::Url;
 
 pub use value::{Memory, Size, Span};
@@ -58,6 +62,9 @@ pub struct Config {
     pub drain: Duration,
     /// Files that statements may name, besides those of the lake.
     pub file_roots: Vec<Url>,
+    /// What the hot copies of a server may weigh; 0 keeps none.
+    pub hot_bytes_max: u64,
+    pub hot_folder: Option<PathBuf>,
     /// For a shell: its statements may name any file.
     pub engine: EngineConfig,
 }
@@ -101,6 +108,15 @@ impl Config {
     /// The engine of a server: statements may name files under the lake and `file_roots` only.
     pub fn server_engine(&self) -> EngineConfig {
         EngineConfig { file_access: FileAccess::Under(self.file_roots.clone()), ..self.engine.clone() }
+    }
+
+    /// Where a server of this lake keeps hot copies, if it keeps any.
+    pub fn hot(&self, lake: &str) -> Option<HotOptions> {
+        let bytes_max = Some(self.hot_bytes_max).filter(|bytes| *bytes > 0)?;
+        match &self.hot_folder {
+            Some(folder) => Some(HotOptions { folder: folder.clone(), bytes_max }),
+            None => HotOptions::in_user_cache(lake, bytes_max),
+        }
     }
 
     fn check(
@@ -168,6 +184,8 @@ impl Config {
             insecure: flags.insecure || parsed(variable, "INSECURE")?.or(server.insecure).unwrap_or(false),
             drain: parsed(variable, "DRAIN")?.or(server.drain).map_or(Duration::from_secs(30), |Span(drain)| drain),
             file_roots: roots.iter().map(|root| root_url(root.trim())).collect::<Result<_, _>>()?,
+            hot_bytes_max: parsed(variable, "HOT_BYTES")?.or(file.hot.bytes).map_or(0, |Size(bytes)| bytes),
+            hot_folder: parsed(variable, "HOT_FOLDER")?.or(file.hot.folder),
             engine,
         })
     }

@@ -52,7 +52,9 @@ async fn serve(args: Args) -> Result<(), String> {
     };
     let config = Config::load(args.config.as_deref(), flags).map_err(|error| error.to_string())?;
     let listener = server::bind(&config.listen, config.insecure).await.map_err(|error| error.to_string())?;
-    let engine = Engine::open(&args.lake, config.server_engine()).await.map_err(|error| error.to_string())?;
+    let mut engine = config.server_engine();
+    engine.storage.hot = config.hot(&args.lake);
+    let engine = Engine::open(&args.lake, engine).await.map_err(|error| error.to_string())?;
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on grpc://{address}");

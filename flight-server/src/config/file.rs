@@ -12,6 +12,7 @@ pub struct File {
     pub server: Server,
     pub query: Query,
     pub cache: Cache,
+    pub hot: Hot,
     pub s3: S3,
 }
 
@@ -41,6 +42,13 @@ pub struct Cache {
     pub result_cache_bytes: Option<Size>,
     pub plan_cache_bytes: Option<Size>,
     pub footer_cache_bytes: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hot {
+    pub bytes: Option<Size>,
+    pub folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -44,6 +44,9 @@ fn every_key_of_the_file_arrives() {
         result_cache_bytes = "1MiB"
         plan_cache_bytes = 0
         footer_cache_bytes = 4096
+        [hot]
+        bytes = "2GiB"
+        folder = "copies"
         [s3]
         endpoint = "http://127.0.0.1:9000"
         region = "r"
@@ -56,6 +59,8 @@ fn every_key_of_the_file_arrives() {
     assert!(config.insecure);
     assert_eq!(config.drain, Duration::from_secs(300));
     assert_eq!(config.file_roots, [Url::parse("s3://bucket/in/").unwrap()]);
+    let hot = HotOptions { folder: "copies".into(), bytes_max: 2 << 30 };
+    assert_eq!((config.hot("./lake"), check("", &[], Flags::default()).unwrap().hot("./lake")), (Some(hot), None));
     let engine = config.engine;
     assert_eq!((engine.memory_bytes_max, engine.spill_bytes_max), (1 << 20, 1_000_000_000));
     assert_eq!(engine.spill_folder, Some(PathBuf::from("spill")));
