@@ -23,9 +23,11 @@ def main():
     made.add_argument("--commits", type=numbers, default=[1000, 10000], help="lengths of the long logs; ten files a commit")
     tpch = command(commands, "tpch", compare_queries, "the TPC-H queries, interleaved, answers compared first", "LAKE")
     tpch.add_argument("--sql", type=pathlib.Path, default=ROOT / "sql" / "tpch", help="the folder of q01.sql, q02.sql, ...")
-    tpch.add_argument("--queries", type=numbers, default=[], metavar="1,6,18")
-    tpch.add_argument("--warm", type=int, default=2, help="rounds before the clock runs, after the one that compares answers")
-    tpch.add_argument("--base", default="duckdb", help="the engine that the ratios are to")
+    tpcds = command(commands, "tpcds", compare_tpcds, "the 99 TPC-DS queries; makes data of --scale first")
+    for parser_of_queries in (tpch, tpcds):
+        parser_of_queries.add_argument("--queries", type=numbers, default=[], metavar="1,6,18")
+        parser_of_queries.add_argument("--warm", type=int, default=2, help="rounds before the clock runs, after the one that compares answers")
+        parser_of_queries.add_argument("--base", default="duckdb", help="the engine that the ratios are to")
     for name, text in [("point", "lookups by the key that orders is clustered by"), ("partition", "one partition of 1,000")]:
         command(commands, name, compare_lookups, text).add_argument("--count", type=int, default=200)
     opening = command(commands, "open", compare_opening, "tables with a long log, in time and memory")
@@ -84,6 +86,14 @@ def compare_queries(arguments):
         queries.show(figures, faults, base)
         told = {f"{name} q{number:02}": fault for (name, number), fault in faults.items()}
         report.write_json(arguments, workers, {"figures": figures, "faults": told})
+
+
+def compare_tpcds(arguments):
+    import tpcds
+
+    tpcds.make(arguments.folder, arguments.scale, environment.target_folder() / "compare-more")
+    arguments.lake, arguments.sql = arguments.folder / "lake", arguments.folder / "sql"
+    compare_queries(arguments)
 
 
 def compare_lookups(arguments):
