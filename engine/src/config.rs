@@ -10,7 +10,8 @@ use url::Url;
 /// What an [`crate::Engine`] may use.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Memory for running queries; above it they spill. Default: 60 % of the machine's.
+    /// Memory of the process; queries spill before it is used up. Below 256 MiB: of queries alone. Default: 60 % of the
+    /// machine's.
     pub memory_bytes_max: usize,
     /// Where queries spill. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,

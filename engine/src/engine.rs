@@ -13,7 +13,10 @@ use crate::{
     cache::{Plans, Results},
     exec::{CpuRuntime, Permits, runtime_env},
     function::{extremes, now},
-    optimizer::{CheapConjunctsFirst, DecimalsToFloats, RuntimeFilters, WholeTimestamps, YieldingRows, physical_rules},
+    optimizer::{
+        CheapConjunctsFirst, DecimalsToFloats, RuntimeFilters, SpillingJoins, WholeTimestamps, YieldingRows,
+        physical_rules,
+    },
     statement::settings,
 };
 
@@ -57,6 +60,7 @@ impl Engine {
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(CheapConjunctsFirst))
             .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
+            .with_physical_optimizer_rule(Arc::new(SpillingJoins))
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
             .build();
         template.register_udf(Arc::new(now()))?;

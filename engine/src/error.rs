@@ -6,6 +6,7 @@
 
 mod datafusion;
 mod excerpt;
+mod memory;
 mod nearest;
 mod phrase;
 mod planning;

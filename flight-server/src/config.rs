@@ -9,7 +9,7 @@
 //! file_roots = []                 # BOATHOUSE_FILE_ROOTS (comma between); folders and URLs whose files SQL may name
 //!
 //! [query]
-//! memory = "60%"                  # BOATHOUSE_MEMORY; of the machine, or "8GiB"; above it queries spill
+//! memory = "60%"                  # BOATHOUSE_MEMORY; of the machine, or "8GiB"; for the whole process
 //! spill_folder = "/tmp"           # BOATHOUSE_SPILL_FOLDER; default: the system's temporary folder
 //! spill = "100GiB"                # BOATHOUSE_SPILL; disk for spilling
 //! statement_timeout = "0s"        # BOATHOUSE_STATEMENT_TIMEOUT; 0 is none

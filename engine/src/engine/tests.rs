@@ -219,10 +219,15 @@ async fn a_query_too_large_for_memory_spills_or_fails_and_the_next_one_runs() {
     let sorted = all(&session, sorted).await.expect("sorting spills");
     assert_eq!(sorted.iter().map(RecordBatch::num_rows).sum::<usize>(), 400_000);
     session.execute("RESET ALL").await.unwrap();
-    let joined = "SELECT count(*) FROM (SELECT value AS a, repeat('x', 200) AS s FROM generate_series(1, 500000)) t JOIN \
+    let joined = "SELECT count(*) AS n FROM (SELECT value AS a, repeat('x', 200) AS s FROM generate_series(1, 500000)) t JOIN \
                   (SELECT value AS b, repeat('y', 200) AS r FROM generate_series(1, 500000)) u ON a = b WHERE s <> r";
-    let error = all(&session, joined).await.unwrap_err();
+    let joined = all(&session, joined).await.expect("joining spills");
+    assert!(pretty_format_batches(&joined).unwrap().to_string().contains("| 500000 |"));
+    let crossed = "SELECT a, b, s, r FROM (SELECT value AS a, repeat('x', 200) AS s FROM generate_series(1, 500000)) t, \
+                   (SELECT value AS b, repeat('y', 200) AS r FROM generate_series(1, 500000)) u";
+    let error = all(&session, crossed).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Exhausted, "{error}");
+    assert!(error.message.ends_with(": a cross join asked for it"), "{error}");
     assert!(error.hint.is_some());
     assert!(text(&session, "SELECT 1 AS one").await.contains("one"));
 }
@@ -408,4 +413,56 @@ async fn extremes_of_floats_are_the_same_in_groups_and_without() {
     session.execute("SET target_partitions = 1").await.unwrap();
     assert!(text(&session, "SELECT max(f) FROM t WHERE k > 3").await.contains("NaN"));
     assert!(!engine.template().config_options().optimizer.enable_aggregate_dynamic_filter_pushdown);
+}
+
+/// The files of a join that spills go with it, however it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_spills_says_so_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let spill_folder = Some(folder.path().to_owned());
+    let engine = engine(EngineConfig { memory_bytes_max: 12 << 20, spill_folder, ..small() }).await;
+    let session = engine.session();
+    session.execute("SET batch_size = 1024").await.unwrap();
+    let joined = |what: &str| {
+        format!(
+            "SELECT {what} FROM (SELECT value AS a, repeat('x', 50) AS s FROM generate_series(1, 150000)) t JOIN \
+             (SELECT value AS b, repeat('y', 50) AS r FROM generate_series(1, 150000)) u ON a = b WHERE s <> r"
+        )
+    };
+    let plan = text(&session, &format!("EXPLAIN ANALYZE {}", joined("a, s, r"))).await;
+    let join = plan.lines().find(|line| line.contains("HashJoinExec")).unwrap();
+    let number = |name: &str| -> usize {
+        let (_, rest) = join.split_once(&format!(" {name}=")).unwrap_or_else(|| panic!("{name} in {join}"));
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    assert!(number("spill_count") > 0, "{join}");
+    assert!(plan.contains("rows=150000 "), "{plan}");
+    assert_eq!(spilled(folder.path()), 0);
+
+    // The division fails while the files are joined.
+    let error = all(&session, &joined("sum(100 / (a - 149999))")).await.unwrap_err();
+    assert!(error.message.contains("division by zero"), "{error}");
+    gone(folder.path()).await;
+
+    let mut cancelled = rows(&session, &joined("a, s, r")).await.unwrap();
+    assert!(cancelled.next().await.unwrap().is_ok());
+    assert!(spilled(folder.path()) > 0);
+    drop(cancelled);
+    gone(folder.path()).await;
+    idle(&engine).await;
+}
+
+/// Files in a folder and those in it.
+fn spilled(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| if entry.path().is_dir() { spilled(&entry.path()) } else { 1 }).sum()
+}
+
+async fn gone(folder: &std::path::Path) {
+    let wait = async {
+        while spilled(folder) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("what was spilled is gone");
 }

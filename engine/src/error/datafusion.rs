@@ -8,7 +8,7 @@ use datafusion::{
 use boathouse_storage::StoreReason;
 
 use super::{
-    EngineError, ErrorKind, Place,
+    EngineError, ErrorKind, Place, memory,
     phrase::{self, tidy},
     schema,
     storage::{one_line, root_text},
@@ -277,13 +277,14 @@ fn exhausted(text: &str) -> EngineError {
     let disk = text.contains("disk") || text.contains("Disk");
     let (message, hint) = if disk {
         (
-            "the statement needs more disk for spilling than is allowed",
+            "the statement needs more disk for spilling than is allowed".to_owned(),
             "Ask for less (a filter, fewer columns, a LIMIT), or give the process more spill space.",
         )
     } else {
+        let asked = memory::asked(text).map(|what| format!(": {what} asked for it")).unwrap_or_default();
         (
-            "the statement needs more memory than is allowed",
-            "Ask for less (a filter, fewer columns, a LIMIT), run fewer statements at once, or give the process more memory.",
+            format!("the statement needs more memory than is allowed{asked}"),
+            "Ask for less (a filter, fewer columns, a LIMIT), run fewer statements at once, or give the process more memory (--memory).",
         )
     };
     EngineError::new(ErrorKind::Exhausted, message).with_detail(in_one_line(text)).with_hint(hint)

@@ -5,11 +5,11 @@ use std::{num::NonZeroUsize, sync::Arc};
 use boathouse_storage::Lake;
 use datafusion::execution::{
     cache::{Cache, cache_manager::CacheManagerConfig},
-    memory_pool::{FairSpillPool, TrackConsumersPool},
+    memory_pool::TrackConsumersPool,
     runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
 };
 
-use super::spill;
+use super::{pool::SharedPool, spill};
 use crate::{EngineConfig, EngineError};
 
 /// Consumers that an out-of-memory error names.
@@ -17,7 +17,7 @@ const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
 /// What all queries of an engine share: a bounded pool of memory, disk to spill to, and the lake's stores.
 pub(crate) fn runtime_env(config: &EngineConfig, lake: &Lake) -> Result<Arc<RuntimeEnv>, EngineError> {
-    let pool = TrackConsumersPool::new(FairSpillPool::new(config.memory_bytes_max), CONSUMERS_NAMED);
+    let pool = TrackConsumersPool::new(SharedPool::new(config.memory_bytes_max), CONSUMERS_NAMED);
     let footers = lake.footers();
     let caches = CacheManagerConfig::default()
         .with_metadata_cache_limit(footers.cache_limit())

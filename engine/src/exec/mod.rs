@@ -1,7 +1,10 @@
 //! Threads, memory, how many statements at once, cancelling.
 
+mod join;
 mod memory;
 mod permit;
+mod pool;
+mod process;
 mod runtime;
 mod runtime_filter;
 mod spill;
@@ -9,6 +12,7 @@ mod stream;
 mod wire;
 
 pub(crate) use self::{
+    join::SpillingJoinExec,
     memory::runtime_env,
     permit::{Permit, Permits, within},
     runtime::CpuRuntime,

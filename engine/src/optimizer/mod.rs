@@ -5,6 +5,7 @@ mod filter_pushdown;
 mod floats;
 mod route;
 mod runtime_filters;
+mod spilling;
 mod timestamps;
 mod yielding;
 
@@ -12,6 +13,7 @@ pub(crate) use conjuncts::CheapConjunctsFirst;
 pub(crate) use filter_pushdown::physical_rules;
 pub(crate) use floats::DecimalsToFloats;
 pub(crate) use runtime_filters::RuntimeFilters;
+pub(crate) use spilling::SpillingJoins;
 pub(crate) use timestamps::WholeTimestamps;
 pub(crate) use yielding::YieldingRows;
 
