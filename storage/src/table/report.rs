@@ -5,7 +5,7 @@
 
 use datafusion::physical_plan::{
     ExecutionPlan,
-    metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricCategory, MetricType, MetricsSet},
+    metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricCategory, MetricType, MetricValue, MetricsSet},
 };
 
 use crate::hot::FILES_HOT;
@@ -15,6 +15,8 @@ const SKIPPED_BY_PARTITION: &str = "files_skipped_by_partition";
 const SKIPPED_BY_STATISTICS: &str = "files_skipped_by_statistics";
 const READ: &str = "files_read";
 const BYTES_SCANNED: &str = "bytes_scanned";
+/// The reader's own count, by the statistics of the log.
+const PARTS_PRUNED: &str = "files_ranges_pruned_statistics";
 
 const TABLE: &str = "table";
 const VERSION: &str = "version";
@@ -35,6 +37,8 @@ pub struct ScanReport {
     pub files_read: usize,
     /// Of these, files that were read from their copies on local disk.
     pub files_hot: usize,
+    /// Files, or parts of large ones, that filters found while running left out of these before they were opened.
+    pub parts_skipped_while_running: usize,
     /// Bytes of Parquet and of copies fetched, after row groups and pages were left out.
     pub bytes_read: usize,
 }
@@ -91,6 +95,7 @@ fn collect(plan: &dyn ExecutionPlan, found: &mut Vec<(u64, ScanReport)>) {
                 known.files_skipped_by_statistics += report.files_skipped_by_statistics;
                 known.files_read += report.files_read;
                 known.files_hot += report.files_hot;
+                known.parts_skipped_while_running += report.parts_skipped_while_running;
                 known.bytes_read += report.bytes_read;
             }
             None => found.push((scan, report)),
@@ -99,6 +104,14 @@ fn collect(plan: &dyn ExecutionPlan, found: &mut Vec<(u64, ScanReport)>) {
     for child in plan.children() {
         collect(child.as_ref(), found);
     }
+}
+
+fn parts_skipped(metrics: &MetricsSet) -> usize {
+    let pruned = metrics.iter().map(|metric| match metric.value() {
+        MetricValue::PruningMetrics { name, pruning_metrics } if name == PARTS_PRUNED => pruning_metrics.pruned(),
+        _ => 0,
+    });
+    pruned.sum()
 }
 
 fn read_report(metrics: &MetricsSet) -> Option<(u64, ScanReport)> {
@@ -113,6 +126,7 @@ fn read_report(metrics: &MetricsSet) -> Option<(u64, ScanReport)> {
         files_skipped_by_statistics: count(SKIPPED_BY_STATISTICS),
         files_read: count(READ),
         files_hot: count(FILES_HOT),
+        parts_skipped_while_running: parts_skipped(metrics),
         bytes_read: count(BYTES_SCANNED),
     };
     Some((label(SCAN)?.parse().ok()?, report))

@@ -25,7 +25,7 @@ use datafusion::{
     datasource::{
         TableType,
         listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder},
+        physical_plan::{FileGroup, FileScanConfigBuilder, FileSource},
         source::DataSourceExec,
         table_schema::TableSchema,
     },
@@ -38,18 +38,27 @@ use parquet::arrow::arrow_reader::RowSelection;
 use super::{
     Snapshot, deletion,
     files::FileIndex,
+    guard::GuardedSource,
     location::{self, FileLocation},
     mapping::{MappingMode, TableAdapterFactory},
     prune::{self, Pruned},
     report::ScanCounts,
+    selectivity,
     source::StoreSource,
     statistics::StatisticsBuilder,
 };
 use crate::StorageError;
 
 /// Reader features whose tables are read right. A table that needs another one is refused, never read wrong.
-const READER_FEATURES: [&str; 5] =
-    ["columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"];
+const READER_FEATURES: [&str; 7] = [
+    "columnMapping",
+    "deletionVectors",
+    "timestampNtz",
+    "typeWidening",
+    "typeWidening-preview",
+    "v2Checkpoint",
+    "vacuumProtocolCheck",
+];
 const READER_VERSION_MAX: i32 = 3;
 
 /// Numbers the scans of this process, so that the nodes of one scan are told from those of another.
@@ -79,15 +88,12 @@ fn check_features(snapshot: &Snapshot) -> Result<(), StorageError> {
         protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string).collect();
     missing.retain(|feature| !READER_FEATURES.contains(&feature.as_str()));
     missing.sort();
-    if protocol.min_reader_version() > READER_VERSION_MAX {
-        missing.push(format!("reader version {}", protocol.min_reader_version()));
+    let version = protocol.min_reader_version();
+    if missing.is_empty() && version <= READER_VERSION_MAX {
+        return Ok(());
     }
-    match missing.is_empty() {
-        true => Ok(()),
-        false => {
-            Err(StorageError::UnsupportedFeature { table: snapshot.name().to_owned(), features: missing.join(", ") })
-        }
-    }
+    missing.push(format!("reader version {version} of the protocol"));
+    Err(StorageError::UnsupportedFeature { table: snapshot.name().to_owned(), features: missing.join(", ") })
 }
 
 /// A snapshot that can be scanned.
@@ -225,7 +231,8 @@ impl TableScan {
             });
             parts.push(part);
         }
-        let source = opener.build(session, request.filters)?;
+        let every_row = selectivity::is_worth_decoding_late(request.filters, schema, &statistics, &request.projection);
+        let source = Arc::new(GuardedSource { inner: opener.build(session)?, every_row });
         counts.register(source.metrics());
         let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(group_by_size(parts, session.config().target_partitions()))

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use chrono::DateTime;
 use datafusion::{
     catalog::Session,
@@ -16,7 +15,6 @@ use datafusion::{
         table_schema::TableSchema,
     },
     execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl},
-    logical_expr::Expr,
 };
 use object_store::{ObjectMeta, path::Path};
 use parquet::arrow::arrow_reader::RowSelection;
@@ -55,9 +53,9 @@ impl StoreSource<'_> {
         Ok(part)
     }
 
-    /// What reads the parts. `filters` are those of the query.
-    pub(super) fn build(&self, session: &dyn Session, filters: &[Expr]) -> Result<Arc<dyn FileSource>> {
-        let options = self.parquet_options(session, filters);
+    /// What reads the parts. It may use every filter that it gets: see `guard`.
+    pub(super) fn build(&self, session: &dyn Session) -> Result<Arc<dyn FileSource>> {
+        let options = parquet_options(session);
         let readers = FooterReaders::of(session.runtime_env(), self.store)?;
         let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(readers);
         if let Some(hint) = options.global.metadata_size_hint {
@@ -72,27 +70,6 @@ impl StoreSource<'_> {
             table: self.snapshot.id().into(),
         };
         Ok(Arc::new(HotSource::new(source, files)))
-    }
-
-    /// The session's options, with what Delta asks for.
-    fn parquet_options(&self, session: &dyn Session, filters: &[Expr]) -> TableParquetOptions {
-        let global = session.config().options().execution.parquet.clone();
-        let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
-        // Delta's timestamps are microseconds; as nanoseconds the old format of Spark covers only 584 years.
-        options.global.coerce_int96 = Some("us".into());
-        if filters.iter().any(|filter| self.compares_floats(filter)) {
-            // Parquet's statistics leave NaN out, but a comparison with NaN may be true.
-            options.global.pruning = false;
-            options.global.enable_page_index = false;
-        }
-        options
-    }
-
-    fn compares_floats(&self, filter: &Expr) -> bool {
-        filter.column_refs().iter().any(|column| {
-            let field = self.layout.file_schema().field_with_name(&column.name);
-            field.is_ok_and(|field| holds_floats(field.data_type()))
-        })
     }
 }
 
@@ -121,9 +98,11 @@ fn meta(index: &FileIndex, file: usize, path: Path) -> ObjectMeta {
     }
 }
 
-fn holds_floats(kind: &DataType) -> bool {
-    match kind {
-        DataType::Struct(fields) => fields.iter().any(|field| holds_floats(field.data_type())),
-        kind => kind.is_floating(),
-    }
+/// The session's options, with what Delta asks for.
+fn parquet_options(session: &dyn Session) -> TableParquetOptions {
+    let global = session.config().options().execution.parquet.clone();
+    let mut options = TableParquetOptions { global, ..TableParquetOptions::default() };
+    // Delta's timestamps are microseconds; as nanoseconds the old format of Spark covers only 584 years.
+    options.global.coerce_int96 = Some("us".into());
+    options
 }

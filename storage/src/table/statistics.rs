@@ -3,10 +3,13 @@
 //! A count or a bound is `Exact` only when a query may be answered from it (`COUNT(*)`, `MIN`, `MAX`) without reading
 //! a row. Everything that was widened, may be hidden by a deletion vector or is merely likely is `Inexact`.
 
+use std::collections::HashSet;
+
 use arrow::{
     array::{Array, ArrayRef, UInt64Array},
     compute::take,
     datatypes::Schema,
+    row::{RowConverter, SortField},
 };
 use datafusion::{
     common::{ColumnStatistics, Result, ScalarValue, Statistics, stats::Precision},
@@ -14,7 +17,7 @@ use datafusion::{
     logical_expr::Accumulator,
 };
 
-use super::files::{ColumnBounds, FileIndex};
+use super::files::FileIndex;
 
 /// Statistics per file cost memory for every column of the table; past this many, the table's own must do.
 const PER_FILE_ENTRIES_MAX: usize = 32_768;
@@ -34,7 +37,11 @@ impl StatisticsBuilder<'_> {
         files.saturating_mul(self.schema.fields().len()) <= PER_FILE_ENTRIES_MAX
     }
 
-    /// All that is known of one file.
+    /// All that is known of one file, for leaving it out while the query runs.
+    ///
+    /// The reader believes only what is `Exact`, so that here a bound is `Exact` when it holds, whether or not the value
+    /// occurs. When both bounds are one value and there are no NULLs, the reader takes it for the value of all rows
+    /// instead of reading them; only where the value is sure to occur are there said to be no NULLs.
     pub(super) fn file(&self, file: usize) -> Result<Statistics> {
         let mut statistics = Statistics::new_unknown(self.schema);
         statistics.num_rows = rows(self.index.visible_rows(file));
@@ -60,6 +67,7 @@ impl StatisticsBuilder<'_> {
     }
 
     fn table_column(&self, column: usize, files: &[usize], positions: &UInt64Array) -> Result<ColumnStatistics> {
+        let rows = files.iter().try_fold(0, |sum: u64, file| sum.checked_add(self.index.visible_rows(*file)?));
         let name = self.schema.field(column).name();
         let mut statistics = ColumnStatistics::new_unknown();
         let hides_rows = files.iter().any(|file| self.index.deleted_rows(*file).is_some());
@@ -70,12 +78,13 @@ impl StatisticsBuilder<'_> {
         };
         let exact_nulls = self.index.partition(name).is_some() || !hides_rows;
         if let Some(nulls) = files.iter().try_fold(0, |sum: u64, file| sum.checked_add(nulls_of(*file)?)) {
-            statistics.null_count = precision(to_usize(nulls), exact_nulls);
+            // No row is hidden that is NULL when there is none.
+            statistics.null_count = precision(to_usize(nulls), exact_nulls || nulls == 0);
         }
         let (min, max, exact) = match (self.index.partition(name), self.index.column(name)) {
             // The partition value of a file without visible rows is not one of the table's.
             (Some(values), _) => {
-                let exact = !hides_rows && files.iter().all(|file| self.stored(*file).is_some_and(|rows| rows > 0));
+                let exact = files.iter().all(|file| self.index.visible_rows(*file).is_some_and(|rows| rows > 0));
                 (Some(values), Some(values), exact)
             }
             (None, Some(column)) => (column.min.as_ref(), column.max.as_ref(), column.exact && !hides_rows),
@@ -94,6 +103,10 @@ impl StatisticsBuilder<'_> {
             statistics.max_value =
                 occurring(fold(MaxAccumulator::try_new(max.data_type())?, take(max, positions, None)?)?, exact);
         }
+        statistics.distinct_count = match self.index.partition(name) {
+            Some(values) => distinct_values(values, positions)?,
+            None => distinct_whole_numbers(&statistics, rows),
+        };
         Ok(statistics)
     }
 
@@ -110,12 +123,13 @@ impl StatisticsBuilder<'_> {
         let Some(bounds) = self.index.column(name) else { return Ok(ColumnStatistics::new_unknown()) };
         let hides_rows = self.index.deleted_rows(file).is_some();
         let mut statistics = ColumnStatistics::new_unknown();
+        statistics.min_value = bound(bounds.min.as_ref(), file)?;
+        statistics.max_value = bound(bounds.max.as_ref(), file)?;
         if let Some(nulls) = bounds.nulls.as_ref().filter(|nulls| nulls.is_valid(file)) {
             let nulls = usize::try_from(nulls.value(file)).unwrap_or(0);
-            statistics.null_count = precision(nulls, !hides_rows);
+            let looks_constant = nulls == 0 && statistics.min_value == statistics.max_value;
+            statistics.null_count = precision(nulls, if looks_constant { bounds.exact } else { !hides_rows });
         }
-        statistics.min_value = bound(bounds, bounds.min.as_ref(), file, hides_rows)?;
-        statistics.max_value = bound(bounds, bounds.max.as_ref(), file, hides_rows)?;
         Ok(statistics)
     }
 
@@ -140,19 +154,38 @@ fn fold(mut accumulator: impl Accumulator, values: ArrayRef) -> Result<ScalarVal
     accumulator.evaluate()
 }
 
+/// How many partition values there are, NULL left out.
+fn distinct_values(values: &ArrayRef, positions: &UInt64Array) -> Result<Precision<usize>> {
+    let kept = take(values, positions, None)?;
+    let rows = RowConverter::new(vec![SortField::new(kept.data_type().clone())])?;
+    let rows = rows.convert_columns(std::slice::from_ref(&kept))?;
+    let distinct: HashSet<_> =
+        rows.iter().enumerate().filter(|(at, _)| kept.is_valid(*at)).map(|(_, row)| row).collect();
+    Ok(Precision::Inexact(distinct.len()))
+}
+
+/// Whole numbers and days between two bounds: there are no more than these, nor more than rows.
+fn distinct_whole_numbers(known: &ColumnStatistics, rows: Option<u64>) -> Precision<usize> {
+    let whole = |value: &Precision<ScalarValue>| match value.get_value()? {
+        ScalarValue::Int8(value) => value.map(i64::from),
+        ScalarValue::Int16(value) => value.map(i64::from),
+        ScalarValue::Int32(value) | ScalarValue::Date32(value) => value.map(i64::from),
+        ScalarValue::Int64(value) => *value,
+        _ => None,
+    };
+    let width = whole(&known.max_value).zip(whole(&known.min_value)).and_then(|(max, min)| max.checked_sub(min));
+    let count = width.and_then(|width| usize::try_from(width).ok()).and_then(|width| width.checked_add(1));
+    count.map_or(Precision::Absent, |count| Precision::Inexact(rows.map_or(count, |rows| count.min(to_usize(rows)))))
+}
+
 /// A bound over several files; there is none when they hold only NULLs.
 fn occurring(value: ScalarValue, exact: bool) -> Precision<ScalarValue> {
     if value.is_null() { Precision::Absent } else { precision(value, exact) }
 }
 
-fn bound(
-    bounds: &ColumnBounds,
-    values: Option<&ArrayRef>,
-    file: usize,
-    hides_rows: bool,
-) -> Result<Precision<ScalarValue>> {
+fn bound(values: Option<&ArrayRef>, file: usize) -> Result<Precision<ScalarValue>> {
     match values.filter(|values| values.is_valid(file)) {
-        Some(values) => Ok(precision(ScalarValue::try_from_array(values, file)?, bounds.exact && !hides_rows)),
+        Some(values) => Ok(Precision::Exact(ScalarValue::try_from_array(values, file)?)),
         None => Ok(Precision::Absent),
     }
 }

@@ -6,6 +6,8 @@ mod features;
 mod hot;
 mod plan;
 mod random;
+mod running;
+mod widening;
 
 use std::{path::Path, sync::Arc};
 

@@ -153,7 +153,7 @@ async fn an_unknown_reader_feature_is_refused_by_name() {
     std::fs::create_dir_all(folder.path().join("_delta_log")).unwrap();
     let log = concat!(
         r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"#,
-        r#""readerFeatures":["typeWidening"],"writerFeatures":["typeWidening"]}}"#,
+        r#""readerFeatures":["variantType"],"writerFeatures":["variantType"]}}"#,
         "\n",
         r#"{"metaData":{"id":"x","format":{"provider":"parquet","options":{}},"schemaString":"#,
         r#""{\"type\":\"struct\",\"fields\":[{\"name\":\"a\",\"type\":\"long\",\"nullable\":true,\"metadata\":{}}]}","#,
@@ -162,5 +162,8 @@ async fn an_unknown_reader_feature_is_refused_by_name() {
     std::fs::write(folder.path().join("_delta_log/00000000000000000000.json"), log).unwrap();
     let error = open(folder.path()).await.provider().unwrap_err();
     assert!(matches!(error, StorageError::UnsupportedFeature { .. }));
-    assert_eq!(error.to_string(), "table \"main.t\" needs features that are not supported: typeWidening");
+    assert_eq!(
+        error.to_string(),
+        "table \"main.t\" needs features that are not supported: variantType, reader version 3 of the protocol"
+    );
 }
