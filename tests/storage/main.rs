@@ -12,4 +12,5 @@ mod drop;
 mod names;
 mod open;
 mod place;
+mod scan;
 mod snapshot;
