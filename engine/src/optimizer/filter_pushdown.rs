@@ -171,7 +171,7 @@ impl FilterPushdown {
             let floats = part.downcast_ref::<Column>().is_some_and(|column| {
                 schema.fields().get(column.index()).is_none_or(|field| holds_floats(field.data_type()))
             });
-            may &= !is_volatile(part) && !(floats && matches!(self.phase, FilterPushdownPhase::Post));
+            may &= !(is_volatile(part) || floats && matches!(self.phase, FilterPushdownPhase::Post));
             Ok(if may { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
         });
         may && walk.is_ok()
