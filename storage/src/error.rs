@@ -40,7 +40,7 @@ pub enum StorageError {
         table: String,
         location: String,
         #[source]
-        source: Box<deltalake::DeltaTableError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The store did not answer: nothing is known about the table.
     #[error("could not reach the log of table \"{table}\" at \"{location}\"")]
@@ -48,7 +48,7 @@ pub enum StorageError {
         table: String,
         location: String,
         #[source]
-        source: Box<deltalake::DeltaTableError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The table uses a protocol feature that cannot be read or written here.
     #[error("table \"{table}\" needs features that are not supported: {features}")]

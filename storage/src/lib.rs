@@ -3,8 +3,8 @@
 //! The bottom layer. It knows Arrow, Delta and object stores; it never sees SQL text, makes no query session of its own
 //! and parses nothing. `engine` above turns statements into the plans that [`write`] carries out.
 //!
-//! In reading order: [`store`] opens a folder or a bucket, [`Lake`] finds tables in it, [`table`] is one table at one
-//! version, [`write`] is every commit in the product.
+//! In reading order: [`store`] opens a folder or a bucket, [`Lake`] finds tables in it, `log` reads their transaction logs,
+//! [`table`] is one table at one version, [`write`] is every commit in the product.
 
 pub mod catalog;
 pub mod config;
@@ -12,6 +12,7 @@ mod error;
 pub mod file;
 mod hot;
 mod lake;
+mod log;
 mod maintain;
 mod reason;
 pub mod store;

@@ -9,6 +9,7 @@ mod create;
 mod damage;
 mod discover;
 mod drop;
+mod log;
 mod names;
 mod open;
 mod place;

@@ -6,47 +6,38 @@
 //!
 //! ```text
 //! n+1 missing, n unchanged  -> the cached snapshot
-//! n+1 there,   n unchanged  -> the library's incremental update: one LIST, the new commit files, no checkpoint
+//! n+1 there,   n unchanged  -> the new commit files are read; a LIST when there is more than one, never a checkpoint
 //! n gone or another file    -> load from nothing
 //! ```
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use deltalake::DeltaTable;
 use moka::future::Cache;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::path::Path;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use url::Url;
 
 use super::{
     Snapshot,
-    open::{guarded, load, read_error, table_store},
+    library::Library,
+    open::{log_error, table_store},
 };
 use crate::{
     CacheCounts, CacheUsage, StorageError,
     hot::HotCopies,
-    store::{Stores, is_not_found},
+    log::{self, LogError, LogState, Stamp},
+    store::Stores,
 };
 
-/// What all cached snapshots may weigh, by estimate.
-const CACHE_KIB_MAX: u64 = 512 * 1024;
-/// Those of older versions.
-const VERSIONS_KIB_MAX: u64 = CACHE_KIB_MAX / 4;
-/// A snapshot with no files, and what each file adds.
-const SNAPSHOT_KIB: usize = 64;
-const FILE_KIB: usize = 2;
+/// What the newest snapshots of all tables may take.
+const NEWEST_KIB_MAX: u64 = 512 * 1024;
+/// What older versions that were asked for may take.
+const VERSIONS_KIB_MAX: u64 = 128 * 1024;
+/// A snapshot with no files.
+const SNAPSHOT_BYTES: usize = 16 * 1024;
 /// How often one call starts over because others refreshed the table meanwhile or it was replaced under its hands.
 const ATTEMPTS_MAX: usize = 64;
-
-/// A commit file's identity: two files of one name differ in one of these.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    e_tag: Option<String>,
-    modified: DateTime<Utc>,
-    size: u64,
-}
 
 /// The newest known snapshot of one table, and the turn to refresh it.
 #[derive(Debug, Default)]
@@ -84,7 +75,7 @@ impl Snapshots {
         let counts = Arc::new(CacheCounts::default());
         let (slots, snapshots) = (counts.clone(), counts.clone());
         let newest = Cache::builder()
-            .max_capacity(CACHE_KIB_MAX)
+            .max_capacity(NEWEST_KIB_MAX)
             .weigher(|_, slot: &Arc<Slot>| slot.current().map_or(1, |snapshot| weight(&snapshot)))
             .eviction_listener(move |_, _, cause| slots.removed(cause.was_evicted()))
             .build();
@@ -96,7 +87,7 @@ impl Snapshots {
         Self { lake, stores, hot, newest, versions, counts }
     }
 
-    /// Newest and older snapshots together; the bytes are by estimate.
+    /// Newest and older snapshots together.
     pub(crate) async fn usage(&self) -> CacheUsage {
         self.newest.run_pending_tasks().await;
         self.versions.run_pending_tasks().await;
@@ -105,7 +96,7 @@ impl Snapshots {
             place: "memory".to_owned(),
             entries: self.newest.entry_count() + self.versions.entry_count(),
             bytes: (self.newest.weighted_size() + self.versions.weighted_size()) * 1024,
-            bytes_max: (CACHE_KIB_MAX + VERSIONS_KIB_MAX) * 1024,
+            bytes_max: (NEWEST_KIB_MAX + VERSIONS_KIB_MAX) * 1024,
             ..CacheUsage::default()
         };
         self.counts.fill(usage)
@@ -222,64 +213,42 @@ impl Snapshots {
         read.map_err(|source| StorageError::Store { action: "look for a commit of", path: self.name(location), source })
     }
 
+    /// Loads from nothing; `None` when the table was replaced meanwhile.
     async fn load(&self, location: &Url, version: Option<u64>) -> Result<Option<Arc<Snapshot>>, StorageError> {
+        let store = table_store(&self.stores, location)?;
         let name = self.name(location);
-        let table = load(&self.stores, &name, location, version).await?;
-        self.snapshot(name, location, table).await
+        let library = Library::new(name.clone(), location.clone(), self.stores.clone());
+        self.snapshot(name, location, log::load(&store, version).await, Arc::new(library))
     }
 
     /// Brings a snapshot to the newest version by reading what was committed since.
     async fn advance(&self, snapshot: &Snapshot) -> Result<Option<Arc<Snapshot>>, StorageError> {
         let location = snapshot.location();
-        let mut table = snapshot.delta().clone();
-        let updated = guarded(table.update_incremental(None)).await;
-        let name = snapshot.name().to_owned();
-        updated.map_err(|error| read_error(&name, location, None, error))?;
-        self.snapshot(name, location, table).await
+        let store = table_store(&self.stores, location)?;
+        let log = log::advance(&store, snapshot.log()).await;
+        self.snapshot(snapshot.name().to_owned(), location, log, snapshot.library().clone())
     }
 
-    /// Stamps a loaded table; `None` when the commit file is not the one that was loaded: the table was replaced.
-    async fn snapshot(
+    fn snapshot(
         &self,
         name: String,
         location: &Url,
-        table: DeltaTable,
+        log: Result<LogState, LogError>,
+        library: Arc<Library>,
     ) -> Result<Option<Arc<Snapshot>>, StorageError> {
-        let version = table.version().unwrap_or_default();
-        let stamp = self.stamp(location, version).await?;
-        let listed = table.state.as_ref().and_then(|state| state.version_timestamp(version));
-        if let (Some(stamp), Some(listed_ms)) = (&stamp, listed)
-            // A HEAD answers in whole seconds on S3.
-            && stamp.modified.timestamp() != listed_ms.div_euclid(1000)
-        {
-            return Ok(None);
+        match log {
+            Ok(log) => {
+                let snapshot = Snapshot::new(name, location.clone(), log, library);
+                Ok(Some(Arc::new(snapshot.with_hot(self.hot.clone()))))
+            }
+            Err(LogError::Replaced) => Ok(None),
+            Err(error) => Err(log_error(&name, location, error)),
         }
-        if stamp.is_none() && listed.is_some() {
-            return Ok(None);
-        }
-        let snapshot = Snapshot::try_new(name, location.clone(), table, stamp)?;
-        Ok(Some(Arc::new(snapshot.with_hot(self.hot.clone()))))
-    }
-}
-
-impl Stamp {
-    /// The stamp of a version's commit file, `None` when there is no such file.
-    pub(super) async fn read(table_store: &dyn ObjectStore, version: u64) -> object_store::Result<Option<Self>> {
-        let path = Path::from(format!("_delta_log/{version:020}.json"));
-        match table_store.head(&path).await {
-            Ok(meta) => Ok(Some(Self { e_tag: meta.e_tag, modified: meta.last_modified, size: meta.size })),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    pub(super) fn modified_ms(&self) -> i64 {
-        self.modified.timestamp_millis()
     }
 }
 
 fn weight(snapshot: &Snapshot) -> u32 {
-    u32::try_from(SNAPSHOT_KIB + snapshot.file_count() * FILE_KIB).unwrap_or(u32::MAX)
+    u32::try_from((SNAPSHOT_BYTES + snapshot.memory_bytes()) / 1024).unwrap_or(u32::MAX)
 }
 
 fn same(left: &Option<Arc<Snapshot>>, right: &Option<Arc<Snapshot>>) -> bool {

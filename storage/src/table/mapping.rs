@@ -25,7 +25,8 @@ use datafusion::{
     physical_expr_adapter::{DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory},
 };
 
-const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
+use crate::log::physical_name;
+
 const COLUMN_ID: &str = "delta.columnMapping.id";
 const PARQUET_ID: &str = "PARQUET:field_id";
 
@@ -46,11 +47,6 @@ impl MappingMode {
             _ => Self::None,
         }
     }
-}
-
-/// The name under which a column stands in files and statistics.
-pub(super) fn physical_name(field: &Field) -> &str {
-    field.metadata().get(PHYSICAL_NAME).map_or(field.name(), String::as_str)
 }
 
 /// Makes the adapter of each file of one table.

@@ -1,15 +1,15 @@
 //! A table at one version, immutable.
 //!
-//! In reading order: [`Snapshot`] is the table; `files` is what its log says of every file; `prune` chooses the files
-//! of a query; `scan` makes the plan that reads them and `source` opens them; [`scan_reports`] tells afterwards
-//! what was read.
+//! In reading order: [`Snapshot`] is the table; `files` is what its log (`crate::log`) says
+//! of every file; `prune` chooses the files of a query; `scan` makes the plan that reads them and `source` opens them; [`scan_reports`] tells
+//! afterwards what was read.
 
-mod bounds;
 mod cache;
 mod deletion;
 mod files;
 mod footers;
 mod guard;
+mod library;
 mod location;
 mod mapping;
 mod open;

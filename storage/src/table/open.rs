@@ -1,12 +1,12 @@
-//! From a location to a loaded table of the Delta library.
+//! From a location to a table's log, and what can be wrong with it.
 //!
-//! The library gets our stores and never makes its own. A log that breaks it, panics included, is an error that names the
-//! table; the process goes on.
+//! The Delta library gets our stores and never makes its own. A log that breaks it, panics included, is an error that names
+//! the table; the process goes on.
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use deltalake::{
-    DeltaTable, DeltaTableError,
+    DeltaTableError,
     logstore::{LogStoreRef, StorageConfig, default_logstore},
 };
 use futures::{FutureExt, StreamExt};
@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::{
     StorageError,
+    log::LogError,
     store::{Stores, is_not_found, object_path},
 };
 
@@ -28,31 +29,6 @@ pub(crate) fn log_store(stores: &Stores, location: &Url) -> Result<LogStoreRef, 
     let root = stores.get(location)?;
     let prefixed = table_store(stores, location)?;
     Ok(default_logstore(prefixed, root, location, &StorageConfig::default()))
-}
-
-/// Loads the log from nothing: the newest version, or the one asked for.
-pub(crate) async fn load(
-    stores: &Stores,
-    name: &str,
-    location: &Url,
-    version: Option<u64>,
-) -> Result<DeltaTable, StorageError> {
-    let mut table = DeltaTable::new(log_store(stores, location)?);
-    let loaded = guarded(async {
-        match version {
-            Some(version) => table.load_version(version).await,
-            None => table.load().await,
-        }
-    })
-    .await;
-    match loaded {
-        Ok(()) => Ok(table),
-        // The kernel fails in many ways where there is nothing at all.
-        Err(_) if !has_log(&*table_store(stores, location)?, name).await? => {
-            Err(StorageError::TableNotFound { table: name.to_owned() })
-        }
-        Err(error) => Err(read_error(name, location, version, error)),
-    }
 }
 
 /// Whether a table's folder holds a commit or a checkpoint: what makes it a table.
@@ -91,7 +67,23 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
 }
 
-/// Sorts a failed load: not there, that version not there, or damaged.
+/// Sorts a log that could not be read: not there, that version not there, or damaged.
+pub(crate) fn log_error(name: &str, location: &Url, error: LogError) -> StorageError {
+    let table = name.to_owned();
+    match error {
+        LogError::NoTable => StorageError::TableNotFound { table },
+        LogError::NoVersion { version } => StorageError::VersionNotFound { table, version },
+        error => {
+            let (location, unreachable, source) = (location.to_string(), error.is_store_failure(), Box::new(error));
+            match unreachable {
+                true => StorageError::TableUnreachable { table, location, source },
+                false => StorageError::ReadTable { table, location, source },
+            }
+        }
+    }
+}
+
+/// Sorts a load of the library that failed: not there, that version not there, or damaged.
 pub(crate) fn read_error(name: &str, location: &Url, version: Option<u64>, error: DeltaTableError) -> StorageError {
     let table = name.to_owned();
     let text = error.to_string();
@@ -107,8 +99,9 @@ pub(crate) fn read_error(name: &str, location: &Url, version: Option<u64>, error
             StorageError::VersionNotFound { table, version }
         }
         _ => {
-            let (location, source) = (location.to_string(), Box::new(error));
-            if is_store_failure(&source, &text) {
+            let (location, unreachable) = (location.to_string(), is_store_failure(&error, &text));
+            let source = Box::new(error);
+            if unreachable {
                 StorageError::TableUnreachable { table, location, source }
             } else {
                 StorageError::ReadTable { table, location, source }

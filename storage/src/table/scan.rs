@@ -77,13 +77,13 @@ pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider
         .with_table_partition_cols(partitions.collect::<Vec<_>>())
         .build();
     let mode = snapshot.properties().get("delta.columnMapping.mode").map(String::as_str);
-    let adapter = TableAdapterFactory { columns: snapshot.state().arrow_schema(), mode: MappingMode::parse(mode) };
+    let adapter = TableAdapterFactory { columns: snapshot.arrow_schema(), mode: MappingMode::parse(mode) };
     Ok(Arc::new(TableScan { snapshot: snapshot.clone(), schema, layout, adapter: Arc::new(adapter) }))
 }
 
 /// Names every reader feature that would make us read the table wrong.
 fn check_features(snapshot: &Snapshot) -> Result<(), StorageError> {
-    let protocol = snapshot.state().protocol();
+    let protocol = snapshot.protocol();
     let mut missing: Vec<String> =
         protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string).collect();
     missing.retain(|feature| !READER_FEATURES.contains(&feature.as_str()));
@@ -281,7 +281,8 @@ impl TableScan {
         let paths: Vec<String> = unread.iter().map(|file| index.path(*file).to_owned()).collect();
         // The library looks for chosen files in the table's folder only.
         let paths = (!paths.iter().any(|path| location::is_absolute(path))).then_some(paths);
-        let found = deletion::row_selections(self.snapshot.state(), session, paths).await?;
+        let state = self.snapshot.state().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let found = deletion::row_selections(state, session, paths).await?;
         let table = self.snapshot.location();
         let mut by_location = HashMap::with_capacity(found.len());
         for (url, selection) in found {

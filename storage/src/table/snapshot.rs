@@ -11,20 +11,26 @@ use std::{
     },
 };
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
-use deltalake::{
-    DeltaTable,
-    kernel::{EagerSnapshot, engine::arrow_conversion::TryIntoArrow},
+use arrow::{
+    datatypes::{Field, Schema, SchemaRef},
+    error::ArrowError,
 };
+use datafusion::catalog::TableProvider;
+use deltalake::kernel::{EagerSnapshot, Protocol, StructType};
 use object_store::ObjectStore;
 use url::Url;
 
-use super::{cache::Stamp, files::FileIndex, scan};
-use crate::{StorageError, hot::HotCopies};
+use super::{files::FileIndex, library::Library, scan};
+use crate::{
+    StorageError,
+    hot::HotCopies,
+    log::{LogState, Stamp},
+};
 
 /// The metadata key under which a column's comment stands, in Delta and here.
 pub(crate) const COMMENT_KEY: &str = "comment";
+/// What the library takes for each file, by estimate: it tells no sizes.
+const LIBRARY_FILE_BYTES: usize = 2048;
 
 /// Numbers the snapshots of this process.
 static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
@@ -35,35 +41,23 @@ pub struct Snapshot {
     serial: u64,
     name: String,
     location: Url,
-    table: DeltaTable,
-    version: u64,
+    log: LogState,
     schema: SchemaRef,
     properties: BTreeMap<String, String>,
-    stamp: Option<Stamp>,
     hot: Option<Arc<HotCopies>>,
     files: OnceLock<FileIndex>,
+    library: Arc<Library>,
+    state: tokio::sync::OnceCell<EagerSnapshot>,
 }
 
 impl Snapshot {
-    /// Wraps a loaded table. `stamp` is the identity of the version's commit file while there is one.
-    pub(crate) fn try_new(
-        name: String,
-        location: Url,
-        table: DeltaTable,
-        stamp: Option<Stamp>,
-    ) -> Result<Self, StorageError> {
-        let read_error = |source: deltalake::DeltaTableError| StorageError::ReadTable {
-            table: name.clone(),
-            location: location.to_string(),
-            source: Box::new(source),
-        };
-        let state = table.snapshot().map_err(read_error)?;
-        let version = state.version();
-        let schema: Schema = state.schema().as_ref().try_into_arrow().map_err(|e| read_error(e.into()))?;
-        let schema = Arc::new(Schema::new(schema.fields().iter().map(|f| logical_field(f)).collect::<Vec<_>>()));
-        let properties = state.metadata().configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        let (serial, hot, files) = (SNAPSHOTS.fetch_add(1, Ordering::Relaxed), None, OnceLock::new());
-        Ok(Self { serial, name, location, version, schema, properties, stamp, table, hot, files })
+    /// Wraps a loaded log. `library` is the one of this table.
+    pub(crate) fn new(name: String, location: Url, log: LogState, library: Arc<Library>) -> Self {
+        let schema = Arc::new(Schema::new(log.schema.fields().iter().map(|f| logical_field(f)).collect::<Vec<_>>()));
+        let properties = log.metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let (files, state) = (OnceLock::new(), tokio::sync::OnceCell::new());
+        let serial = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+        Self { serial, name, location, log, schema, properties, hot: None, files, library, state }
     }
 
     /// Lets scans read hot copies.
@@ -93,11 +87,11 @@ impl Snapshot {
 
     /// The Delta metadata id: tells a table from another that took its name.
     pub fn id(&self) -> &str {
-        self.state().metadata().id()
+        self.log.metadata.id()
     }
 
     pub fn version(&self) -> u64 {
-        self.version
+        self.log.version
     }
 
     /// Logical schema, partition columns in their declared place, column comments under the metadata key `comment`.
@@ -106,7 +100,7 @@ impl Snapshot {
     }
 
     pub fn partition_columns(&self) -> &[String] {
-        self.state().metadata().partition_columns()
+        self.log.metadata.partition_columns()
     }
 
     pub fn properties(&self) -> &BTreeMap<String, String> {
@@ -114,45 +108,61 @@ impl Snapshot {
     }
 
     pub fn comment(&self) -> Option<&str> {
-        self.state().metadata().description()
+        self.log.metadata.description()
     }
 
     /// Milliseconds since 1970, UTC.
     pub fn created_ms(&self) -> Option<i64> {
-        self.state().metadata().created_time()
+        self.log.metadata.created_time()
     }
 
-    /// Milliseconds since 1970, UTC, of the commit of this version.
+    /// Milliseconds since 1970, UTC, of the commit of this version; `None` when its file was cleaned up.
     pub fn modified_ms(&self) -> Option<i64> {
-        let listed = self.state().version_timestamp(self.version);
-        listed.or(self.stamp.as_ref().map(Stamp::modified_ms))
+        self.log.stamp.as_ref().map(Stamp::modified_ms)
     }
 
     pub fn file_count(&self) -> usize {
-        self.state().log_data().num_files()
+        self.log.files.len()
     }
 
     pub fn size_bytes(&self) -> u64 {
-        self.state().log_data().iter().map(|file| u64::try_from(file.size()).unwrap_or(0)).sum()
+        self.log.files.total_bytes()
     }
 
     pub fn reader_version(&self) -> i32 {
-        self.state().protocol().min_reader_version()
+        self.protocol().min_reader_version()
     }
 
     pub fn writer_version(&self) -> i32 {
-        self.state().protocol().min_writer_version()
+        self.protocol().min_writer_version()
     }
 
     /// Reader and writer features by their protocol names, sorted.
     pub fn features(&self) -> Vec<String> {
-        let protocol = self.state().protocol();
-        let reader = protocol.reader_features().unwrap_or_default();
-        let writer = protocol.writer_features().unwrap_or_default();
+        let reader = self.protocol().reader_features().unwrap_or_default();
+        let writer = self.protocol().writer_features().unwrap_or_default();
         let mut names: Vec<String> = reader.iter().chain(writer).map(ToString::to_string).collect();
         names.sort();
         names.dedup();
         names
+    }
+
+    pub(crate) fn protocol(&self) -> &Protocol {
+        &self.log.protocol
+    }
+
+    /// The columns as the protocol has them.
+    pub(crate) fn columns(&self) -> &StructType {
+        &self.log.columns
+    }
+
+    /// The columns in Arrow's types, the protocol's metadata on every field.
+    pub(crate) fn arrow_schema(&self) -> SchemaRef {
+        self.log.schema.clone()
+    }
+
+    pub(crate) fn log(&self) -> &LogState {
+        &self.log
     }
 
     /// What DataFusion scans.
@@ -165,7 +175,7 @@ impl Snapshot {
         if let Some(files) = self.files.get() {
             return Ok(files);
         }
-        let files = FileIndex::load(&self.table, &self.schema).map_err(|source| StorageError::ReadTable {
+        let files = FileIndex::try_new(&self.log).map_err(|source: ArrowError| StorageError::ReadTable {
             table: self.name.clone(),
             location: self.location.to_string(),
             source: Box::new(source),
@@ -175,24 +185,30 @@ impl Snapshot {
 
     /// The identity of this version's commit file.
     pub(crate) fn stamp(&self) -> Option<&Stamp> {
-        self.stamp.as_ref()
+        self.log.stamp.as_ref()
     }
 
     /// Whether the commit file of this version is still the one that was read: false once the table was made anew.
     pub(crate) async fn is_current_file(&self, table_store: &dyn ObjectStore) -> object_store::Result<bool> {
-        let Some(known) = &self.stamp else { return Ok(true) };
-        Ok(Stamp::read(table_store, self.version).await?.as_ref() == Some(known))
+        let Some(known) = self.stamp() else { return Ok(true) };
+        Ok(Stamp::read(table_store, self.version()).await?.as_ref() == Some(known))
     }
 
-    /// The loaded table of the Delta library: its state is always there.
-    pub(crate) fn delta(&self) -> &DeltaTable {
-        &self.table
+    /// This version in the words of the Delta library, loaded on first use: writes need it, queries on plain files do not.
+    pub(crate) async fn state(&self) -> Result<&EagerSnapshot, StorageError> {
+        self.state.get_or_try_init(|| self.library.at(self.version(), self.id())).await
     }
 
-    /// The loaded log of this version.
-    pub(crate) fn state(&self) -> &EagerSnapshot {
-        #[expect(clippy::expect_used, reason = "`try_new` refuses a table without state")]
-        self.table.snapshot().expect("a snapshot holds a loaded table").snapshot()
+    /// The library's view of the table, for the snapshots that follow this one.
+    pub(crate) fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// Bytes in memory; what is shared with other versions is counted for each.
+    pub fn memory_bytes(&self) -> usize {
+        let schema = self.log.metadata.schema_string().len() * 8;
+        let library = self.library.files() * LIBRARY_FILE_BYTES;
+        self.log.files.bytes() + self.files.get().map_or(0, FileIndex::bytes) + schema + library
     }
 }
 

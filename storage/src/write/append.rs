@@ -42,7 +42,7 @@ pub async fn append(
     let rows = Rows::plan(table, &plan, session.as_ref()).await?;
     let source = rows.source().map_err(|error| query_error(table, error))?;
     let log = CommitLog::new(log_store(lake.store_registry(), target.location())?, Some(target.clone()));
-    let written = WriteBuilder::new(log.clone(), Some(target.state().clone()))
+    let written = WriteBuilder::new(log.clone(), Some(target.state().await?.clone()))
         .with_input_plan(source)
         .with_session_state(Arc::new(write_session(session.as_ref())))
         .with_session_fallback_policy(SessionFallbackPolicy::RequireSessionState)
@@ -55,6 +55,9 @@ pub async fn append(
         // A commit that is in the log happened, whatever failed after it.
         (written, Some(committed)) => {
             if let Ok(written) = written {
+                if let Ok(state) = written.snapshot() {
+                    target.library().keep(state.snapshot().clone()).await;
+                }
                 maintain::after_commit(written, committed.version);
             }
             Ok(committed)
@@ -68,7 +71,7 @@ pub async fn append(
 
 /// The columns that an append must yield: all but the generated ones that the query leaves to the table.
 fn insertable(target: &Snapshot, plan: &LogicalPlan) -> Schema {
-    let kernel = target.state().schema();
+    let kernel = target.columns();
     let generated = |name: &str| kernel.field(name).is_some_and(|field| field.metadata().contains_key(GENERATED_KEY));
     let given = |name: &str| plan.schema().fields().iter().any(|field| field.name() == name);
     let schema = target.schema();

@@ -124,7 +124,7 @@ impl CommitLog {
         let Some(base) = &self.base else { return String::new() };
         let checks = base.properties().iter().filter(|(key, _)| key.starts_with("delta.constraints."));
         let mut rules: Vec<String> = checks.map(|(_, rule)| rule.clone()).collect();
-        for field in base.state().schema().fields() {
+        for field in base.columns().fields() {
             if let Some(rule) = field.metadata().get(GENERATED_KEY) {
                 rules.push(format!("{} = {rule}", field.name()));
             }

@@ -144,7 +144,7 @@ async fn commit_once(
     if let Some(old) = &replaced {
         mode = SaveMode::Overwrite;
         // A table never loses features: its old versions still need them.
-        actions.push(Action::Protocol(old.state().protocol().clone()));
+        actions.push(Action::Protocol(old.protocol().clone()));
     }
     let log = CommitLog::new(log_store(lake.store_registry(), &location)?, replaced);
     let mut builder = CreateBuilder::new()

@@ -13,11 +13,11 @@ use std::{path::Path, sync::Arc};
 
 use arrow::{array::RecordBatch, util::pretty::pretty_format_batches};
 use datafusion::{physical_plan::collect, prelude::SessionContext};
-use deltalake::{DeltaTable, open_table, protocol::SaveMode};
+use deltalake::{DeltaTable, protocol::SaveMode};
 use url::Url;
 
-use super::{ScanReport, Snapshot, originals, scan_reports};
-use crate::{HotOptions, hot::HotCopies};
+use super::{ScanReport, Snapshot, library::Library, originals, scan_reports, table_store};
+use crate::{HotOptions, StorageOptions, hot::HotCopies, log, store::Stores};
 
 /// Appends `batches` as one commit; makes the table when it is not there.
 async fn append(folder: &Path, batches: Vec<RecordBatch>, partition_columns: &[&str]) {
@@ -33,9 +33,15 @@ async fn append(folder: &Path, batches: Vec<RecordBatch>, partition_columns: &[&
 }
 
 async fn open(folder: &Path) -> Arc<Snapshot> {
+    Arc::new(load(folder).await)
+}
+
+async fn load(folder: &Path) -> Snapshot {
     let url = Url::from_directory_path(folder).unwrap();
-    let table = open_table(url.clone()).await.unwrap();
-    Arc::new(Snapshot::try_new("main.t".into(), url, table, None).unwrap())
+    let stores = Arc::new(Stores::new(StorageOptions::default(), None));
+    let log = log::load(&table_store(&stores, &url).unwrap(), None).await.unwrap();
+    let library = Library::new("main.t".into(), url.clone(), stores);
+    Snapshot::new("main.t".into(), url, log, Arc::new(library))
 }
 
 fn hot_copies(folder: &Path, bytes_max: u64) -> Arc<HotCopies> {
@@ -44,10 +50,7 @@ fn hot_copies(folder: &Path, bytes_max: u64) -> Arc<HotCopies> {
 
 /// The table once more, as `hot`: its files may have copies in `hot`.
 async fn register_hot(context: &SessionContext, folder: &Path, hot: &Arc<HotCopies>) -> Arc<Snapshot> {
-    let url = Url::from_directory_path(folder).unwrap();
-    let table = open_table(url.clone()).await.unwrap();
-    let snapshot = Snapshot::try_new("main.t".into(), url, table, None).unwrap().with_hot(Some(hot.clone()));
-    let snapshot = Arc::new(snapshot);
+    let snapshot = Arc::new(load(folder).await.with_hot(Some(hot.clone())));
     context.deregister_table("hot").unwrap();
     context.register_table("hot", snapshot.provider().unwrap()).unwrap();
     snapshot

@@ -1,0 +1,177 @@
+//! The actions of the log that a reader needs, as JSON has them.
+//!
+//! Delta protocol, "Actions". Everything else in a line (commit info, transactions, change files, domains) is skipped
+//! without being kept.
+
+use std::collections::HashMap;
+
+use deltalake::kernel::{Metadata, Protocol};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A data file that is added.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Add {
+    pub(super) path: String,
+    #[serde(default)]
+    pub(super) partition_values: HashMap<String, Option<String>>,
+    pub(super) size: i64,
+    #[serde(default)]
+    pub(super) modification_time: i64,
+    /// JSON in a string; anything else tells nothing.
+    #[serde(default)]
+    stats: Value,
+    pub(super) deletion_vector: Option<Vector>,
+}
+
+impl Add {
+    pub(super) fn stats(&self) -> Option<&str> {
+        self.stats.as_str()
+    }
+}
+
+/// A data file that is removed; only what identifies it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Remove {
+    pub(super) path: String,
+    pub(super) deletion_vector: Option<Vector>,
+}
+
+/// A deletion vector, not the rows in it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Vector {
+    pub(super) storage_type: String,
+    pub(super) path_or_inline_dv: String,
+    pub(super) offset: Option<i32>,
+    pub(super) size_in_bytes: i32,
+    pub(super) cardinality: i64,
+}
+
+/// A file of a V2 checkpoint that holds some of its actions.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Sidecar {
+    pub(super) path: String,
+}
+
+/// A data file comes or goes. The order of these in one commit is kept.
+#[derive(Debug, Clone)]
+pub(super) enum FileAction {
+    Add(Add),
+    Remove(Remove),
+}
+
+/// What one file of the log says to a reader.
+#[derive(Debug, Default)]
+pub(super) struct Actions {
+    pub(super) files: Vec<FileAction>,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) metadata: Option<Metadata>,
+    pub(super) sidecars: Vec<Sidecar>,
+}
+
+impl Actions {
+    /// What the file says of which `next` is the next piece.
+    pub(super) fn followed_by(mut self, next: Self) -> Self {
+        self.files.extend(next.files);
+        self.sidecars.extend(next.sidecars);
+        self.protocol = next.protocol.or(self.protocol);
+        self.metadata = next.metadata.or(self.metadata);
+        self
+    }
+}
+
+#[derive(Deserialize)]
+struct Line {
+    add: Option<Add>,
+    remove: Option<Remove>,
+    protocol: Option<Value>,
+    #[serde(rename = "metaData")]
+    metadata: Option<Value>,
+    sidecar: Option<Sidecar>,
+}
+
+/// Parses a file of JSON actions. Says in words what is wrong with a file that holds anything else, or nothing.
+pub(super) fn parse(bytes: &[u8]) -> Result<Actions, String> {
+    let mut actions = Actions::default();
+    let mut lines = 0_usize;
+    for line in serde_json::Deserializer::from_slice(bytes).into_iter::<Line>() {
+        let line = line.map_err(|error| error.to_string())?;
+        lines += 1;
+        actions.files.extend(line.add.map(FileAction::Add));
+        actions.files.extend(line.remove.map(FileAction::Remove));
+        actions.sidecars.extend(line.sidecar);
+        if let Some(value) = line.protocol {
+            actions.protocol = Some(protocol(value)?);
+        }
+        if let Some(value) = line.metadata {
+            actions.metadata = Some(metadata(value)?);
+        }
+    }
+    match lines {
+        0 => Err("it is empty".to_owned()),
+        _ => Ok(actions),
+    }
+}
+
+/// A `protocol` action.
+pub(super) fn protocol(value: Value) -> Result<Protocol, String> {
+    serde_json::from_value(value).map_err(|error| format!("its protocol action: {error}"))
+}
+
+/// A `metaData` action; writers leave out what is empty.
+pub(super) fn metadata(mut value: Value) -> Result<Metadata, String> {
+    let fields = value.as_object_mut().ok_or("its metaData action is not an object")?;
+    default(fields, "format", json!({ "provider": "parquet" }));
+    default(fields, "configuration", json!({}));
+    default(fields, "partitionColumns", json!([]));
+    if let Some(format) = fields.get_mut("format").and_then(Value::as_object_mut) {
+        default(format, "options", json!({}));
+    }
+    serde_json::from_value(value).map_err(|error| format!("its metaData action: {error}"))
+}
+
+fn default(fields: &mut serde_json::Map<String, Value>, key: &str, value: Value) {
+    let field = fields.entry(key).or_insert(Value::Null);
+    if field.is_null() {
+        *field = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_holds_what_a_reader_needs_and_no_more() {
+        let text = concat!(
+            r#"{"commitInfo":{"operation":"WRITE","operationParameters":{"mode":"Append"}}}"#,
+            "\n\n",
+            r#"{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}"#,
+            "\n",
+            r#"{"metaData":{"id":"x","format":{"provider":"parquet"},"schemaString":"{}","partitionColumns":[]}}"#,
+            "\r\n",
+            r#"{"remove":{"path":"a","deletionTimestamp":1,"dataChange":true}}"#,
+            "\n",
+            r#"{"add":{"path":"b","partitionValues":{"p":null},"size":3,"modificationTime":4,"dataChange":true,"stats":"{}"}}"#,
+            "\n",
+            r#"{"add":{"path":"c","size":3,"stats":{"numRecords":1}}}"#,
+        );
+        let actions = parse(text.as_bytes()).unwrap();
+        assert_eq!(actions.protocol.unwrap().min_writer_version(), 2);
+        assert_eq!(actions.metadata.unwrap().id(), "x");
+        let [FileAction::Remove(gone), FileAction::Add(add), FileAction::Add(odd)] = &actions.files[..] else {
+            panic!("{:?}", actions.files)
+        };
+        assert_eq!((gone.path.as_str(), add.path.as_str(), add.stats(), odd.stats()), ("a", "b", Some("{}"), None));
+    }
+
+    #[test]
+    fn what_is_no_commit_is_refused() {
+        for text in ["", "\n", "{\"add\": {", "[1]", "{\"add\":{\"path\":1}}", "{} x", "\u{0}\u{1}"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+}

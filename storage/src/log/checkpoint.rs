@@ -1,0 +1,310 @@
+//! Checkpoints: all actions of a version in one place, of which a reader needs few columns.
+//!
+//! Delta protocol, "Checkpoints". One file, several parts, or a V2 checkpoint whose files are in sidecars; whether it has
+//! sidecars is told by its content, not its name. First come protocol, metadata and sidecars, which are small, then the
+//! files, whose statistics are typed while they are read. Removed files are not read: they matter to writers only.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, MapArray, RecordBatch, StringArray, StructArray},
+    compute::{cast, filter_record_batch, is_not_null},
+    datatypes::{DataType, Int32Type, Int64Type},
+    error::ArrowError,
+    json::LineDelimitedWriter,
+};
+use deltalake::kernel::{Metadata, Protocol};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
+use parquet::errors::ParquetError;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use super::{
+    LogError,
+    action::{self, Actions, Add, FileAction, Sidecar},
+    chunk::{Chunk, RawAdds, RawStats, Vectors},
+    commit,
+    layout::Layout,
+    list::{Checkpoint, sidecar_path},
+    parquet::ParquetFile,
+    replay,
+    stats::child,
+};
+use crate::{StoreReason, store::is_not_found};
+
+/// How many files of a checkpoint, and batches of their rows, are worked on at once.
+const AT_ONCE: usize = 8;
+/// Adds of a JSON checkpoint are typed in pieces of this size.
+const JSON_ADDS: usize = 8192;
+
+/// A checkpoint of which the small part was read.
+pub(super) struct Head {
+    checkpoint: Checkpoint,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) metadata: Option<Metadata>,
+    /// Parts and sidecars.
+    files: Vec<ParquetFile>,
+    /// Of a JSON checkpoint without sidecars.
+    adds: Vec<Add>,
+}
+
+/// Reads protocol, metadata and sidecars.
+pub(super) async fn head(store: &Arc<dyn ObjectStore>, checkpoint: &Checkpoint) -> Result<Head, LogError> {
+    let mut head = Head { checkpoint: checkpoint.clone(), protocol: None, metadata: None, files: vec![], adds: vec![] };
+    let mut sidecars = Vec::new();
+    for meta in &checkpoint.files {
+        if meta.location.extension() == Some("json") {
+            let read = commit::read_json(store.as_ref(), &meta.location).await?;
+            let actions = read.map_err(|reason| head.damaged(&meta.location, reason))?;
+            head.take(actions, &mut sidecars);
+        }
+    }
+    let parts = checkpoint.files.iter().filter(|meta| meta.location.extension() != Some("json"));
+    let parts = parts.map(|meta| open_head(checkpoint.version, store.clone(), meta.clone()).boxed()).collect();
+    let opened = some_at_once(parts).await?;
+    for (file, actions) in opened {
+        head.take(actions, &mut sidecars);
+        head.files.push(file);
+    }
+    let sidecars = sidecars.into_iter();
+    let sidecars = sidecars.map(|sidecar| open_sidecar(checkpoint.version, store.clone(), sidecar).boxed()).collect();
+    let opened = some_at_once(sidecars).await?;
+    head.files.extend(opened);
+    Ok(head)
+}
+
+impl Head {
+    fn damaged(&self, path: &Path, reason: impl ToString) -> LogError {
+        damaged(self.checkpoint.version, path, reason)
+    }
+
+    fn take(&mut self, actions: Actions, sidecars: &mut Vec<Sidecar>) {
+        self.protocol = self.protocol.take().or(actions.protocol);
+        self.metadata = self.metadata.take().or(actions.metadata);
+        sidecars.extend(actions.sidecars);
+        let adds = actions.files.into_iter().filter_map(|action| match action {
+            FileAction::Add(add) => Some(add),
+            FileAction::Remove(_) => None,
+        });
+        self.adds.extend(adds);
+    }
+
+    /// The files that are alive in the checkpoint, in chunks.
+    pub(super) async fn chunks(&self, layout: &Arc<Layout>) -> Result<Vec<Chunk>, LogError> {
+        let mut chunks = Vec::new();
+        for adds in self.adds.chunks(JSON_ADDS) {
+            let path = self.checkpoint.files.first().map(|meta| meta.location.clone()).unwrap_or_default();
+            chunks.push(replay::chunk(layout, adds).map_err(|reason| self.damaged(&path, reason))?);
+        }
+        let files = self.files.iter();
+        let files = files.map(|file| file_chunks(self.checkpoint.version, file.clone(), layout.clone()).boxed());
+        let read = some_at_once(files.collect()).await?;
+        chunks.extend(read.into_iter().flatten());
+        Ok(chunks)
+    }
+}
+
+/// Results in the order of the work. The futures are boxed and own what they use, which keeps the callers' types simple.
+async fn some_at_once<T>(work: Vec<BoxFuture<'static, Result<T, LogError>>>) -> Result<Vec<T>, LogError> {
+    futures::stream::iter(work).buffered(AT_ONCE).try_collect().await
+}
+
+fn damaged(version: u64, path: &Path, reason: impl ToString) -> LogError {
+    LogError::Checkpoint { version, path: path.clone(), reason: reason.to_string() }
+}
+
+/// Sorts what reading a checkpoint's file met: the store, or what is in the file.
+fn parquet_error(version: u64, path: &Path, error: ParquetError) -> LogError {
+    let reason = StoreReason::of(&error);
+    match error {
+        ParquetError::External(source) if reason.is_some_and(|reason| reason != StoreReason::NotFound) => {
+            match source.downcast::<object_store::Error>() {
+                Ok(source) => LogError::Store { path: path.clone(), source: *source },
+                Err(source) => damaged(version, path, source),
+            }
+        }
+        error => damaged(version, path, error),
+    }
+}
+
+async fn open_head(
+    version: u64,
+    store: Arc<dyn ObjectStore>,
+    meta: ObjectMeta,
+) -> Result<(ParquetFile, Actions), LogError> {
+    let path = meta.location.clone();
+    let failed = |error| parquet_error(version, &path, error);
+    let file = ParquetFile::open(store, meta).await.map_err(failed)?;
+    let mut actions = Actions::default();
+    let mut batches = file.read(&["protocol", "metaData", "sidecar"]).map_err(failed)?;
+    while let Some(batch) = batches.try_next().await.map_err(failed)? {
+        head_actions(&batch, &mut actions).map_err(|reason| damaged(version, &path, reason))?;
+    }
+    Ok((file, actions))
+}
+
+async fn open_sidecar(version: u64, store: Arc<dyn ObjectStore>, sidecar: Sidecar) -> Result<ParquetFile, LogError> {
+    let path = sidecar_path(&sidecar.path).map_err(|error| damaged(version, &Path::default(), error))?;
+    let meta = match store.head(&path).await {
+        Ok(meta) => meta,
+        Err(error) if is_not_found(&error) => return Err(damaged(version, &path, "it is not there")),
+        Err(source) => return Err(LogError::Store { path, source }),
+    };
+    ParquetFile::open(store, meta).await.map_err(|error| parquet_error(version, &path, error))
+}
+
+/// The few rows that are no files.
+fn head_actions(batch: &RecordBatch, actions: &mut Actions) -> Result<(), String> {
+    for (at, column) in batch.columns().iter().enumerate() {
+        if column.null_count() == column.len() {
+            continue;
+        }
+        let kept = is_not_null(column).and_then(|kept| filter_record_batch(batch, &kept)).map_err(in_words)?;
+        let name = batch.schema_ref().field(at).name().clone();
+        for value in json_rows(&kept.project(&[at]).map_err(in_words)?)? {
+            let Some(value) = value.get(&name).cloned() else { continue };
+            match name.as_str() {
+                "protocol" => actions.protocol = Some(action::protocol(value)?),
+                "metaData" => actions.metadata = Some(action::metadata(value)?),
+                "sidecar" => actions.sidecars.push(serde_json::from_value(value).map_err(|e| e.to_string())?),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn in_words(error: ArrowError) -> String {
+    error.to_string()
+}
+
+fn json_rows(batch: &RecordBatch) -> Result<Vec<Value>, String> {
+    let mut writer = LineDelimitedWriter::new(Vec::new());
+    writer.write(batch).and_then(|()| writer.finish()).map_err(in_words)?;
+    let rows = serde_json::Deserializer::from_slice(&writer.into_inner()).into_iter().collect::<Result<_, _>>();
+    rows.map_err(|error| error.to_string())
+}
+
+async fn file_chunks(version: u64, file: ParquetFile, layout: Arc<Layout>) -> Result<Vec<Chunk>, LogError> {
+    let path = file.path().clone();
+    let mut columns = vec!["add.path", "add.size", "add.modificationTime", "add.deletionVector"];
+    if !layout.partitions.is_empty() {
+        columns.push("add.partitionValues");
+    }
+    let parsed = file.has_column("add.stats_parsed.numRecords") && file.is_all_null("add.stats");
+    columns.push(if parsed { "add.stats_parsed" } else { "add.stats" });
+    let mut batches = file.read(&columns).map_err(|error| parquet_error(version, &path, error))?;
+    let mut chunks = Vec::new();
+    // Decoding goes on while the batches before are typed.
+    let mut typing: VecDeque<JoinHandle<Result<Option<Chunk>, String>>> = VecDeque::new();
+    loop {
+        let batch = batches.try_next().await.map_err(|error| parquet_error(version, &path, error))?;
+        let ended = batch.is_none();
+        if let Some(batch) = batch {
+            let layout = layout.clone();
+            typing.push_back(tokio::task::spawn_blocking(move || typed(&layout, &batch)));
+        }
+        while (ended || typing.len() > AT_ONCE)
+            && let Some(typed) = typing.pop_front()
+        {
+            let typed = typed.await.unwrap_or_else(|error| Err(error.to_string()));
+            chunks.extend(typed.map_err(|reason| damaged(version, &path, reason))?);
+        }
+        if ended {
+            return Ok(chunks);
+        }
+    }
+}
+
+/// The adds of a batch; `None` when it has none.
+fn typed(layout: &Layout, batch: &RecordBatch) -> Result<Option<Chunk>, String> {
+    let Some(adds) = batch.column_by_name("add").and_then(|adds| adds.as_struct_opt()) else { return Ok(None) };
+    let path = child(adds, "path").map_err(in_words)?.ok_or("it has no column add.path")?;
+    let adds = match path.null_count() {
+        0 => adds.clone(),
+        nulls if nulls == path.len() => return Ok(None),
+        _ => {
+            let kept = is_not_null(&path).map_err(in_words)?;
+            arrow::compute::filter(adds, &kept).map_err(in_words)?.as_struct().clone()
+        }
+    };
+    let raw = raw_adds(layout, &adds).map_err(in_words)?;
+    Chunk::try_new(layout, raw).map(Some)
+}
+
+fn raw_adds(layout: &Layout, adds: &StructArray) -> Result<RawAdds, ArrowError> {
+    let size = numbers(required(adds, "size")?)?;
+    if size.null_count() > 0 {
+        return Err(ArrowError::SchemaError("a file has no size".to_owned()));
+    }
+    let modified_ms = match child(adds, "modificationTime")? {
+        Some(times) => numbers(times)?.iter().map(|time| Some(time.unwrap_or(0))).collect(),
+        None => Int64Array::from_value(0, adds.len()),
+    };
+    let mut partitions = Vec::with_capacity(layout.partitions.len());
+    if !layout.partitions.is_empty() {
+        let values = required(adds, "partitionValues")?;
+        let values = values
+            .as_map_opt()
+            .ok_or_else(|| ArrowError::SchemaError("add.partitionValues is not a map".to_owned()))?;
+        let (names, texts) = (text(values.keys())?, text(values.values())?);
+        for column in &layout.partitions {
+            partitions.push(values_of(values, &names, &texts, &column.stored));
+        }
+    }
+    let stats = match child(adds, "stats_parsed")?.and_then(|parsed| parsed.as_struct_opt().cloned()) {
+        Some(parsed) => RawStats::Struct(parsed),
+        None => RawStats::Json(match child(adds, "stats")? {
+            Some(stats) => text(&stats)?,
+            None => StringArray::new_null(adds.len()),
+        }),
+    };
+    let vectors = match child(adds, "deletionVector")?.and_then(|vectors| vectors.as_struct_opt().cloned()) {
+        Some(vectors) => vectors_of(&vectors)?,
+        None => None,
+    };
+    Ok(RawAdds { paths: text(&required(adds, "path")?)?, sizes: size, modified_ms, vectors, partitions, stats })
+}
+
+/// The values of one key of a map; NULL where it has none.
+fn values_of(map: &MapArray, names: &StringArray, texts: &StringArray, stored: &str) -> StringArray {
+    let offsets = map.value_offsets();
+    let value = |row: usize| {
+        let entries = (offsets[row] as usize)..(offsets[row + 1] as usize);
+        let entry = entries.into_iter().find(|entry| names.value(*entry) == stored)?;
+        (map.is_valid(row) && texts.is_valid(entry)).then(|| texts.value(entry))
+    };
+    (0..map.len()).map(value).collect()
+}
+
+fn vectors_of(vectors: &StructArray) -> Result<Option<Vectors>, ArrowError> {
+    let storage_type = text(&required(vectors, "storageType")?)?;
+    if storage_type.null_count() == storage_type.len() {
+        return Ok(None);
+    }
+    let small = |name: &str| -> Result<Int32Array, ArrowError> {
+        let values = child(vectors, name)?;
+        let values = values.map(|values| cast(&values, &DataType::Int32)).transpose()?;
+        Ok(values.map_or_else(|| Int32Array::new_null(vectors.len()), |v| v.as_primitive::<Int32Type>().clone()))
+    };
+    Ok(Some(Vectors {
+        storage_type,
+        path_or_inline: text(&required(vectors, "pathOrInlineDv")?)?,
+        offset: small("offset")?,
+        size_in_bytes: small("sizeInBytes")?,
+        cardinality: numbers(required(vectors, "cardinality")?)?,
+    }))
+}
+
+fn required(parent: &StructArray, name: &str) -> Result<ArrayRef, ArrowError> {
+    child(parent, name)?.ok_or_else(|| ArrowError::SchemaError(format!("it has no column {name}")))
+}
+
+fn text(values: &ArrayRef) -> Result<StringArray, ArrowError> {
+    Ok(cast(values, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+fn numbers(values: ArrayRef) -> Result<Int64Array, ArrowError> {
+    Ok(cast(&values, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+}

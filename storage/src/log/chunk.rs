@@ -1,0 +1,274 @@
+//! What the log says of some files: typed arrays, one row a file.
+//!
+//! The bounds kept here always hold: where a writer may have shortened or rounded them, they are widened first, and where
+//! they cannot be trusted, they are left out. Columns of which no file says anything take no memory.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, StringArray, StructArray, UInt32Array, new_null_array},
+    compute::{cast, concat, take},
+    datatypes::{DataType, Int32Type, Int64Type},
+    error::ArrowError,
+};
+
+use super::{
+    bounds,
+    layout::{Column, Layout},
+    stats::{self, ColumnStats, StatsReader},
+};
+
+/// Add actions as the log has them, column by column.
+pub(super) struct RawAdds {
+    pub(super) paths: StringArray,
+    pub(super) sizes: Int64Array,
+    pub(super) modified_ms: Int64Array,
+    /// Absent when no file has a deletion vector.
+    pub(super) vectors: Option<Vectors>,
+    /// The partition values of each partition column of the layout, as text.
+    pub(super) partitions: Vec<StringArray>,
+    pub(super) stats: RawStats,
+}
+
+/// Statistics in one of the forms in which the log has them.
+pub(super) enum RawStats {
+    Json(StringArray),
+    Struct(StructArray),
+}
+
+/// Deletion vectors; NULL for a file without one.
+#[derive(Debug, Clone)]
+pub(super) struct Vectors {
+    pub(super) storage_type: StringArray,
+    pub(super) path_or_inline: StringArray,
+    pub(super) offset: Int32Array,
+    pub(super) size_in_bytes: Int32Array,
+    pub(super) cardinality: Int64Array,
+}
+
+/// What the log says about one column, file by file.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct ColumnBounds {
+    pub(crate) nulls: Option<Int64Array>,
+    pub(crate) min: Option<ArrayRef>,
+    pub(crate) max: Option<ArrayRef>,
+    /// The bounds are values that occur, not merely bounds. Never so in a table whose files may hide deleted rows.
+    pub(crate) exact: bool,
+}
+
+/// Some files of a table. Immutable, shared by the versions in which they are alive.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(super) paths: StringArray,
+    pub(super) sizes: Int64Array,
+    pub(super) modified_ms: Int64Array,
+    /// Rows in the file, those that its deletion vector hides included.
+    pub(super) rows: Int64Array,
+    pub(super) vectors: Option<Vectors>,
+    /// In the order of the layout.
+    pub(super) partitions: Vec<ArrayRef>,
+    /// In the order of the layout.
+    pub(super) columns: Vec<ColumnBounds>,
+}
+
+impl Chunk {
+    /// Types what the log says. The text of an error names the file and the column.
+    pub(super) fn try_new(layout: &Layout, raw: RawAdds) -> Result<Self, String> {
+        let mut partitions = Vec::with_capacity(layout.partitions.len());
+        for (column, values) in layout.partitions.iter().zip(&raw.partitions) {
+            partitions.push(partition_values(column, values, &raw.paths)?);
+        }
+        let stats = match &raw.stats {
+            RawStats::Json(json) => {
+                let mut reader = StatsReader::new(layout);
+                json.iter().for_each(|json| reader.push(json));
+                reader.finish()
+            }
+            RawStats::Struct(parsed) => stats::from_struct(layout, parsed),
+        };
+        let stats = stats.map_err(|error| format!("its statistics: {error}"))?;
+        Ok(Self {
+            paths: raw.paths,
+            sizes: raw.sizes,
+            modified_ms: raw.modified_ms,
+            rows: stats.rows,
+            vectors: raw.vectors,
+            partitions,
+            columns: stats.columns.into_iter().map(ColumnBounds::new).collect(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// What identifies a file's deletion vector, `None` when it has none.
+    pub(super) fn vector_id(&self, file: usize) -> Option<String> {
+        let vectors = self.vectors.as_ref().filter(|vectors| vectors.storage_type.is_valid(file))?;
+        let offset = vectors.offset.is_valid(file).then(|| vectors.offset.value(file));
+        Some(vector_id(vectors.storage_type.value(file), vectors.path_or_inline.value(file), offset))
+    }
+
+    /// Some of the files.
+    pub(super) fn take(&self, files: &UInt32Array) -> Result<Self, ArrowError> {
+        let option = |array: &Option<ArrayRef>| array.as_ref().map(|array| take(array, files, None)).transpose();
+        let columns = self.columns.iter().map(|column| {
+            let nulls = column.nulls.as_ref().map(|nulls| take_numbers(nulls, files)).transpose()?;
+            Ok(ColumnBounds { nulls, min: option(&column.min)?, max: option(&column.max)?, exact: column.exact })
+        });
+        let partitions = self.partitions.iter().map(|values| take(values, files, None));
+        Ok(Self {
+            paths: take_text(&self.paths, files)?,
+            sizes: take_numbers(&self.sizes, files)?,
+            modified_ms: take_numbers(&self.modified_ms, files)?,
+            rows: take_numbers(&self.rows, files)?,
+            vectors: self.vectors.as_ref().map(|vectors| vectors.take(files)).transpose()?,
+            partitions: partitions.collect::<Result<_, _>>()?,
+            columns: columns.collect::<Result<_, ArrowError>>()?,
+        })
+    }
+
+    /// The files of both, which have one layout.
+    pub(super) fn concat(&self, next: &Self) -> Result<Self, ArrowError> {
+        let lens = [self.len(), next.len()];
+        let numbers = |a: &Int64Array, b: &Int64Array| -> Result<Int64Array, ArrowError> {
+            Ok(concat(&[a, b])?.as_primitive::<Int64Type>().clone())
+        };
+        let partitions = self.partitions.iter().zip(&next.partitions);
+        let columns = self.columns.iter().zip(&next.columns).map(|(a, b)| {
+            let nulls = [a.nulls.as_ref(), b.nulls.as_ref()].map(|a| a.map(|a| Arc::new(a.clone()) as ArrayRef));
+            Ok(ColumnBounds {
+                nulls: concat_known(nulls, lens)?.map(|a| a.as_primitive::<Int64Type>().clone()),
+                min: concat_known([a.min.clone(), b.min.clone()], lens)?,
+                max: concat_known([a.max.clone(), b.max.clone()], lens)?,
+                exact: a.exact && b.exact,
+            })
+        });
+        Ok(Self {
+            paths: concat(&[&self.paths, &next.paths])?.as_string::<i32>().clone(),
+            sizes: numbers(&self.sizes, &next.sizes)?,
+            modified_ms: numbers(&self.modified_ms, &next.modified_ms)?,
+            rows: numbers(&self.rows, &next.rows)?,
+            vectors: Vectors::concat([self.vectors.as_ref(), next.vectors.as_ref()], lens)?,
+            partitions: partitions.map(|(a, b)| concat(&[a, b])).collect::<Result<_, _>>()?,
+            columns: columns.collect::<Result<_, ArrowError>>()?,
+        })
+    }
+
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let fixed: [&dyn Array; 4] = [&self.paths, &self.sizes, &self.modified_ms, &self.rows];
+        let vectors = self.vectors.iter().flat_map(Vectors::arrays);
+        let fixed: usize = fixed.into_iter().chain(vectors).map(|array| array.get_array_memory_size()).sum();
+        let partitions: usize = self.partitions.iter().map(|values| values.get_array_memory_size()).sum();
+        fixed + partitions + self.columns.iter().map(ColumnBounds::bytes).sum::<usize>()
+    }
+}
+
+impl ColumnBounds {
+    fn new(stats: ColumnStats) -> Self {
+        Self {
+            exact: bounds::are_exact(stats.min.as_ref(), stats.max.as_ref()),
+            nulls: stats.nulls,
+            min: stats.min.as_ref().and_then(bounds::lower),
+            max: stats.max.as_ref().and_then(bounds::upper),
+        }
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let bounds = [&self.min, &self.max].into_iter().flatten();
+        self.nulls.as_ref().map_or(0, |nulls| nulls.get_array_memory_size())
+            + bounds.map(|values| values.get_array_memory_size()).sum::<usize>()
+    }
+}
+
+impl Vectors {
+    fn arrays(&self) -> [&dyn Array; 5] {
+        [&self.storage_type, &self.path_or_inline, &self.offset, &self.size_in_bytes, &self.cardinality]
+    }
+
+    fn take(&self, files: &UInt32Array) -> Result<Self, ArrowError> {
+        Ok(Self {
+            storage_type: take_text(&self.storage_type, files)?,
+            path_or_inline: take_text(&self.path_or_inline, files)?,
+            offset: take(&self.offset, files, None)?.as_primitive::<Int32Type>().clone(),
+            size_in_bytes: take(&self.size_in_bytes, files, None)?.as_primitive::<Int32Type>().clone(),
+            cardinality: take_numbers(&self.cardinality, files)?,
+        })
+    }
+
+    fn concat(parts: [Option<&Self>; 2], lens: [usize; 2]) -> Result<Option<Self>, ArrowError> {
+        if parts.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let [a, b] = parts.map(|part| part.cloned());
+        let (a, b) = (a.unwrap_or_else(|| Self::none(lens[0])), b.unwrap_or_else(|| Self::none(lens[1])));
+        let [kinds, paths, offsets, sizes, counts] = a.arrays();
+        let others = b.arrays();
+        Ok(Some(Self {
+            storage_type: concat(&[kinds, others[0]])?.as_string::<i32>().clone(),
+            path_or_inline: concat(&[paths, others[1]])?.as_string::<i32>().clone(),
+            offset: concat(&[offsets, others[2]])?.as_primitive::<Int32Type>().clone(),
+            size_in_bytes: concat(&[sizes, others[3]])?.as_primitive::<Int32Type>().clone(),
+            cardinality: concat(&[counts, others[4]])?.as_primitive::<Int64Type>().clone(),
+        }))
+    }
+
+    fn none(files: usize) -> Self {
+        Self {
+            storage_type: StringArray::new_null(files),
+            path_or_inline: StringArray::new_null(files),
+            offset: Int32Array::new_null(files),
+            size_in_bytes: Int32Array::new_null(files),
+            cardinality: Int64Array::new_null(files),
+        }
+    }
+}
+
+/// The unique id of a deletion vector (Delta protocol, "Deletion Vector Descriptor Schema").
+pub(super) fn vector_id(storage_type: &str, path_or_inline: &str, offset: Option<i32>) -> String {
+    match offset {
+        Some(offset) => format!("{storage_type}{path_or_inline}@{offset}"),
+        None => format!("{storage_type}{path_or_inline}"),
+    }
+}
+
+/// Delta protocol, "Partition Value Serialization": an empty text is NULL.
+fn partition_values(column: &Column, values: &StringArray, paths: &StringArray) -> Result<ArrayRef, String> {
+    let text: StringArray = values.iter().map(|value| value.filter(|value| !value.is_empty())).collect();
+    let typed = cast(&text, &column.data_type)
+        .map_err(|error| format!("the values of partition column \"{}\": {error}", column.name))?;
+    if typed.null_count() > text.null_count()
+        && let Some(file) = (0..text.len()).find(|file| typed.is_null(*file) && text.is_valid(*file))
+    {
+        return Err(format!(
+            "the file \"{}\" has \"{}\" in partition column \"{}\", which is {}",
+            paths.value(file),
+            text.value(file),
+            column.name,
+            column.data_type
+        ));
+    }
+    Ok(typed)
+}
+
+fn take_text(values: &StringArray, files: &UInt32Array) -> Result<StringArray, ArrowError> {
+    Ok(take(values, files, None)?.as_string::<i32>().clone())
+}
+
+fn take_numbers(values: &Int64Array, files: &UInt32Array) -> Result<Int64Array, ArrowError> {
+    Ok(take(values, files, None)?.as_primitive::<Int64Type>().clone())
+}
+
+/// One array of both; where one is absent, its files are NULL.
+fn concat_known(parts: [Option<ArrayRef>; 2], lens: [usize; 2]) -> Result<Option<ArrayRef>, ArrowError> {
+    let kind: DataType = match parts.iter().flatten().next() {
+        Some(array) => array.data_type().clone(),
+        None => return Ok(None),
+    };
+    let [a, b] = parts;
+    let (a, b) =
+        (a.unwrap_or_else(|| new_null_array(&kind, lens[0])), b.unwrap_or_else(|| new_null_array(&kind, lens[1])));
+    Ok(Some(concat(&[&a, &b])?))
+}

@@ -1,0 +1,31 @@
+//! The transaction log of a table, read by ourselves.
+//!
+//! In reading order: `list` finds the files of a log; `action` parses commits, `checkpoint` reads checkpoints of every
+//! kind, of both only what a reader needs; `replay` decides which files are alive; `chunk` holds what the log says of
+//! them as typed Arrow arrays, with statistics from `stats`; [`FileSet`] is the files of one version, which shares its
+//! chunks with the versions before it; [`load`] and [`advance`] put it together.
+
+mod action;
+mod bounds;
+mod checkpoint;
+mod chunk;
+mod commit;
+mod error;
+mod file_set;
+mod json;
+mod layout;
+mod list;
+mod load;
+mod parquet;
+mod replay;
+mod stamp;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use chunk::ColumnBounds;
+pub(crate) use error::LogError;
+pub(crate) use file_set::FileSet;
+pub(crate) use layout::physical_name;
+pub(crate) use load::{LogState, advance, load};
+pub(crate) use stamp::Stamp;
