@@ -42,7 +42,7 @@ pub async fn append(
     let rows = Rows::plan(table, &plan, session.as_ref()).await?;
     let source = rows.source().map_err(|error| query_error(table, error))?;
     let log = CommitLog::new(log_store(lake.store_registry(), target.location())?, Some(target.clone()));
-    let written = WriteBuilder::new(log.clone(), Some(target.state().await?.clone()))
+    let written = WriteBuilder::new(log.clone(), Some(target.write_state().await?))
         .with_input_plan(source)
         .with_session_state(Arc::new(write_session(session.as_ref())))
         .with_session_fallback_policy(SessionFallbackPolicy::RequireSessionState)
