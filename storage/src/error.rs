@@ -42,6 +42,15 @@ pub enum StorageError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A file that the log lists is gone or damaged. The table at another version may be whole.
+    #[error("could not read \"{file}\", a file of table \"{table}\" at version {version}")]
+    DataFile {
+        table: String,
+        version: u64,
+        file: String,
+        #[source]
+        source: Box<parquet::errors::ParquetError>,
+    },
     /// The store did not answer: nothing is known about the table.
     #[error("could not reach the log of table \"{table}\" at \"{location}\"")]
     TableUnreachable {

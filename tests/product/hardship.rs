@@ -248,3 +248,54 @@ fn files(folder: &Path) -> Vec<String> {
     found.sort_unstable();
     found
 }
+
+/// A table of two files, one of which is not what the log says. The rest of the lake goes on.
+async fn with_a_bad_file(damage: impl FnOnce(&Path)) -> String {
+    let (lake, _server, client) = server(config()).await;
+    lake.run("CREATE TABLE t AS SELECT 1 AS a; INSERT INTO t VALUES (2)").await;
+    let files = fs::read_dir(lake.path().join("main/t")).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.filter(|path| path.extension().is_some_and(|e| e == "parquet")).min().unwrap();
+    damage(&file);
+    let error = error(client.as_ref(), "SELECT sum(a) FROM t WHERE a < 10").await;
+    goes_on(client.as_ref()).await;
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    for expected in [&*name, "table \"main.t\" at version 1"] {
+        assert!(error.text.contains(expected), "{expected}: {error}");
+    }
+    error.text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_file_that_is_gone_is_named_with_its_table_and_version() {
+    let text = with_a_bad_file(|file| fs::remove_file(file).unwrap()).await;
+    assert!(text.contains("restore it"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_file_that_is_damaged_is_named_with_its_table_and_version() {
+    let text =
+        with_a_bad_file(|file| fs::write(file, vec![7; fs::metadata(file).unwrap().len() as usize]).unwrap()).await;
+    assert!(text.contains("Corrupt footer"), "{text}");
+    with_a_bad_file(|file| fs::write(file, "PAR1").unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_table_needs_to_be_read_is_named_with_the_version_of_the_protocol() {
+    for (protocol, named) in [
+        (
+            r#"{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["hologram"],"writerFeatures":["hologram"]}"#,
+            "hologram, reader version 3 of the protocol",
+        ),
+        (r#"{"minReaderVersion":9,"minWriterVersion":9}"#, "reader version 9 of the protocol"),
+    ] {
+        let lake = TestLake::folder().await;
+        lake.run("CREATE TABLE t AS SELECT 1 AS a").await;
+        let log = lake.path().join("main/t/_delta_log/00000000000000000001.json");
+        fs::write(log, format!(r#"{{"protocol":{protocol}}}"#)).unwrap();
+        let error = lake.error("SELECT * FROM t").await;
+        assert!(
+            error.contains("table \"main.t\" needs features that are not supported") && error.contains(named),
+            "{error}"
+        );
+    }
+}

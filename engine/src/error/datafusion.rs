@@ -11,7 +11,7 @@ use super::{
     EngineError, ErrorKind, Place, memory,
     phrase::{self, tidy},
     schema,
-    storage::{one_line, root_text},
+    storage::{data_file, one_line, root_text},
 };
 
 impl From<DataFusionError> for EngineError {
@@ -103,9 +103,9 @@ fn from_shared(shared: std::sync::Arc<DataFusionError>) -> EngineError {
         DataFusionError::ArrowError(inner, _) => {
             Some(carried(&**inner).unwrap_or_else(|| EngineError::invalid(tidy(&inner.to_string()))))
         }
-        DataFusionError::ParquetError(inner) => {
+        DataFusionError::ParquetError(inner) => data_file(&**inner).or_else(|| {
             Some(EngineError::new(ErrorKind::Corrupt, "could not read a Parquet file").with_detail(root_text(&**inner)))
-        }
+        }),
         DataFusionError::ObjectStore(inner) => Some(
             EngineError::new(ErrorKind::Unavailable, "could not read from storage").with_detail(root_text(&**inner)),
         ),
@@ -266,6 +266,9 @@ fn from_store(error: impl std::error::Error + Send + Sync + 'static) -> EngineEr
 
 /// A file that is damaged, unless its store failed below it.
 fn from_parquet(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+    if let Some(found) = data_file(&error) {
+        return found.with_source(error);
+    }
     if StoreReason::of(&error).is_some() {
         return from_store(error);
     }

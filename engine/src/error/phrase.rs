@@ -50,6 +50,8 @@ pub(super) fn tidy(text: &str) -> String {
     }
 }
 
+pub(super) const DATA_FILE_GONE: &str = "Something deleted a file that the table still names; restore it.";
+
 /// `Parquet error: Failed to fetch metadata for file a/b.parquet: Object Store error: ...`: the reader keeps the file's name
 /// and its store's fault in words only.
 pub(super) fn parquet(text: &str) -> EngineError {
@@ -65,7 +67,7 @@ pub(super) fn parquet(text: &str) -> EngineError {
         .fold(cause, |cause, prefix| cause.strip_prefix(prefix).unwrap_or(cause));
     let error = EngineError::new(kind, message).with_detail(cause);
     match missing {
-        true => error.with_hint("Something deleted a file that the table still names; restore it."),
+        true => error.with_hint(DATA_FILE_GONE),
         false => error,
     }
 }

@@ -2,13 +2,16 @@
 
 use boathouse_storage::{StorageError, StoreReason};
 
-use super::{EngineError, ErrorKind, datafusion::store_fault};
+use super::{EngineError, ErrorKind, datafusion::store_fault, phrase};
 
 impl From<StorageError> for EngineError {
     fn from(error: StorageError) -> Self {
         // The query's own fault says more than that a write needed it.
         if let StorageError::Query { source, .. } = error {
             return super::convert(*source, None);
+        }
+        if let Some(converted) = data_file(&error) {
+            return converted.with_source(error);
         }
         let kind = kind(&error);
         let mut converted = Self::new(kind, error.to_string());
@@ -51,7 +54,9 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::TableUnreachable { .. }
         | StorageError::Write { .. } => ErrorKind::Unavailable,
         StorageError::SchemaExists { .. } | StorageError::TableExists { .. } => ErrorKind::AlreadyExists,
-        StorageError::ReadTable { .. } | StorageError::Catalog { .. } => ErrorKind::Corrupt,
+        StorageError::ReadTable { .. } | StorageError::DataFile { .. } | StorageError::Catalog { .. } => {
+            ErrorKind::Corrupt
+        }
         StorageError::UnsupportedFeature { .. } | StorageError::CatalogFormat { .. } => ErrorKind::Unsupported,
         StorageError::Conflict { .. } | StorageError::CatalogConflict { .. } => ErrorKind::Conflict,
         StorageError::Internal { .. } => ErrorKind::Internal,
@@ -67,6 +72,30 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,
     }
+}
+
+/// A data file that cannot be read, anywhere in a chain of causes: table, version and file, and what ails it.
+pub(super) fn data_file(error: &(dyn std::error::Error + 'static)) -> Option<EngineError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(named @ StorageError::DataFile { source, .. }) = error.downcast_ref::<StorageError>() {
+            let mut found = phrase::parquet(&root_text(&**source));
+            match StoreReason::of(&**source) {
+                None => {}
+                Some(StoreReason::NotFound) => {
+                    found = found.with_hint(phrase::DATA_FILE_GONE);
+                }
+                Some(reason) => {
+                    let (kind, _, hint) = store_fault(reason);
+                    (found.kind, found.hint) = (kind, hint.map(str::to_owned));
+                }
+            }
+            found.message = named.to_string();
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The innermost cause in one line: the chain above it only says where it passed.

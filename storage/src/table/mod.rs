@@ -5,6 +5,7 @@
 //! afterwards what was read.
 
 mod cache;
+mod data_file;
 mod deletion;
 mod files;
 mod footers;

@@ -98,6 +98,7 @@ pub(crate) fn read_error(name: &str, location: &Url, version: Option<u64>, error
         (_, Some(version)) if text.contains("not the same as the specified end version") => {
             StorageError::VersionNotFound { table, version }
         }
+        _ if let Some(features) = unknown_features(&text) => StorageError::UnsupportedFeature { table, features },
         _ => {
             let (location, unreachable) = (location.to_string(), is_store_failure(&error, &text));
             let source = Box::new(error);
@@ -108,6 +109,18 @@ pub(crate) fn read_error(name: &str, location: &Url, version: Option<u64>, error
             }
         }
     }
+}
+
+/// What the kernel, in words only, refuses to read: `Feature 'x' is not supported`, `Unsupported minimum reader version 4`.
+fn unknown_features(text: &str) -> Option<String> {
+    if let Some((_, version)) = text.split_once("Unsupported minimum reader version ") {
+        let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+        return Some(format!("reader version {digits} of the protocol"));
+    }
+    let (_, rest) = text.split_once("Unsupported: Feature '")?;
+    let (feature, rest) = rest.split_once('\'')?;
+    // Only a table of this version lists its features.
+    rest.starts_with(" is not supported").then(|| format!("{feature}, reader version 3 of the protocol"))
 }
 
 /// Whether the store failed rather than the log. The kernel keeps the store's error in its text only.

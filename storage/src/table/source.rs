@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Snapshot,
+    data_file::NamedReaders,
     files::FileIndex,
     footers::FooterReaders,
     location::{self, FileLocation},
@@ -56,7 +57,7 @@ impl StoreSource<'_> {
     /// What reads the parts. It may use every filter that it gets: see `guard`.
     pub(super) fn build(&self, session: &dyn Session) -> Result<Arc<dyn FileSource>> {
         let options = parquet_options(session);
-        let readers = FooterReaders::of(session.runtime_env(), self.store)?;
+        let readers = NamedReaders::new(FooterReaders::of(session.runtime_env(), self.store)?, self.snapshot);
         let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(readers);
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);
