@@ -7,12 +7,12 @@ use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array},
-    datatypes::{Field, Schema, SchemaRef},
+    datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use datafusion::{
     catalog::Session,
     common::{Column, DFSchema, Result, ScalarValue},
-    logical_expr::{Expr, Volatility},
+    logical_expr::{Expr, Operator, Volatility, binary_expr, lit},
     physical_expr::conjunction,
     physical_optimizer::pruning::{PruningPredicateBuilder, PruningStatistics},
 };
@@ -98,7 +98,7 @@ fn partition_values(index: &FileIndex) -> Result<RecordBatch> {
 fn by_statistics(index: &FileIndex, schema: &SchemaRef, filter: &Expr, session: &dyn Session) -> Option<Vec<bool>> {
     let attempt = || -> Result<Option<Vec<bool>>> {
         let columns = DFSchema::try_from(schema.as_ref().clone())?;
-        let expr = session.create_physical_expr(filter.clone(), &columns)?;
+        let expr = session.create_physical_expr(as_comparisons(filter, schema), &columns)?;
         let builder = PruningPredicateBuilder::new().with_file_schema(schema.clone());
         match builder.build(conjunction([expr])) {
             Some(predicate) => Ok(Some(predicate.prune(index)?)),
@@ -109,6 +109,22 @@ fn by_statistics(index: &FileIndex, schema: &SchemaRef, filter: &Expr, session: 
         debug!(%filter, %error, "statistics cannot decide this filter");
         None
     })
+}
+
+/// Says `flag` as `flag = true`, for which files are left out that hold nothing but NULL.
+fn as_comparisons(filter: &Expr, schema: &Schema) -> Expr {
+    let is_flag = |expr: &Expr| {
+        let Expr::Column(column) = expr else { return false };
+        schema.field_with_name(column.name()).is_ok_and(|field| *field.data_type() == DataType::Boolean)
+    };
+    match filter {
+        flag if is_flag(flag) => flag.clone().eq(lit(true)),
+        Expr::Not(flag) if is_flag(flag) => flag.as_ref().clone().eq(lit(false)),
+        Expr::BinaryExpr(both) if matches!(both.op, Operator::And | Operator::Or) => {
+            binary_expr(as_comparisons(&both.left, schema), both.op, as_comparisons(&both.right, schema))
+        }
+        other => other.clone(),
+    }
 }
 
 impl PruningStatistics for FileIndex {
