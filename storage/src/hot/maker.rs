@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -170,7 +170,7 @@ impl MakerState {
     }
 
     /// Is the copy at `path` whole, of this original, and is the original still what it was? Returns its size.
-    async fn check(&self, original: &Original, path: &PathBuf) -> io::Result<u64> {
+    async fn check(&self, original: &Original, path: &Path) -> io::Result<u64> {
         let copy = CopyFile::open(path)?;
         copy.check()?;
         copy.check_layout().await?;
@@ -209,7 +209,7 @@ impl MakerState {
     }
 
     /// Reads the new copy back before it counts.
-    async fn take_in(&self, key: &CopyKey, temporary: &PathBuf, bytes: u64) -> Result<Made, MakeError> {
+    async fn take_in(&self, key: &CopyKey, temporary: &Path, bytes: u64) -> Result<Made, MakeError> {
         let copy = CopyFile::open(temporary)?;
         copy.check()?;
         copy.check_layout().await?;

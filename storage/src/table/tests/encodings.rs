@@ -152,14 +152,14 @@ fn nested(random: &mut Random) -> Vec<(&'static str, ArrayRef)> {
     );
     let mut lists = ListBuilder::new(Int32Builder::new());
     let mut maps = MapBuilder::new(None, StringBuilder::new(), Int64Builder::new());
-    for row in 0..ROWS {
+    for (row, shown) in outer.iter().copied().enumerate() {
         for item in 0..random.below(4) {
             lists.values().append_option((random.below(5) > 0).then_some((row * item) as i32));
             maps.keys().append_value(format!("k{item}"));
             maps.values().append_option((random.below(5) > 0).then_some(row as i64));
         }
-        lists.append(outer[row]);
-        maps.append(outer[row]).unwrap();
+        lists.append(shown);
+        maps.append(shown).unwrap();
     }
     vec![("around", Arc::new(around)), ("list", Arc::new(lists.finish())), ("map", Arc::new(maps.finish()))]
 }
