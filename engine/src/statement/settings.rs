@@ -140,6 +140,9 @@ pub(crate) fn base_config(config: &EngineConfig) -> SessionConfig {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.time_zone = Some("UTC".to_owned());
     options.execution.target_partitions = config.threads.max(1);
+    // A smaller side of up to so many bytes is built once for all threads instead of sending both sides to the thread of
+    // their key: TPC-H at scale 1 takes 0.93 of the CPU time (6.92 s against 7.46 s with DataFusion's 1 MiB).
+    options.optimizer.hash_join_single_partition_threshold = 100 << 20;
     options.execution.spill_compression = datafusion::common::config::SpillCompression::Lz4Frame;
     // Each sort sets this aside to merge what it spilled; under little memory the default is all there is.
     let share = config.memory_bytes_max / (8 * config.threads.max(1));
