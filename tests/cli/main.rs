@@ -6,6 +6,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 mod command;
+mod disk;
 mod format;
 mod interactive;
 mod script;
