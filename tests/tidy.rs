@@ -200,6 +200,22 @@ fn the_profiles_are_those_of_the_readme() {
 }
 
 #[test]
+fn the_readme_and_its_checks_are_as_promised() {
+    let readme = read(&root().join("README.md"));
+    let (first, _) = readme.split_once("\n# Reference\n").expect("a reference part");
+    assert!(first.lines().count() <= 100, "two screens before the reference");
+    for part in ["cargo test --workspace", "adbc_driver_flightsql", "dbapi.connect(\"grpc://", "## Map of the tree"] {
+        assert!(first.contains(part), "README lacks {part}");
+    }
+    assert!(read(&root().join("LICENSE")).contains("Apache License"));
+    let checks = read(&root().join(".ci/run"));
+    let steps: Vec<_> = checks.lines().filter_map(|line| line.strip_prefix("step cargo ")).collect();
+    let expected =
+        ["fmt --check", "clippy --workspace --all-targets --locked -- -D warnings", "test --workspace --locked"];
+    assert_eq!(steps, expected);
+}
+
+#[test]
 fn the_top_level_is_fixed() {
     let known = [
         "Cargo.toml",

@@ -19,6 +19,12 @@ fn the_shell_explains_its_flags() {
 }
 
 #[test]
+fn the_demo_is_small_and_lies_here_by_default() {
+    let help = boathouse(["demo", "--help"]).stdout();
+    assert!(help.contains("[default: 0.1]") && help.contains("[default: ./boathouse-demo]"), "{help}");
+}
+
+#[test]
 fn wrong_usage_ends_with_two() {
     check!("usage_unknown_flag", boathouse(["sql", "memory://", "--formt", "csv"]).text());
     check!("usage_unknown_format", boathouse(["sql", "memory://", "--format", "xml"]).text());

@@ -42,6 +42,25 @@ async fn dropping_a_call_that_has_no_rows_yet_ends_the_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dropping_a_call_ends_its_insert_and_nothing_is_written() {
+    let (lake, server) = server().await;
+    for as_update in [false, true] {
+        let (client, mut flight) = (server.client().await.unwrap(), server.flight().await);
+        let sql = format!("INSERT INTO t (b) SELECT CAST(value AS VARCHAR) FROM ({ENDLESS})");
+        let call = tokio::spawn(async move {
+            match as_update {
+                true => drop(flight.execute_update(sql, None).await),
+                false => drop(client.run(&sql).await),
+            }
+        });
+        until("the insert runs", || lake.engine().statements_active() == 1).await;
+        call.abort();
+        until("the insert ends", || lake.engine().statements_active() == 0).await;
+    }
+    assert_eq!(number(&*server.client().await.unwrap(), "SELECT count(*) FROM t").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_can_be_cancelled_from_another_connection() {
     let (lake, server) = server().await;
     let mut flight = server.flight().await;

@@ -18,6 +18,7 @@ on_every_place!(
     many_who_wait_load_the_log_once,
     a_table_made_anew_is_not_the_cached_one,
     old_versions_stay_readable,
+    an_old_version_is_loaded_once,
 );
 
 async fn a_query_sees_every_commit_that_ended_before_it(place: Place) {
@@ -139,6 +140,20 @@ async fn old_versions_stay_readable(place: Place) {
     assert!(matches!(missing, Err(StorageError::VersionNotFound { version: 9, .. })), "{missing:?}");
     let located = lake.table_at(lake.table("main", "t").await.unwrap().location(), Some(1)).await.unwrap();
     assert_eq!((located.version(), located.name()), (1, "main.t"));
+}
+
+async fn an_old_version_is_loaded_once(place: Place) {
+    let writer = place.open().await;
+    create_as(&writer, &people("t"), "SELECT 1 AS id").await.unwrap();
+    insert(&writer, "t", "SELECT 2 AS id").await.unwrap();
+    let (reader, log) = place.watched().await;
+    for loads in [true, false] {
+        log.take();
+        reader.table_version("main", "t", 0).await.unwrap();
+        let requests = on_log(log.take());
+        let read = requests.iter().any(|r| r.kind == RequestKind::Get && r.path.ends_with(".json"));
+        assert_eq!(read, loads, "{requests:?}");
+    }
 }
 
 fn on_log(requests: Vec<Request>) -> Vec<Request> {

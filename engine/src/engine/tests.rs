@@ -341,6 +341,8 @@ async fn explain_analyze_counts_the_files_of_each_scan() {
     let counts =
         "table=main.t version=4 files=4 files_skipped_by_partition=2 files_skipped_by_statistics=1 files_read=1";
     assert!(plan.contains(counts), "{plan}");
+    let (_, bytes) = plan.split_once("bytes_read=").unwrap();
+    assert!(bytes.starts_with(|first: char| ('1'..='9').contains(&first)), "{plan}");
     assert!(plan.contains("rows=10 "), "{plan}");
 }
 

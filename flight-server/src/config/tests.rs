@@ -9,7 +9,7 @@ fn check(text: &str, variables: &[(&str, &str)], flags: Flags) -> Result<Config,
 #[test]
 fn nothing_said_gives_the_defaults() {
     let config = check("", &[], Flags::default()).unwrap();
-    assert_eq!((config.listen.as_str(), config.insecure), (LISTEN, false));
+    assert_eq!((config.listen.as_str(), config.insecure), ("127.0.0.1:32010", false));
     assert_eq!(config.engine.file_access, FileAccess::Anywhere);
     assert_eq!(config.server_engine().file_access, FileAccess::Under(Vec::new()));
 }
@@ -23,6 +23,16 @@ fn a_flag_wins_over_a_variable_over_the_file() {
     assert_eq!(config.listen, "flag:1");
     assert_eq!(config.engine.memory_bytes_max, 2 << 30);
     assert_eq!(config.engine.statement_timeout, Some(Duration::from_secs(1)));
+    let flags = Flags {
+        listen: None,
+        insecure: true,
+        memory: Some(Memory::Bytes(3 << 30)),
+        statement_timeout: Some(Span(Duration::from_secs(9))),
+    };
+    let config = check(file, &variables, flags).unwrap();
+    assert!(config.insecure);
+    assert_eq!(config.engine.memory_bytes_max, 3 << 30);
+    assert_eq!(config.engine.statement_timeout, Some(Duration::from_secs(9)));
 }
 
 #[test]
@@ -68,6 +78,9 @@ fn every_key_of_the_file_arrives() {
     assert_eq!((engine.result_cache_bytes_max, engine.plan_cache_bytes_max), (1 << 20, 0));
     assert_eq!(engine.storage.footer_bytes_max, 4096);
     assert_eq!(engine.storage.s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+    let s3 = &engine.storage.s3;
+    let given = (s3.region.as_deref(), s3.access_key_id.as_deref(), s3.secret_access_key.as_deref());
+    assert_eq!(given, (Some("r"), Some("a"), Some("s")));
     assert_eq!((engine.storage.s3.session_token.as_deref(), engine.storage.s3.path_style), (Some("t"), Some(false)));
 }
 

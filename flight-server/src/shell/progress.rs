@@ -101,6 +101,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_short_statement_shows_no_progress() {
+        let mut progress = Progress::start(true);
+        progress.draw();
+        assert!(!progress.drawn);
+        progress.started -= SHOWN_AFTER;
+        progress.draw();
+        assert!(progress.drawn);
+    }
+
+    #[test]
     fn times_and_rows_read_easily_at_every_size() {
         assert_eq!(text(Duration::from_millis(1_250), 0), "running 1.2 s  (Ctrl-C cancels)");
         assert_eq!(text(Duration::from_secs(3_725), 1_234_567), "running 1:02:05  1,234,567 rows  (Ctrl-C cancels)");

@@ -15,6 +15,8 @@ const CONNECT_SECONDS_MAX: u64 = 10;
 const RETRIES_MAX: usize = 6;
 /// How long one request is retried in all.
 const RETRY_SECONDS_MAX: u64 = 60;
+/// How a variable says yes.
+const TRUE: [&str; 5] = ["1", "true", "on", "yes", "y"];
 
 /// The store of a bucket. Sends nothing: whether the bucket is there shows at the first request.
 pub(super) fn open(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, StorageError> {
@@ -49,10 +51,11 @@ pub(super) fn open(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectSt
         .iter()
         .find_map(|key| builder.get_config_value(key));
     let style = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest);
+    let hosted = style.is_some_and(|style| TRUE.contains(&style.to_ascii_lowercase().as_str()));
     match options.path_style {
         Some(path_style) => builder = builder.with_virtual_hosted_style_request(!path_style),
         // Servers of one's own know no host name per bucket.
-        None if endpoint.is_some() && style.as_deref() != Some("true") => {
+        None if endpoint.is_some() && !hosted => {
             builder = builder.with_virtual_hosted_style_request(false);
         }
         None => {}
@@ -69,4 +72,22 @@ pub(super) fn open(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectSt
     };
     let store = builder.with_client_options(client).with_retry(retry).build().map_err(invalid)?;
     Ok(Arc::new(store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn region_endpoint_and_style_reach_the_store() {
+        let options = S3Options {
+            endpoint: Some("http://127.0.0.1:9/".into()),
+            region: Some("eu-test-1".into()),
+            path_style: Some(true),
+            ..S3Options::default()
+        };
+        let told = format!("{:?}", open("b", &options).unwrap());
+        assert!(told.contains("region: \"eu-test-1\""), "{told}");
+        assert!(told.contains("bucket_endpoint: \"http://127.0.0.1:9/b\""), "{told}");
+    }
 }
