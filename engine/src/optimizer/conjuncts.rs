@@ -1,9 +1,9 @@
 //! In a filter, what is cheap and cuts much comes first.
 //!
 //! DataFusion evaluates the parts of `a AND b AND c` from left to right, and once what it has leaves at most a fifth of
-//! the rows, the next part sees only those. So a date range before a comparison of texts spares most of the texts:
-//! TPC-H q12 and q19 filter in half the time. Only comparisons that cannot fail move, and only forward: a part that
-//! can fail (`10 / p > 1`) stays behind all that stood before it.
+//! the rows, the next part sees only those. So a date range before a comparison of texts spares most of the texts: texts
+//! first, the filter of TPC-H q12 took 0.29 s at scale 1, more than all else in the query but the scan. Only comparisons
+//! that cannot fail move, and only forward: a part that can fail (`10 / p > 1`) stays behind all that stood before it.
 
 use std::sync::Arc;
 
