@@ -36,7 +36,8 @@ impl Server {
             .args(&words[1..])
             .env("BOATHOUSE_SPILL_FOLDER", folder.join("spill"))
             .env("BOATHOUSE_MEMORY", "24MiB")
-            .env("BOATHOUSE_THREADS", "2")
+            // One sort at a time: two of them may run out of memory before the disk is full.
+            .env("BOATHOUSE_THREADS", "1")
             .env("BOATHOUSE_FILE_ROOTS", folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -137,13 +137,14 @@ async fn count(context: &Context, plan: &Arc<dyn ExecutionPlan>) -> Result<usize
 fn scan_row(report: &ScanReport) -> Row {
     let text = format!(
         "table={} version={} files={} files_skipped_by_partition={} files_skipped_by_statistics={} files_read={} \
-         parts_skipped_while_running={} bytes_read={}",
+         files_hot={} parts_skipped_while_running={} bytes_read={}",
         report.table,
         report.version,
         report.files,
         report.files_skipped_by_partition,
         report.files_skipped_by_statistics,
         report.files_read,
+        report.files_hot,
         report.parts_skipped_while_running,
         report.bytes_read,
     );
