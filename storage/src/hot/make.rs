@@ -101,9 +101,8 @@ where
     let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
     let metadata = without_nanoseconds(metadata)?;
     let rows = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
-    let Some(schema) = types::stored(metadata.schema()).filter(|_| rows > 0).map(Arc::new) else {
-        return Ok(Made::Refused);
-    };
+    let Some(schema) = types::stored(metadata.schema()).filter(|_| rows > 0) else { return Ok(Made::Refused) };
+    let schema = Arc::new(types::without_nulls(schema, metadata.metadata()));
     let Ok(dtype) = VORTEX.arrow().from_arrow_schema(&schema) else { return Ok(Made::Refused) };
     let batches =
         ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(BATCH_ROWS).build()?;

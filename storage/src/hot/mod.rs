@@ -10,10 +10,11 @@
 //! ```
 //!
 //! In reading order: `key` is what a copy is a copy of, `types` which columns a copy can hold, `file` one copy on disk,
-//! `make` writes it, `selection` and `open` read it, `source` is what a scan sees.
+//! `make` writes it, `filter`, `selection` and `open` read it, `source` is what a scan sees.
 
 mod copies;
 mod file;
+mod filter;
 mod folder;
 mod key;
 mod make;

@@ -43,6 +43,7 @@ use vortex_arrow::ArrowSessionExt;
 use super::{
     CopyFile,
     file::VORTEX,
+    filter,
     reader::{CopyReader, SharedReader},
     selection::{rows_of, selection},
     types,
@@ -67,6 +68,8 @@ pub(super) struct CopyOpener {
 struct Wanted {
     /// The columns that are read, in the order of the file.
     columns: Schema,
+    /// Decided by Vortex before anything else is read of a row.
+    native: Option<Expression>,
     residual: Option<Arc<dyn PhysicalExpr>>,
     /// From the columns that are read to those of the scan.
     projection: ProjectionExprs,
@@ -117,6 +120,7 @@ impl CopyOpener {
         let columns = wanted.columns.fields().iter();
         let columns = columns.map(|field| (field.name().clone(), get_item(field.name().as_str(), root())));
         let scan = scan
+            .with_some_filter(wanted.native.map(|native| bind(&native, &dtype)).transpose().map_err(vortex_error)?)
             .with_projection(bind(&pack(columns, Nullability::NonNullable), &dtype).map_err(vortex_error)?)
             .with_ordered(self.ordered);
         let target = Field::new_struct("", wanted.columns.fields().clone(), false);
@@ -174,7 +178,8 @@ impl CopyOpener {
         let projection = projection.try_map_exprs(&adapt)?;
         // What a running join or TopK has found so far: later it can only rule out more.
         let predicate = predicate.map(|predicate| adapt(snapshot_physical_expr(predicate)?)).transpose()?;
-        // Vortex decides no filter itself: those that it would are decided above the scan, or here.
+        let native = predicate.as_ref().and_then(|predicate| filter::native(predicate, &stored));
+        // What Vortex has decided is decided again, above the scan or here.
         let residual = predicate.filter(|_| self.exact);
         let mut read = projection.column_indices();
         read.extend(residual.iter().flat_map(collect_columns).map(|column| column.index()));
@@ -183,7 +188,7 @@ impl CopyOpener {
         let columns = stored.project(&read)?;
         let projection = projection.try_map_exprs(|expr| reassign_expr_columns(expr, &columns))?;
         let residual = residual.map(|expr| reassign_expr_columns(expr, &columns)).transpose()?;
-        Ok(Wanted { columns, residual, projection })
+        Ok(Wanted { columns, native, residual, projection })
     }
 
     async fn layout_reader(&self, copy: &Arc<CopyFile>, shared: &SharedReader) -> Result<Arc<dyn LayoutReader>> {

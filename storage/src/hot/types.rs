@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use parquet::file::metadata::ParquetMetaData;
 
 /// The columns of a copy of a file with the columns of `schema`; `None` when a copy cannot hold them.
 pub(super) fn stored(schema: &Schema) -> Option<Schema> {
@@ -18,6 +19,25 @@ pub(super) fn stored(schema: &Schema) -> Option<Schema> {
     names.dedup();
     let fields: Option<Fields> = schema.fields().iter().map(stored_field).collect();
     fields.filter(|fields| fields.len() == names.len()).map(Schema::new)
+}
+
+/// The same columns, those of them marked that hold no NULL in this file: they take less room, and Vortex decides filters
+/// on them (see `filter`). What the file's footer says of NULLs is not believed: a NULL in such a column ends the making.
+pub(super) fn without_nulls(stored: Schema, parquet: &ParquetMetaData) -> Schema {
+    let mut full = vec![true; stored.fields().len()];
+    for group in parquet.row_groups() {
+        for (leaf, column) in group.columns().iter().enumerate() {
+            let nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
+            if let Some(full) = full.get_mut(group.schema_descr().get_column_root_idx(leaf)) {
+                *full &= nulls == Some(0);
+            }
+        }
+    }
+    let field = |(field, full): (&FieldRef, bool)| match full && !field.data_type().is_nested() {
+        true => Arc::new(field.as_ref().clone().with_nullable(false)),
+        false => field.clone(),
+    };
+    Schema::new(stored.fields().iter().zip(full).map(field).collect::<Fields>())
 }
 
 /// The same columns with texts and bytes in the form that the table has them in, which saves a cast.
