@@ -32,12 +32,15 @@ use datafusion::{
     },
 };
 
-use super::route::{Routes, names_are_plain};
+use super::{
+    build_side::BuildSide,
+    route::{Routes, names_are_plain},
+};
 
 const EARLY: &str = "FilterPushdown";
 const LATE: &str = "FilterPushdown(Post)";
 
-/// DataFusion's rules for physical plans, with this one in the place of its own.
+/// DataFusion's rules for physical plans, with this one in the place of its own and those that must stand among them.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     for rule in &mut rules {
@@ -48,6 +51,8 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
         };
         *rule = Arc::new(FilterPushdown { phase });
     }
+    let after = rules.iter().position(|rule| rule.name() == BuildSide::AFTER).map_or(0, |at| at + 1);
+    rules.insert(after, Arc::new(BuildSide));
     rules
 }
 

@@ -1,5 +1,6 @@
 //! Rules of our own, around DataFusion's. One rule a file.
 
+mod build_side;
 mod conjuncts;
 mod filter_pushdown;
 mod floats;

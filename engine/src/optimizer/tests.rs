@@ -243,3 +243,32 @@ async fn each_operator_finds_columns_by_their_place() {
         assert_eq!(rows(&session, sql).await, [expected], "{operator}\n{plan}");
     }
 }
+
+/// With the other side filtered, only those groups are made that the join can want.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filtered_side_is_read_before_an_aggregation_by_its_keys() {
+    let engine = engine().await;
+    let session = engine.session();
+    let grouped = "(SELECT id, max(v) AS top FROM t GROUP BY id)";
+    let sql = |left: &str, right: &str| format!("SELECT r.*, l.top FROM {left} AS l JOIN {right} AS r ON l.id = r.id");
+    let filtered = sql(grouped, "(SELECT * FROM u WHERE v < 19)");
+    let plan = rows(&session, &format!("EXPLAIN {filtered}")).await.join("\n");
+    let at = |part: &str| plan.find(part).unwrap_or_else(|| panic!("no {part} in\n{plan}"));
+    assert!(at("HashJoinExec") < at("FilterExec") && at("FilterExec") < at("AggregateExec"), "{plan}");
+    let below = plan.get(at("AggregateExec")..).unwrap_or_default();
+    assert!(below.contains("RuntimeFilterExec"), "{plan}");
+    let mut found = rows(&session, &filtered).await;
+    session.execute("SET dynamic_filters = false").await.unwrap();
+    session.execute("SET join_reordering = false").await.unwrap();
+    let mut expected = rows(&session, &filtered).await;
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    session.execute("RESET dynamic_filters").await.unwrap();
+    session.execute("RESET join_reordering").await.unwrap();
+    // Every group is wanted, or few have been found already: the smaller side is built as ever.
+    for (left, right) in [(grouped, "u"), ("(SELECT id, max(v) AS top FROM t GROUP BY id HAVING max(v) > 15)", "u")] {
+        let plan = rows(&session, &format!("EXPLAIN {}", sql(left, right))).await.join("\n");
+        assert!(plan.find("AggregateExec") < plan.find("main/u/"), "{plan}");
+    }
+}
