@@ -96,8 +96,19 @@ pub enum StorageError {
     Conflict {
         table: String,
         #[source]
-        source: Box<deltalake::DeltaTableError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store gave no answer that tells whether the commit is in the log.
+    #[error("it is not known whether version {version} was committed to table \"{table}\"")]
+    Undecided {
+        table: String,
+        version: u64,
+        #[source]
+        source: object_store::Error,
+    },
+    /// `delta.appendOnly` is set.
+    #[error("table \"{table}\" is append-only: its rows can be neither changed nor removed")]
+    AppendOnly { table: String },
     #[error("could not write to table \"{table}\"")]
     Write {
         table: String,

@@ -194,6 +194,10 @@ impl Lake {
         &self.stores
     }
 
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
+    }
+
     /// One CREATE or DROP of a table at a time in this process.
     pub(crate) fn table_lock(&self, location: &Url) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock();

@@ -165,7 +165,10 @@ async fn a_commit_that_was_refused_is_an_error(place: Place) {
         _ => Fate::Served,
     });
     let failed = insert(&lake, "t", "SELECT 1 AS id").await.unwrap_err();
-    assert!(matches!(failed, StorageError::Write { .. }) && chain(&failed).contains("injected"), "{failed:?}");
+    assert!(
+        matches!(failed, StorageError::Undecided { version: 1, .. }) && chain(&failed).contains("injected"),
+        "{failed:?}"
+    );
     log.clear_rule();
     assert_eq!(lake.table("main", "t").await.unwrap().version(), 0);
     assert_eq!(insert(&lake, "t", "SELECT 1 AS id").await.unwrap().version, 1);

@@ -45,6 +45,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::InvalidTable { .. }
         | StorageError::SchemaNotEmpty { .. }
         | StorageError::SchemaRequired { .. }
+        | StorageError::AppendOnly { .. }
         | StorageError::Query { .. } => ErrorKind::InvalidSql,
         StorageError::SchemaNotFound { .. }
         | StorageError::TableNotFound { .. }
@@ -52,6 +53,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         StorageError::OpenLake { .. }
         | StorageError::Store { .. }
         | StorageError::TableUnreachable { .. }
+        | StorageError::Undecided { .. }
         | StorageError::Write { .. } => ErrorKind::Unavailable,
         StorageError::SchemaExists { .. } | StorageError::TableExists { .. } => ErrorKind::AlreadyExists,
         StorageError::ReadTable { .. } | StorageError::DataFile { .. } | StorageError::Catalog { .. } => {
@@ -69,6 +71,8 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         StorageError::OpenLake { .. } if StoreReason::of(error) == Some(StoreReason::NotFound) => {
             Some("Check the path or the bucket's name; a folder that is not there must be made first.")
         }
+        StorageError::AppendOnly { .. } => Some("It has the property 'delta.appendOnly'."),
+        StorageError::Undecided { .. } => Some("Look at the table before the statement is run again."),
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,
     }

@@ -1,12 +1,12 @@
-//! The actions of the log that a reader needs, as JSON has them.
+//! The actions of the log that a reader or a rival needs, as JSON has them.
 //!
-//! Delta protocol, "Actions". Everything else in a line (commit info, transactions, change files, domains) is skipped
+//! Delta protocol, "Actions". Everything else in a line (change files, domains, most of the commit info) is skipped
 //! without being kept.
 
 use std::collections::HashMap;
 
 use deltalake::kernel::{Metadata, Protocol};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A data file that is added.
@@ -22,7 +22,10 @@ pub(super) struct Add {
     /// JSON in a string; anything else tells nothing.
     #[serde(default)]
     stats: Value,
-    pub(super) deletion_vector: Option<Vector>,
+    pub(super) deletion_vector: Option<DeletionVector>,
+    /// False for rows that were in the table before.
+    #[serde(default = "yes")]
+    pub(super) data_change: bool,
 }
 
 impl Add {
@@ -36,18 +39,37 @@ impl Add {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Remove {
     pub(super) path: String,
-    pub(super) deletion_vector: Option<Vector>,
+    pub(super) deletion_vector: Option<DeletionVector>,
+    /// False when other files of the commit hold its rows.
+    #[serde(default = "yes")]
+    pub(super) data_change: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What a commit says of itself. Any writer may leave out anything.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Provenance {
+    #[serde(default)]
+    pub(crate) operation: Value,
+    /// It read nothing of the table and only added rows.
+    #[serde(default)]
+    pub(crate) is_blind_append: Value,
 }
 
 /// A deletion vector, not the rows in it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Vector {
-    pub(super) storage_type: String,
-    pub(super) path_or_inline_dv: String,
-    pub(super) offset: Option<i32>,
-    pub(super) size_in_bytes: i32,
-    pub(super) cardinality: i64,
+pub(crate) struct DeletionVector {
+    pub(crate) storage_type: String,
+    pub(crate) path_or_inline_dv: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) offset: Option<i32>,
+    pub(crate) size_in_bytes: i32,
+    pub(crate) cardinality: i64,
 }
 
 /// A file of a V2 checkpoint that holds some of its actions.
@@ -70,6 +92,7 @@ pub(super) struct Actions {
     pub(super) protocol: Option<Protocol>,
     pub(super) metadata: Option<Metadata>,
     pub(super) sidecars: Vec<Sidecar>,
+    pub(super) provenance: Option<Provenance>,
 }
 
 impl Actions {
@@ -77,6 +100,7 @@ impl Actions {
     pub(super) fn followed_by(mut self, next: Self) -> Self {
         self.files.extend(next.files);
         self.sidecars.extend(next.sidecars);
+        self.provenance = self.provenance.or(next.provenance);
         self.protocol = next.protocol.or(self.protocol);
         self.metadata = next.metadata.or(self.metadata);
         self
@@ -91,6 +115,8 @@ struct Line {
     #[serde(rename = "metaData")]
     metadata: Option<Value>,
     sidecar: Option<Sidecar>,
+    #[serde(rename = "commitInfo")]
+    provenance: Option<Provenance>,
 }
 
 /// Parses a file of JSON actions. Says in words what is wrong with a file that holds anything else, or nothing.
@@ -103,6 +129,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Actions, String> {
         actions.files.extend(line.add.map(FileAction::Add));
         actions.files.extend(line.remove.map(FileAction::Remove));
         actions.sidecars.extend(line.sidecar);
+        actions.provenance = actions.provenance.or(line.provenance);
         if let Some(value) = line.protocol {
             actions.protocol = Some(protocol(value)?);
         }

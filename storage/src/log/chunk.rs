@@ -13,6 +13,7 @@ use arrow::{
 };
 
 use super::{
+    action::DeletionVector,
     bounds,
     layout::{Column, Layout},
     stats::{self, ColumnStats, StatsReader},
@@ -107,6 +108,18 @@ impl Chunk {
         let vectors = self.vectors.as_ref().filter(|vectors| vectors.storage_type.is_valid(file))?;
         let offset = vectors.offset.is_valid(file).then(|| vectors.offset.value(file));
         Some(vector_id(vectors.storage_type.value(file), vectors.path_or_inline.value(file), offset))
+    }
+
+    /// The deletion vector of a file, `None` when it has none.
+    pub(super) fn vector(&self, file: usize) -> Option<DeletionVector> {
+        let vectors = self.vectors.as_ref().filter(|vectors| vectors.storage_type.is_valid(file))?;
+        Some(DeletionVector {
+            storage_type: vectors.storage_type.value(file).to_owned(),
+            path_or_inline_dv: vectors.path_or_inline.value(file).to_owned(),
+            offset: vectors.offset.is_valid(file).then(|| vectors.offset.value(file)),
+            size_in_bytes: vectors.size_in_bytes.value(file),
+            cardinality: vectors.cardinality.value(file),
+        })
     }
 
     /// Some of the files.

@@ -1,4 +1,4 @@
-//! Commits read from the store, many at once.
+//! Commits: read from the store, many at once, and what they say.
 
 use std::sync::Arc;
 
@@ -7,9 +7,10 @@ use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
-    LogError, Stamp,
-    action::{self, Actions},
+    FileSet, LogError, Stamp,
+    action::{self, Actions, FileAction, Provenance},
     list::commit_path,
+    replay,
 };
 use crate::store::is_not_found;
 
@@ -23,10 +24,80 @@ const PIECES_AT_ONCE: usize = 4;
 
 /// A commit and the identity of its file.
 #[derive(Debug)]
-pub(super) struct Commit {
-    pub(super) version: u64,
+pub(crate) struct Commit {
+    pub(crate) version: u64,
     pub(super) actions: Actions,
-    pub(super) stamp: Stamp,
+    pub(crate) stamp: Stamp,
+}
+
+impl Commit {
+    /// Does it change what the table is: its columns, properties or protocol?
+    pub(crate) fn redefines(&self) -> bool {
+        self.actions.metadata.is_some() || self.actions.protocol.is_some()
+    }
+
+    /// The paths of the files that it removes, as the log has them, and whether their rows go with them. A file that gets
+    /// another deletion vector is among them.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.actions.files.iter().filter_map(|action| match action {
+            FileAction::Remove(gone) => Some((gone.path.as_str(), gone.data_change)),
+            FileAction::Add(_) => None,
+        })
+    }
+
+    /// Does it add rows that were not in the table?
+    pub(crate) fn adds_rows(&self) -> bool {
+        self.actions.files.iter().any(|action| matches!(action, FileAction::Add(add) if add.data_change))
+    }
+
+    /// The files with rows that were not in the table, typed as those of `like` are. The text of an error tells the file.
+    pub(crate) fn added(&self, like: &FileSet) -> Result<FileSet, String> {
+        let adds = self.actions.files.iter().filter_map(|action| match action {
+            FileAction::Add(add) if add.data_change => Some(add.clone()),
+            _ => None,
+        });
+        let chunk = replay::chunk(like.layout(), &adds.collect::<Vec<_>>())?;
+        let mut files = FileSet::new(like.layout().clone());
+        files.add(Arc::new(chunk), None);
+        Ok(files)
+    }
+
+    pub(crate) fn provenance(&self) -> Option<&Provenance> {
+        self.actions.provenance.as_ref()
+    }
+}
+
+/// The file of a commit.
+pub(crate) struct RawCommit {
+    version: u64,
+    pub(crate) bytes: Bytes,
+    stamp: Stamp,
+}
+
+impl RawCommit {
+    /// A commit that was just written as `bytes`.
+    pub(crate) fn written(version: u64, bytes: Bytes, stamp: Stamp) -> Self {
+        Self { version, bytes, stamp }
+    }
+
+    pub(crate) async fn read(store: &dyn ObjectStore, version: u64) -> Result<Option<Self>, LogError> {
+        let path = commit_path(version);
+        let found = match store.get(&path).await {
+            Ok(found) => found,
+            Err(error) if is_not_found(&error) => return Ok(None),
+            Err(source) => return Err(LogError::Store { path, source }),
+        };
+        let stamp = Stamp::of(&found.meta);
+        let bytes = found.bytes().await.map_err(|source| LogError::Store { path, source })?;
+        Ok(Some(Self { version, bytes, stamp }))
+    }
+
+    pub(crate) async fn parse(self) -> Result<Commit, LogError> {
+        let Self { version, bytes, stamp } = self;
+        let damaged = |reason| LogError::Damaged { version, path: commit_path(version), reason };
+        let actions = parse(bytes).await.map_err(damaged)?;
+        Ok(Commit { version, actions, stamp })
+    }
 }
 
 /// Reads commits that were listed, in their order.
@@ -46,16 +117,10 @@ async fn read_listed(store: Arc<dyn ObjectStore>, version: u64, listed: ObjectMe
 
 /// Reads one commit; `None` when there is none of this version.
 pub(super) async fn read(store: &dyn ObjectStore, version: u64) -> Result<Option<Commit>, LogError> {
-    let path = commit_path(version);
-    let found = match store.get(&path).await {
-        Ok(found) => found,
-        Err(error) if is_not_found(&error) => return Ok(None),
-        Err(source) => return Err(LogError::Store { path, source }),
-    };
-    let stamp = Stamp::of(&found.meta);
-    let bytes = found.bytes().await.map_err(|source| LogError::Store { path: path.clone(), source })?;
-    let actions = parse(bytes).await.map_err(|reason| LogError::Damaged { version, path, reason })?;
-    Ok(Some(Commit { version, actions, stamp }))
+    match RawCommit::read(store, version).await? {
+        Some(raw) => raw.parse().await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Reads a file of JSON actions that is no commit.

@@ -14,6 +14,7 @@ use arrow::{
 };
 
 use super::{
+    action::DeletionVector,
     chunk::{Chunk, ColumnBounds, vector_id},
     layout::Layout,
 };
@@ -27,7 +28,7 @@ pub(super) struct Keys(HashSet<String>);
 
 impl Keys {
     /// Adds a file; `false` when it was there.
-    pub(super) fn insert(&mut self, path: &str, vector: Option<&super::action::Vector>) -> bool {
+    pub(super) fn insert(&mut self, path: &str, vector: Option<&DeletionVector>) -> bool {
         let vector = vector.map(|v| vector_id(&v.storage_type, &v.path_or_inline_dv, v.offset));
         self.0.insert(key(path, vector))
     }
@@ -119,6 +120,12 @@ impl FileSet {
     pub(crate) fn modified_ms(&self, file: usize) -> i64 {
         let (chunk, row) = self.locate(file);
         chunk.modified_ms.value(row)
+    }
+
+    /// The deletion vector of a file.
+    pub(crate) fn deletion_vector(&self, file: usize) -> Option<DeletionVector> {
+        let (chunk, row) = self.locate(file);
+        chunk.vector(row)
     }
 
     /// All files' sizes together.

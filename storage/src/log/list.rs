@@ -49,7 +49,7 @@ impl Listing {
 }
 
 /// The path of a commit, from the table's folder.
-pub(super) fn commit_path(version: u64) -> Path {
+pub(crate) fn commit_path(version: u64) -> Path {
     Path::from(format!("{LOG}/{version:020}.json"))
 }
 

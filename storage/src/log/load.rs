@@ -180,15 +180,23 @@ async fn read_next(store: &Arc<dyn ObjectStore>, state: &LogState) -> Result<Log
     if after.is_some() {
         commits.extend(commits_from(store, next + 1).await?);
     }
-    let version = commits.last().map_or(next, |commit| commit.version);
-    let stamp = commits.last().map(|commit| commit.stamp.clone());
+    match follow(state, commits).await? {
+        Some(state) => Ok(state),
+        // What is known of the files was typed by the old columns.
+        None => load(store, None).await,
+    }
+}
+
+/// A state with the commits after it, whose first is the version that follows. `None` when they change the columns.
+pub(crate) async fn follow(state: &LogState, commits: Vec<Commit>) -> Result<Option<LogState>, LogError> {
+    let version = commits.last().map_or(state.version, |commit| commit.version);
+    let stamp = commits.last().map_or_else(|| state.stamp.clone(), |commit| Some(commit.stamp.clone()));
     let mut replay = Replay::new(commits.into_iter().rev().map(|commit| commit.actions));
     let metadata = replay.metadata.take().unwrap_or_else(|| state.metadata.clone());
     let same_columns = metadata.schema_string() == state.metadata.schema_string()
         && metadata.partition_columns() == state.metadata.partition_columns();
     if !same_columns {
-        // What is known of the files was typed by the old columns.
-        return load(store, None).await;
+        return Ok(None);
     }
     let invalid = |reason: String| LogError::Invalid { version, reason };
     let mut files = state.files.without(&replay.seen).map_err(|error| invalid(error.to_string()))?;
@@ -196,15 +204,8 @@ async fn read_next(store: &Arc<dyn ObjectStore>, state: &LogState) -> Result<Log
         files.push(chunk).map_err(|error| invalid(error.to_string()))?;
     }
     let protocol = replay.protocol.unwrap_or_else(|| state.protocol.clone());
-    Ok(LogState {
-        version,
-        protocol,
-        metadata,
-        files,
-        stamp,
-        columns: state.columns.clone(),
-        schema: state.schema.clone(),
-    })
+    let (columns, schema) = (state.columns.clone(), state.schema.clone());
+    Ok(Some(LogState { version, protocol, metadata, files, stamp, columns, schema }))
 }
 
 async fn stamp(store: &Arc<dyn ObjectStore>, version: u64) -> Result<Option<Stamp>, LogError> {
@@ -213,7 +214,7 @@ async fn stamp(store: &Arc<dyn ObjectStore>, version: u64) -> Result<Option<Stam
 }
 
 /// All commits from `version` on, which is there.
-async fn commits_from(store: &Arc<dyn ObjectStore>, version: u64) -> Result<Vec<Commit>, LogError> {
+pub(crate) async fn commits_from(store: &Arc<dyn ObjectStore>, version: u64) -> Result<Vec<Commit>, LogError> {
     let listing = list(store.as_ref(), version).await?;
     let newest = listing.newest().unwrap_or(version);
     let listed = (version..=newest).map(|version| {

@@ -23,9 +23,12 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use action::DeletionVector;
 pub(crate) use chunk::ColumnBounds;
+pub(crate) use commit::{Commit, RawCommit};
 pub(crate) use error::LogError;
 pub(crate) use file_set::FileSet;
 pub(crate) use layout::physical_name;
-pub(crate) use load::{LogState, advance, load};
+pub(crate) use list::commit_path;
+pub(crate) use load::{LogState, advance, commits_from, follow, load};
 pub(crate) use stamp::Stamp;

@@ -10,7 +10,7 @@
 //! n gone or another file    -> load from nothing
 //! ```
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use moka::future::Cache;
 use object_store::path::Path;
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     CacheCounts, CacheUsage, StorageError,
     hot::HotCopies,
-    log::{self, LogError, LogState, Stamp},
+    log::{self, Commit, LogError, LogState, Stamp},
     store::Stores,
 };
 
@@ -141,6 +141,37 @@ impl Snapshots {
             }
         }
         Err(StorageError::Internal { message: format!("table at {location} changed {ATTEMPTS_MAX} times in one read") })
+    }
+
+    /// Takes over what was just committed behind `base`: the versions from the one after it on, without a gap. The next
+    /// call for the newest version reads nothing of them again. A snapshot that others brought on meanwhile stays.
+    pub(crate) async fn committed(&self, base: &Arc<Snapshot>, commits: Vec<Commit>) {
+        let Some(slot) = self.newest.get(base.location().as_str()).await else { return };
+        let _turn = slot.refresh.lock().await;
+        let Some(known) = slot.current() else { return };
+        // Another snapshot than the one that was written on is brought on only when it is one of the same table.
+        let same_table = match known.version().cmp(&base.version()) {
+            Ordering::Less => false,
+            Ordering::Equal => known.stamp() == base.stamp(),
+            Ordering::Greater => {
+                commits.iter().any(|commit| commit.version == known.version() && Some(&commit.stamp) == known.stamp())
+            }
+        };
+        let news: Vec<Commit> = commits.into_iter().filter(|commit| commit.version > known.version()).collect();
+        if !same_table || news.is_empty() {
+            return;
+        }
+        let followed = log::follow(known.log(), news).await;
+        let (name, location) = (known.name().to_owned(), known.location());
+        match followed.map(|log| log.map(|log| self.snapshot(name, location, Ok(log), known.library().clone()))) {
+            Ok(Some(Ok(Some(snapshot)))) => {
+                *slot.current.write() = Some(snapshot);
+                self.newest.insert(location.to_string(), slot.clone()).await;
+            }
+            // The next call finds out by itself.
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "a commit is read again"),
+        }
     }
 
     /// One version. Cached as long as its commit file is the same.

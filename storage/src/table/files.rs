@@ -14,7 +14,7 @@ use arrow::{
 
 use super::deletion::SelectionCache;
 pub(crate) use crate::log::ColumnBounds;
-use crate::log::{FileSet, LogState};
+use crate::log::{DeletionVector, FileSet, LogState};
 
 /// The active files of one version.
 #[derive(Debug)]
@@ -40,19 +40,24 @@ struct Column {
 impl FileIndex {
     /// Indexes what the log says at one version.
     pub(crate) fn try_new(log: &LogState) -> Result<Self, ArrowError> {
-        let files = log.files.clone();
+        let features = log.protocol.reader_features().unwrap_or_default();
+        let hides_rows = features.iter().any(|feature| feature.to_string() == "deletionVectors");
+        Self::of(log.files.clone(), hides_rows)
+    }
+
+    /// Indexes some files. `hides_rows`: in a table whose files may have deletion vectors.
+    pub(crate) fn of(files: FileSet, hides_rows: bool) -> Result<Self, ArrowError> {
         let layout = files.layout().clone();
         let partitions = layout.partitions.iter().enumerate();
         let partitions = partitions.map(|(at, column)| Ok((column.name.clone(), files.partition(at)?)));
         let columns = layout.columns.iter().enumerate();
         let columns = columns.map(|(position, c)| (c.name.clone(), Column { position, bounds: OnceLock::new() }));
-        let features = log.protocol.reader_features().unwrap_or_default();
         Ok(Self {
             rows: numbers(&files.rows()?),
             deleted: files.deleted()?.as_ref().map(numbers),
             partitions: partitions.collect::<Result<_, ArrowError>>()?,
             columns: columns.collect(),
-            hides_rows: features.iter().any(|feature| feature.to_string() == "deletionVectors"),
+            hides_rows,
             files,
             selections: SelectionCache::default(),
         })
@@ -73,6 +78,11 @@ impl FileIndex {
 
     pub(crate) fn modified_ms(&self, file: usize) -> i64 {
         self.files.modified_ms(file)
+    }
+
+    /// The deletion vector of a file, as the log describes it.
+    pub(crate) fn deletion_vector(&self, file: usize) -> Option<DeletionVector> {
+        self.files.deletion_vector(file)
     }
 
     /// Rows in the file, those that its deletion vector hides included.

@@ -27,12 +27,12 @@ use datafusion::{
 
 use crate::log::physical_name;
 
-const COLUMN_ID: &str = "delta.columnMapping.id";
-const PARQUET_ID: &str = "PARQUET:field_id";
+pub(crate) const COLUMN_ID: &str = "delta.columnMapping.id";
+pub(crate) const PARQUET_ID: &str = "PARQUET:field_id";
 
 /// How columns are found in files: the table property `delta.columnMapping.mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MappingMode {
+pub(crate) enum MappingMode {
     None,
     Name,
     Id,
@@ -40,7 +40,7 @@ pub(super) enum MappingMode {
 
 impl MappingMode {
     /// Reads the property's value.
-    pub(super) fn parse(mode: Option<&str>) -> Self {
+    pub(crate) fn parse(mode: Option<&str>) -> Self {
         match mode {
             Some("name") => Self::Name,
             Some("id") => Self::Id,
@@ -221,7 +221,7 @@ impl PhysicalExpr for Relabel {
 }
 
 /// The same values under the names and nullability of `to`. An error when a field that must not be NULL is.
-fn relabel(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(crate) fn relabel(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == to {
         return Ok(array.clone());
     }

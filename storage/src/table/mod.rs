@@ -25,9 +25,13 @@ mod statistics;
 mod tests;
 
 pub(crate) use cache::Snapshots;
+pub(crate) use files::FileIndex;
 pub use footers::{FooterCache, FooterReaders};
-pub(crate) use open::{has_log, log_store, table_store};
+pub(crate) use mapping::{COLUMN_ID, MappingMode, PARQUET_ID, relabel};
+pub(crate) use open::{has_log, log_error, log_store, table_store};
+pub(crate) use prune::may_match;
 pub use report::{ScanReport, scan_reports};
+pub(crate) use scan::scanned_location;
 pub(crate) use snapshot::COMMENT_KEY;
 pub use snapshot::Snapshot;
 pub(crate) use source::originals;

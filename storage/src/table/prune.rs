@@ -12,8 +12,11 @@ use arrow::{
 use datafusion::{
     catalog::Session,
     common::{Column, DFSchema, Result, ScalarValue},
-    logical_expr::{Expr, Operator, Volatility, binary_expr, lit},
-    physical_expr::conjunction,
+    logical_expr::{
+        Expr, Operator, Volatility, binary_expr, execution_props::ExecutionProps, lit,
+        physical_planning_context::PhysicalPlanningContext,
+    },
+    physical_expr::{PhysicalExpr, conjunction, create_physical_expr},
     physical_optimizer::pruning::{PruningPredicateBuilder, PruningStatistics},
 };
 use tracing::debug;
@@ -59,15 +62,36 @@ fn has_surprises(filter: &Expr) -> bool {
         .unwrap_or(true)
 }
 
+/// Makes an expression over columns one that can be evaluated.
+type Lower<'a> = dyn Fn(Expr, &DFSchema) -> Result<Arc<dyn PhysicalExpr>> + 'a;
+
 /// Applies `filters` (all of which must hold) to the files of a table with these columns.
 pub(crate) fn prune(index: &FileIndex, schema: &SchemaRef, filters: &[Expr], session: &dyn Session) -> Result<Pruned> {
+    prune_lowered(index, schema, filters, &|expr, columns| session.create_physical_expr(expr, columns))
+}
+
+/// May a row in one of the files match all of `filters`, whose types agree? Unknown is yes.
+pub(crate) fn may_match(index: &FileIndex, schema: &SchemaRef, filters: &[Expr]) -> bool {
+    let lower = |expr: Expr, columns: &DFSchema| {
+        create_physical_expr(&expr, columns, &ExecutionProps::new(), &PhysicalPlanningContext::default())
+    };
+    match prune_lowered(index, schema, filters, &lower) {
+        Ok(pruned) => !pruned.kept.is_empty(),
+        Err(error) => {
+            debug!(%error, "filters that cannot be tried against files may match them");
+            index.len() > 0
+        }
+    }
+}
+
+fn prune_lowered(index: &FileIndex, schema: &SchemaRef, filters: &[Expr], lower: &Lower<'_>) -> Result<Pruned> {
     let partition_columns: Vec<String> = index.partitions().iter().map(|(name, _)| name.clone()).collect();
     let mut keep = vec![true; index.len()];
     if filters.iter().any(|filter| is_partition_filter(filter, &partition_columns)) {
         let values = partition_values(index)?;
         let columns = DFSchema::try_from(values.schema().as_ref().clone())?;
         for filter in filters.iter().filter(|filter| is_partition_filter(filter, &partition_columns)) {
-            let expr = session.create_physical_expr(filter.clone(), &columns)?;
+            let expr = lower(filter.clone(), &columns)?;
             let matches = expr.evaluate(&values)?.into_array(index.len())?;
             keep.iter_mut().zip(matches.as_boolean()).for_each(|(keep, matches)| *keep &= matches == Some(true));
         }
@@ -77,7 +101,7 @@ pub(crate) fn prune(index: &FileIndex, schema: &SchemaRef, filters: &[Expr], ses
         if has_surprises(filter) {
             continue;
         }
-        if let Some(matches) = by_statistics(index, schema, filter, session) {
+        if let Some(matches) = by_statistics(index, schema, filter, lower) {
             keep.iter_mut().zip(matches).for_each(|(keep, matches)| *keep &= matches);
         }
     }
@@ -95,10 +119,10 @@ fn partition_values(index: &FileIndex) -> Result<RecordBatch> {
 }
 
 /// Per file: may a row match? `None` when the statistics cannot say; that is never an error, the query still runs.
-fn by_statistics(index: &FileIndex, schema: &SchemaRef, filter: &Expr, session: &dyn Session) -> Option<Vec<bool>> {
+fn by_statistics(index: &FileIndex, schema: &SchemaRef, filter: &Expr, lower: &Lower<'_>) -> Option<Vec<bool>> {
     let attempt = || -> Result<Option<Vec<bool>>> {
         let columns = DFSchema::try_from(schema.as_ref().clone())?;
-        let expr = session.create_physical_expr(as_comparisons(filter, schema), &columns)?;
+        let expr = lower(as_comparisons(filter, schema), &columns)?;
         let builder = PruningPredicateBuilder::new().with_file_schema(schema.clone());
         match builder.build(conjunction([expr])) {
             Some(predicate) => Ok(Some(predicate.prune(index)?)),

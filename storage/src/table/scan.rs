@@ -81,6 +81,11 @@ pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider
     Ok(Arc::new(TableScan { snapshot: snapshot.clone(), schema, layout, adapter: Arc::new(adapter) }))
 }
 
+/// Where the table lies that `provider` scans, when it is one of ours.
+pub(crate) fn scanned_location(provider: &dyn TableProvider) -> Option<&url::Url> {
+    provider.downcast_ref::<TableScan>().map(|scan| scan.snapshot.location())
+}
+
 /// Names every reader feature that would make us read the table wrong.
 fn check_features(snapshot: &Snapshot) -> Result<(), StorageError> {
     let protocol = snapshot.protocol();

@@ -1,30 +1,39 @@
 //! INSERT and COPY: rows added to a table.
 //!
-//! The library's write plan checks CHECK constraints and fills and checks generated columns, which is why appends go
-//! through it and not through a `DataSink`.
+//! Data files are written and added in one commit. Tables with rules on their rows (CHECK constraints, generated columns,
+//! invariants) go through the library's write plan, which checks them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::Schema;
 use datafusion::{
     catalog::Session,
+    common::tree_node::TreeNodeRecursion,
+    datasource::source_as_provider,
     execution::{SessionState, SessionStateBuilder},
     logical_expr::LogicalPlan,
 };
 use deltalake::{
     delta_datafusion::{SessionFallbackPolicy, planner::DeltaPlanner},
+    kernel::Add,
     operations::write::WriteBuilder,
     protocol::SaveMode,
 };
 
 use super::{
     CommitInfo, Committed,
-    commit::{CommitLog, GENERATED_KEY, properties},
+    commit::{CommitLog, GENERATED_KEY, INVARIANT_KEY, properties},
+    conflict::Reads,
     conform::{conform, query_error},
+    data::{FileLayout, write_rows},
     parquet::{target_file_size, writer_properties},
     rows::Rows,
+    transaction::{Operation, Transaction},
 };
-use crate::{Lake, Snapshot, StorageError, maintain, table::log_store};
+use crate::{
+    Lake, Snapshot, StorageError, maintain,
+    table::{log_store, scanned_location, table_store},
+};
 
 /// Appends what `plan` yields. Its columns are matched to the table's by name (any order); a missing column becomes NULL,
 /// an unknown column, a NULL in a NOT NULL column or a type that could lose something is refused before a file is written.
@@ -38,13 +47,79 @@ pub async fn append(
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
     let table = target.name();
+    let reads = match is_read(&plan, target) {
+        true => Reads::Table,
+        false => Reads::Nothing,
+    };
     let plan = conform(table, &insertable(target, &plan), plan)?;
     let rows = Rows::plan(table, &plan, session.as_ref()).await?;
+    if has_rules(target) {
+        return through_library(lake, target, &rows, session.as_ref(), info).await;
+    }
+    let operation = Operation { name: "WRITE", parameters: parameters(target), ..Operation::default() };
+    let mut transaction = Transaction::new(lake, target, operation)?;
+    transaction.reads(reads);
+    let store = table_store(lake.store_registry(), target.location())?;
+    let files = write_rows(&FileLayout::of_table(target), &rows, &store, &session.task_ctx()).await?;
+    let operation = transaction.operation_mut();
+    operation.inserted = files.iter().map(rows_in).sum();
+    let bytes: u64 = files.iter().filter_map(|file| u64::try_from(file.size).ok()).sum();
+    let metrics = [("numFiles", files.len() as u64), ("numOutputRows", operation.inserted), ("numOutputBytes", bytes)];
+    operation.metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();
+    transaction.add_written(files)?;
+    transaction.commit(lake, info).await
+}
+
+/// Does the query read the table that it adds to?
+fn is_read(plan: &LogicalPlan, target: &Snapshot) -> bool {
+    let mut found = false;
+    let walk = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+        {
+            found |= scanned_location(&*provider) == Some(target.location());
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walk.is_err()
+}
+
+fn parameters(target: &Snapshot) -> BTreeMap<String, String> {
+    let columns: Vec<_> = target.partition_columns().iter().map(|name| format!("{name:?}")).collect();
+    let partition_by = format!("[{}]", columns.join(","));
+    [("mode".to_owned(), "Append".to_owned()), ("partitionBy".to_owned(), partition_by)].into()
+}
+
+/// Are there rules on its rows that only the library checks?
+fn has_rules(target: &Snapshot) -> bool {
+    let schema = target.log().metadata.schema_string();
+    target.properties().keys().any(|key| key.starts_with("delta.constraints."))
+        || [GENERATED_KEY, INVARIANT_KEY].iter().any(|rule| schema.contains(rule))
+}
+
+fn rows_in(file: &Add) -> u64 {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Rows {
+        num_records: u64,
+    }
+    let stats = file.stats.as_deref().and_then(|stats| serde_json::from_str::<Rows>(stats).ok());
+    stats.map_or(0, |stats| stats.num_records)
+}
+
+async fn through_library(
+    lake: &Lake,
+    target: &Arc<Snapshot>,
+    rows: &Rows,
+    session: &dyn Session,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    let table = target.name();
     let source = rows.source().map_err(|error| query_error(table, error))?;
     let log = CommitLog::new(log_store(lake.store_registry(), target.location())?, Some(target.clone()));
     let written = WriteBuilder::new(log.clone(), Some(target.write_state().await?))
         .with_input_plan(source)
-        .with_session_state(Arc::new(write_session(session.as_ref())))
+        .with_session_state(Arc::new(write_session(session)))
         .with_session_fallback_policy(SessionFallbackPolicy::RequireSessionState)
         .with_save_mode(SaveMode::Append)
         .with_writer_properties(writer_properties())

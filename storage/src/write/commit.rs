@@ -23,11 +23,11 @@ use crate::{Snapshot, StorageError, catalog::backoff};
 /// How often a commit is tried against rivals that were faster, each time after a check for conflicts.
 const RETRIES_MAX: usize = 100;
 /// Longer statements are cut in the history.
-const STATEMENT_CHARS_MAX: usize = 2_000;
+pub(super) const STATEMENT_CHARS_MAX: usize = 2_000;
 /// The protocol's mark of a column that the table fills itself, and of one with a rule.
 pub(super) const GENERATED_KEY: &str = "delta.generationExpression";
-const INVARIANT_KEY: &str = "delta.invariants";
-const CLIENT: &str = concat!("boathouse.", env!("CARGO_PKG_VERSION"));
+pub(super) const INVARIANT_KEY: &str = "delta.invariants";
+pub(super) const CLIENT: &str = concat!("boathouse.", env!("CARGO_PKG_VERSION"));
 
 /// Who commits what, kept in the table's history.
 #[derive(Debug, Clone, Default)]
@@ -36,11 +36,13 @@ pub struct CommitInfo {
     pub statement: Option<String>,
 }
 
-/// A commit that happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A commit that happened, and what it tells the client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Committed {
     pub version: u64,
     pub rows_inserted: u64,
+    pub rows_updated: u64,
+    pub rows_deleted: u64,
 }
 
 /// What goes into every commit of this product.
@@ -136,7 +138,8 @@ impl CommitLog {
     }
 
     fn record(&self, version: u64, bytes: &Bytes) {
-        self.outcome.lock().committed = Some(Committed { version, rows_inserted: rows_added(bytes) });
+        self.outcome.lock().committed =
+            Some(Committed { version, rows_inserted: rows_added(bytes), ..Committed::default() });
     }
 
     /// Refuses to write a commit onto a table that took the place of the one that was read.

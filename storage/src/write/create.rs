@@ -18,9 +18,10 @@ use super::{
     CommitInfo, Committed,
     commit::{CommitLog, properties},
     conform::conform,
+    data::{FileLayout, write_rows},
     define::Definition,
+    discard::Discard,
     drop::finish,
-    files::{delete_files, write_files},
     rows::Rows,
 };
 use crate::{
@@ -90,13 +91,15 @@ async fn make(
         Some((plan, session)) => {
             let plan = conform(&definition.name, &definition.schema, plan)?;
             let rows = Rows::plan(&definition.name, &plan, session.as_ref()).await?;
-            write_files(&definition, &rows, &store, &session.task_ctx()).await?
+            write_rows(&FileLayout::of_definition(&definition), &rows, &store, &session.task_ctx()).await?
         }
     };
     let made = commit(lake, table, &definition, &files, info).await;
     // An outcome that is not known keeps the files: a commit may name them.
     if let Err(StorageError::TableExists { .. } | StorageError::Conflict { .. }) = &made {
-        delete_files(&store, &files).await;
+        let written = Discard::new(store);
+        files.iter().for_each(|file| written.note(&file.path));
+        written.delete().await;
     }
     made
 }

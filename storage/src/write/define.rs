@@ -16,7 +16,6 @@ pub(super) struct Definition {
     pub(super) name: String,
     pub(super) schema: Schema,
     pub(super) fields: Vec<StructField>,
-    pub(super) partition_columns: Vec<String>,
     /// The definition as the log will say it, for what its properties mean to the files.
     pub(super) metadata: Metadata,
 }
@@ -41,9 +40,9 @@ impl Definition {
         let schema = Schema::new(fields.collect::<Result<Vec<_>, _>>()?);
         let kernel: StructType = (&schema).try_into_kernel().map_err(|error| invalid(format!("{error}")))?;
         let partition_columns = table.partition_columns.clone();
-        let metadata = new_metadata(&kernel, partition_columns.clone(), table.properties.clone())
+        let metadata = new_metadata(&kernel, partition_columns, table.properties.clone())
             .map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { fields: kernel.fields().cloned().collect(), name, schema, partition_columns, metadata })
+        Ok(Self { fields: kernel.fields().cloned().collect(), name, schema, metadata })
     }
 }
 

@@ -3,21 +3,28 @@
 //! ```text
 //! plan --conform--> plan with the table's columns --rows--> streams --> data files --commit--> one new version
 //! ```
-//! `conform` is where a write is checked against its table, `commit` the one way into a log; `create`, `append` and `drop`
-//! are the statements.
+//! `conform` is where a write is checked against its table, `data` writes its files, `transaction` is the way into a log;
+//! `create`, `append` and `drop` are the statements. What still goes through the library commits through `commit`.
 
 mod append;
 mod check;
 mod commit;
+mod conflict;
 mod conform;
 mod create;
+mod data;
 mod define;
+mod discard;
 mod drop;
-mod files;
 mod literal;
 mod lossless;
 mod parquet;
+mod protocol;
+mod recorder;
 mod rows;
+#[cfg(test)]
+mod tests;
+mod transaction;
 mod type_name;
 
 pub use append::append;

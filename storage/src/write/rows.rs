@@ -36,7 +36,12 @@ impl Rows {
     pub(super) async fn plan(table: &str, plan: &LogicalPlan, session: &dyn Session) -> Result<Self, StorageError> {
         let planned = session.create_physical_plan(plan).await;
         let plan = planned.map_err(|error| refusal(&error).unwrap_or_else(|| query_error(table, error)))?;
-        Ok(Self { plan, fault: Fault::default() })
+        Ok(Self::of(plan))
+    }
+
+    /// A query that is planned already.
+    pub(super) fn of(plan: Arc<dyn ExecutionPlan>) -> Self {
+        Self { plan, fault: Fault::default() }
     }
 
     pub(super) fn schema(&self) -> SchemaRef {

@@ -1,0 +1,363 @@
+//! One log entry, all or nothing: the way in which statements change a table.
+//!
+//! ```text
+//! actions --put-if-absent--> the next version ---> committed
+//!              | taken: is it ours? (an answer was lost)
+//!              | no: look at what the rivals did   ---> Conflict, or one version further
+//! ```
+//! Every entry carries a `txnId` of its own, which makes its bytes unlike any other's: so a commit recognizes itself. The
+//! snapshot cache takes over what was committed, so that the next statement reads nothing again.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use arrow::{
+    array::{Array, ArrayRef},
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use bytes::Bytes;
+use deltalake::kernel::{Action, Add, AddCDCFile, Metadata, Protocol};
+use object_store::{ObjectStore, PutMode, PutPayload};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{
+    CommitInfo, Committed,
+    commit::{CLIENT, STATEMENT_CHARS_MAX},
+    conflict::{Claim, Collision, Reads, collision},
+    discard::Discard,
+    protocol::{check, check_writable},
+};
+use crate::{
+    Lake, Snapshot, StorageError,
+    catalog::backoff,
+    log::{Commit, LogError, RawCommit, Stamp, commit_path, commits_from, physical_name},
+    maintain,
+    table::table_store,
+};
+
+/// How often a commit is tried behind rivals that were faster.
+const ATTEMPTS_MAX: usize = 100;
+/// How often one request is sent again when the store fails.
+const STORE_ATTEMPTS_MAX: usize = 4;
+/// Waits between attempts grow up to this step.
+const BACKOFF_STEP_MAX: usize = 4;
+
+/// What a statement does, for the table's history.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Operation {
+    /// `WRITE`, `MERGE`, `DELETE`, ... as other writers call it.
+    pub(crate) name: &'static str,
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// `operationMetrics` under the names that other writers give them.
+    pub(crate) metrics: BTreeMap<String, u64>,
+    /// Rows that the statement tells its client.
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) deleted: u64,
+}
+
+/// What one statement wants to commit onto one version of a table.
+///
+/// Dropped without a commit, or refused, it deletes the files that were written for it.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    base: Arc<Snapshot>,
+    operation: Operation,
+    reads: Reads,
+    protocol: Option<Protocol>,
+    metadata: Option<Metadata>,
+    /// Removes before adds: the order in one commit counts.
+    removes: Vec<Value>,
+    adds: Vec<Value>,
+    removed: HashSet<String>,
+    written: Discard,
+    now_ms: i64,
+}
+
+impl Transaction {
+    /// On the version that the statement read. It reads the whole table until it says otherwise.
+    pub(crate) fn new(lake: &Lake, base: &Arc<Snapshot>, operation: Operation) -> Result<Self, StorageError> {
+        check_writable(base)?;
+        let store = table_store(lake.store_registry(), base.location())?;
+        Ok(Self {
+            base: base.clone(),
+            operation,
+            reads: Reads::default(),
+            protocol: None,
+            metadata: None,
+            removes: Vec::new(),
+            adds: Vec::new(),
+            removed: HashSet::new(),
+            written: Discard::new(store),
+            now_ms: now_ms(),
+        })
+    }
+
+    pub(crate) fn reads(&mut self, reads: Reads) {
+        self.reads = reads;
+    }
+
+    pub(crate) fn operation_mut(&mut self) -> &mut Operation {
+        &mut self.operation
+    }
+
+    /// Adds files that were written for this commit: they are deleted when it does not come about.
+    pub(crate) fn add_written(&mut self, files: Vec<Add>) -> Result<(), StorageError> {
+        for file in files {
+            self.written.note(&file.path);
+            self.add(file)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a file that is there whatever becomes of this commit.
+    pub(crate) fn add(&mut self, file: Add) -> Result<(), StorageError> {
+        self.adds.push(line(&Action::Add(file))?);
+        Ok(())
+    }
+
+    /// Adds a file of change data, which is written for this commit.
+    pub(crate) fn change_file(&mut self, file: AddCDCFile) -> Result<(), StorageError> {
+        self.written.note(&file.path);
+        self.adds.push(line(&Action::Cdc(file))?);
+        Ok(())
+    }
+
+    /// Removes a file of the version that was read, by its position in the index, together with its deletion vector.
+    /// `data_change` is false when other files of this commit hold its rows.
+    pub(crate) fn remove(&mut self, file: usize, data_change: bool) -> Result<(), StorageError> {
+        if data_change && is_append_only(&self.base) {
+            return Err(StorageError::AppendOnly { table: self.base.name().to_owned() });
+        }
+        let index = self.base.files()?;
+        let path = index.path(file);
+        let mut values = Map::new();
+        let schema = self.base.arrow_schema();
+        for (name, column) in index.partitions() {
+            let stored = schema.field_with_name(name).map_or(name.as_str(), |field| physical_name(field));
+            let text = match column.is_null(file) {
+                true => Value::Null,
+                false => Value::String(partition_text(column, file)?),
+            };
+            values.insert(stored.to_owned(), text);
+        }
+        let mut remove = json!({
+            // As the log has it: that is what identifies the file.
+            "path": path,
+            "deletionTimestamp": self.now_ms,
+            "dataChange": data_change,
+            "extendedFileMetadata": true,
+            "partitionValues": values,
+            "size": index.size(file),
+        });
+        if let (Some(vector), Some(fields)) = (index.deletion_vector(file), remove.as_object_mut()) {
+            let vector = serde_json::to_value(vector).map_err(unwritable)?;
+            fields.insert("deletionVector".to_owned(), vector);
+        }
+        self.removed.insert(path.to_owned());
+        self.removes.push(json!({ "remove": remove }));
+        Ok(())
+    }
+
+    pub(crate) fn set_metadata(&mut self, metadata: Metadata) {
+        self.metadata = Some(metadata);
+    }
+
+    /// `UnsupportedFeature` for one that could not be honoured from then on.
+    pub(crate) fn set_protocol(&mut self, protocol: Protocol) -> Result<(), StorageError> {
+        check(self.base.name(), &protocol)?;
+        self.protocol = Some(protocol);
+        Ok(())
+    }
+
+    /// Commits behind whatever rivals committed meanwhile, as long as that does not touch what was read or removed.
+    ///
+    /// `Conflict` says what collided: nothing is committed then, and the statement may run again on the new version.
+    /// `Undecided` when the store did not tell; the files stay in this case.
+    pub(crate) async fn commit(self, lake: &Lake, info: &CommitInfo) -> Result<Committed, StorageError> {
+        let store = table_store(lake.store_registry(), self.base.location())?;
+        let mut rivals: Vec<Commit> = Vec::new();
+        for attempt in 0..ATTEMPTS_MAX {
+            let version = rivals.last().map_or(self.base.version(), |rival| rival.version) + 1;
+            if !self.is_same_table(&*store).await? {
+                return Err(self.conflict(Collision::Replaced).await);
+            }
+            let bytes = self.bytes(info)?;
+            self.written.keep();
+            match put(&*store, version, &bytes).await {
+                Ok(Put::Written(stamp)) => return Ok(self.committed(lake, version, bytes, stamp, rivals).await),
+                Ok(Put::Taken(rival)) => {
+                    // Nothing of ours is in the log.
+                    self.written.reclaim();
+                    let log_error = |error| self.log_error(error);
+                    let first = rival.parse().await.map_err(log_error)?;
+                    let news = follow_up(&store, first).await.map_err(log_error)?;
+                    let claim = Claim { base: &self.base, reads: &self.reads, removed: &self.removed };
+                    if let Some(found) = news.iter().find_map(|rival| collision(&claim, rival)) {
+                        return Err(self.conflict(found).await);
+                    }
+                    rivals.extend(news);
+                }
+                Err(source) => {
+                    return Err(StorageError::Undecided { table: self.base.name().to_owned(), version, source });
+                }
+            }
+            tokio::time::sleep(backoff(attempt.min(BACKOFF_STEP_MAX))).await;
+        }
+        Err(self.conflict(Collision::Attempts { attempts: ATTEMPTS_MAX }).await)
+    }
+
+    /// Whether the version that was read is still the one in the log.
+    async fn is_same_table(&self, store: &dyn ObjectStore) -> Result<bool, StorageError> {
+        let same = self.base.is_current_file(store).await;
+        same.map_err(|source| StorageError::Store {
+            action: "look for a commit of",
+            path: self.base.name().to_owned(),
+            source,
+        })
+    }
+
+    async fn committed(
+        self,
+        lake: &Lake,
+        version: u64,
+        bytes: Bytes,
+        stamp: Option<Stamp>,
+        mut commits: Vec<Commit>,
+    ) -> Committed {
+        if let Some(stamp) = stamp
+            && let Ok(own) = RawCommit::written(version, bytes, stamp).parse().await
+        {
+            commits.push(own);
+            lake.snapshots().committed(&self.base, commits).await;
+        }
+        maintain::committed(lake, &self.base, version);
+        let Operation { inserted, updated, deleted, .. } = self.operation;
+        Committed { version, rows_inserted: inserted, rows_updated: updated, rows_deleted: deleted }
+    }
+
+    /// The log entry: what happened first, then what the table is, then its files.
+    fn bytes(&self, info: &CommitInfo) -> Result<Bytes, StorageError> {
+        let mut lines = vec![json!({ "commitInfo": self.provenance(info) })];
+        lines.extend(self.protocol.as_ref().map(|protocol| line(&Action::Protocol(protocol.clone()))).transpose()?);
+        lines.extend(self.metadata.as_ref().map(|metadata| line(&Action::Metadata(metadata.clone()))).transpose()?);
+        let mut text = String::new();
+        for line in lines.iter().chain(&self.removes).chain(&self.adds) {
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+        Ok(Bytes::from(text))
+    }
+
+    fn provenance(&self, info: &CommitInfo) -> Value {
+        let Operation { name, parameters, metrics, .. } = &self.operation;
+        let metrics: BTreeMap<_, _> = metrics.iter().map(|(name, count)| (name, count.to_string())).collect();
+        let blind = matches!(self.reads, Reads::Nothing)
+            && self.removes.is_empty()
+            && self.metadata.is_none()
+            && self.protocol.is_none();
+        let mut provenance = json!({
+            "timestamp": now_ms(),
+            "operation": name,
+            "operationParameters": parameters,
+            "operationMetrics": metrics,
+            "readVersion": self.base.version(),
+            "isBlindAppend": blind,
+            "engineInfo": ENGINE,
+            "clientVersion": CLIENT,
+            "txnId": Uuid::new_v4().to_string(),
+        });
+        if let (Some(statement), Some(fields)) = (&info.statement, provenance.as_object_mut()) {
+            let text: String = statement.chars().take(STATEMENT_CHARS_MAX).collect();
+            fields.insert("statement".to_owned(), Value::String(text));
+        }
+        provenance
+    }
+
+    /// Nothing of ours is in the log: its files go.
+    async fn conflict(&self, found: Collision) -> StorageError {
+        self.written.delete().await;
+        StorageError::Conflict { table: self.base.name().to_owned(), source: Box::new(found) }
+    }
+
+    fn log_error(&self, error: LogError) -> StorageError {
+        crate::table::log_error(self.base.name(), self.base.location(), error)
+    }
+}
+
+const ENGINE: &str = concat!("Boathouse/", env!("CARGO_PKG_VERSION"));
+
+/// What became of a put-if-absent.
+enum Put {
+    /// Ours is in the log. Without a stamp when the store did not tell it.
+    Written(Option<Stamp>),
+    Taken(RawCommit),
+}
+
+/// Writes a version. The store's answer can be lost, and a repeated request then meets the first one: what is in the log
+/// decides. The error is that of the last request, after which nothing is known.
+async fn put(store: &dyn ObjectStore, version: u64, bytes: &Bytes) -> Result<Put, object_store::Error> {
+    let path = commit_path(version);
+    let mut attempt = 0;
+    loop {
+        let payload = PutPayload::from_bytes(bytes.clone());
+        let Err(error) = store.put_opts(&path, payload, PutMode::Create.into()).await else {
+            return Ok(Put::Written(Stamp::read(store, version).await.ok().flatten()));
+        };
+        match RawCommit::read(store, version).await {
+            Ok(Some(found)) if found.bytes == *bytes => {
+                tracing::info!(version, "the store's answer to a commit was lost; the commit is there");
+                return Ok(Put::Written(Stamp::read(store, version).await.ok().flatten()));
+            }
+            Ok(Some(rival)) => return Ok(Put::Taken(rival)),
+            // The request may still be under way: the same bytes again do no harm.
+            Ok(None) | Err(_) if attempt + 1 < STORE_ATTEMPTS_MAX => {}
+            Ok(None) | Err(_) => return Err(error),
+        }
+        tokio::time::sleep(backoff(attempt)).await;
+        attempt += 1;
+    }
+}
+
+/// `first` and the commits behind it, if there are any.
+async fn follow_up(store: &Arc<dyn ObjectStore>, first: Commit) -> Result<Vec<Commit>, LogError> {
+    let next = first.version + 1;
+    let there = Stamp::read(store.as_ref(), next).await;
+    let there = there.map_err(|source| LogError::Store { path: commit_path(next), source })?;
+    let mut commits = vec![first];
+    if there.is_some() {
+        commits.extend(commits_from(store, next).await?);
+    }
+    Ok(commits)
+}
+
+/// Delta protocol, "Partition Value Serialization".
+fn partition_text(values: &ArrayRef, file: usize) -> Result<String, StorageError> {
+    const TIMESTAMP: &str = "%Y-%m-%d %H:%M:%S%.6f";
+    let options =
+        FormatOptions::default().with_timestamp_format(Some(TIMESTAMP)).with_timestamp_tz_format(Some(TIMESTAMP));
+    let text = ArrayFormatter::try_new(values.as_ref(), &options).and_then(|text| text.value(file).try_to_string());
+    text.map_err(|error| StorageError::Internal { message: format!("a partition value has no text: {error}") })
+}
+
+fn is_append_only(base: &Snapshot) -> bool {
+    base.properties().get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn line(action: &Action) -> Result<Value, StorageError> {
+    serde_json::to_value(action).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> StorageError {
+    StorageError::Internal { message: format!("an action of a commit cannot be written: {error}") }
+}
+
+/// Milliseconds since 1970, UTC.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
