@@ -42,6 +42,7 @@ class Duckdb(Engine):
         from deltalake import DeltaTable
 
         self.connection = duckdb.connect()
+        self.connection.execute("SET enable_progress_bar = false")
         self.connection.execute(f"SET threads = {threads}")
         self.connection.execute("SET parquet_metadata_cache = true")
         for name, folder in tables.items():
