@@ -1,4 +1,4 @@
-//! The shell at a terminal: several lines, progress, Ctrl-C, the pager, history.
+//! The shell at a terminal: several lines, progress, Ctrl-C, the pager, history, colours; and the demo's progress.
 //!
 //! The terminal is one of our own making. A process gets it as the terminal that Ctrl-C comes from by leaving its session
 //! and opening it; the test binary calls itself for that ([`at_the_terminal`]), and then becomes the shell.
@@ -22,8 +22,10 @@ use nix::{
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// Tells the test binary which terminal to open.
 const TERMINAL: &str = "TERMINAL_OF_THE_TEST";
+/// What to type after `boathouse` there, a word a line.
+const ARGUMENTS: &str = "ARGUMENTS_OF_THE_TEST";
 
-/// `boathouse sql memory://` at a terminal of 24 lines by 100 columns.
+/// `boathouse` at a terminal of 24 lines by 100 columns.
 struct Terminal {
     child: Child,
     keys: File,
@@ -33,13 +35,21 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(data: &Path, pager: &str) -> Self {
+    /// The shell on an empty lake. `data` is the person's data folder.
+    fn open(data: &Path, pager: &str, colors: bool) -> Self {
+        let no_color = if colors { "" } else { "1" };
+        Self::start(&["sql", "memory://"], &[("NO_COLOR", no_color), ("PAGER", pager)], data)
+    }
+
+    fn start(arguments: &[&str], variables: &[(&str, &str)], data: &Path) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         let ends = openpty(Some(&size), None).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "interactive::at_the_terminal", "--nocapture"])
             .env(TERMINAL, ttyname(&ends.slave).unwrap())
-            .envs([("TERM", "xterm"), ("NO_COLOR", "1"), ("PAGER", pager)])
+            .env(ARGUMENTS, arguments.join("\n"))
+            .env("TERM", "xterm")
+            .envs(variables.iter().copied())
             .env("XDG_DATA_HOME", data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -104,7 +114,7 @@ fn at_the_terminal() {
     // The first terminal that the head of a session opens becomes the session's own.
     let terminal = File::options().read(true).write(true).open(name).unwrap();
     let error = Command::new(env!("CARGO_BIN_EXE_boathouse"))
-        .args(["sql", "memory://"])
+        .args(std::env::var(ARGUMENTS).unwrap().lines())
         .env_remove(TERMINAL)
         .stdin(terminal.try_clone().unwrap())
         .stdout(terminal.try_clone().unwrap())
@@ -117,7 +127,7 @@ fn at_the_terminal() {
 fn a_person_types_cancels_pages_and_leaves() {
     let folder = tempfile::tempdir().unwrap();
     let paged = folder.path().join("paged");
-    let mut terminal = Terminal::open(folder.path(), &format!("dd of={} status=none", paged.display()));
+    let mut terminal = Terminal::open(folder.path(), &format!("dd of={} status=none", paged.display()), false);
     terminal.wait_for("shows help");
     terminal.wait_for("lake> ");
 
@@ -162,4 +172,52 @@ fn a_person_types_cancels_pages_and_leaves() {
     assert!(terminal.child.wait().unwrap().success());
     let history = std::fs::read_to_string(folder.path().join("boathouse/history")).unwrap();
     assert!(history.contains("SELECT 40 +") && history.contains("2 AS answer;"), "{history}");
+}
+
+#[test]
+fn what_is_typed_and_what_fails_has_colours() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::open(folder.path(), "cat", true);
+    terminal.wait_for("lake");
+    terminal.press("SELECT 1 AS one;\r");
+    terminal.wait_for("\x1b[1;34mSELECT");
+    terminal.wait_for("\x1b[35m1");
+    // The head of the result.
+    terminal.wait_for("\x1b[1mone\x1b[0m");
+    terminal.wait_for("lake");
+    terminal.press("SELECT nothing;\r");
+    terminal.wait_for("\x1b[1;31mERROR:\x1b[0m ");
+}
+
+#[test]
+fn statements_of_another_day_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::open(folder.path(), "cat", false);
+    for sql in ["SELECT 'the first';", "SELECT 'the second';", "\\q"] {
+        terminal.wait_for("lake> ");
+        terminal.press(&format!("{sql}\r"));
+    }
+    assert!(terminal.child.wait().unwrap().success());
+
+    let mut terminal = Terminal::open(folder.path(), "cat", false);
+    terminal.wait_for("lake> ");
+    for sql in ["\\q", "SELECT 'the second';", "SELECT 'the first';"] {
+        terminal.press("\x1b[A");
+        terminal.wait_for(sql);
+    }
+    terminal.press("\r");
+    terminal.wait_for(" the first\r\n(1 row)");
+}
+
+#[test]
+fn the_demo_shows_how_far_the_load_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let arguments = ["demo", "--scale", "0.01", "--lake", lake.to_str().unwrap()];
+    let mut terminal = Terminal::start(&arguments, &[("NO_COLOR", "1")], folder.path());
+    terminal.wait_for("== Loading TPC-H at scale 0.01");
+    // About as many rows as all tables have, and the time so far.
+    terminal.wait_for("/86,642 rows 00:00:");
+    terminal.wait_for("lineitem ");
+    terminal.wait_for(" rows  in ");
 }

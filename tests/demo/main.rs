@@ -2,13 +2,20 @@
 
 mod load;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use arrow::util::pretty::pretty_format_batches;
+use boathouse_engine::{Engine, Outcome};
 use boathouse_flight_server::{
     cli::demo::{Args, run},
     shell::output::Look,
 };
 use boathouse_tests::{TestLake, config};
+
+const README: &str = include_str!("../../README.md");
 
 /// What the demo prints, or its error.
 async fn demo(lake: &Path) -> Result<String, String> {
@@ -17,6 +24,19 @@ async fn demo(lake: &Path) -> Result<String, String> {
     let result = run(&args, config(), Look::default(), &mut out).await;
     result.map_err(|error| error.to_string())?;
     Ok(String::from_utf8(out).unwrap())
+}
+
+/// What `cursor.execute("...")` asks for.
+fn python_query(text: &str) -> Option<&str> {
+    Some(text.split_once("cursor.execute(\"")?.1.split_once("\")")?.0)
+}
+
+async fn rows(engine: &Arc<Engine>, sql: &str) -> String {
+    match engine.session().execute(sql).await {
+        Ok(Outcome::Rows(rows)) => pretty_format_batches(&rows.collect().await.unwrap()).unwrap().to_string(),
+        Ok(_) => panic!("no rows: {sql}"),
+        Err(error) => panic!("{sql}\n{error}"),
+    }
 }
 
 #[tokio::test]
@@ -36,12 +56,24 @@ async fn the_demo_runs_twice_on_one_folder() {
         "files=7 files_skipped_by_partition=6 files_skipped_by_statistics=0 files_read=1",
         "files=7 files_skipped_by_partition=0 files_skipped_by_statistics=6 files_read=1",
         "== What next",
+        " sql '",
         " serve '",
+        "dbapi.connect(",
     ] {
         assert!(first.contains(part), "the demo does not print {part:?}:\n{first}");
     }
     let export = folder.path().join("boathouse demo-files/revenue.csv");
     assert_eq!(std::fs::read_to_string(&export).unwrap().lines().next(), Some("nation,revenue"));
+
+    let engine = Engine::open(lake.to_str().unwrap(), config()).await.unwrap();
+    for (table, column) in [("orders", "o_orderyear"), ("lineitem", "l_shipyear")] {
+        let create = rows(&engine, &format!("SHOW CREATE TABLE {table}")).await;
+        assert!(create.contains(&format!("PARTITIONED BY ({column})")), "{create}");
+    }
+    for (place, text) in [("README.md", README), ("what next", &first)] {
+        let sql = python_query(text).unwrap_or_else(|| panic!("{place} has no query in Python"));
+        assert!(rows(&engine, sql).await.contains("| 1995 "), "{place}: {sql}");
+    }
 
     let second = demo(&lake).await.unwrap_or_else(|error| panic!("the second time: {error}"));
     let statements = |text: &str| text.matches("\nTime: ").count();

@@ -5,7 +5,7 @@ use boathouse_engine::{Engine, EngineConfig, parser};
 use boathouse_flight_server::client::{Answer, Client, connect};
 use boathouse_tests::{TestS3, TestServer, config};
 
-/// `{files}` is a place for files outside of the lake.
+/// `{files}` is a place for files outside of the lake, and another lake.
 const SESSION: &str = "
     CREATE SCHEMA sales COMMENT 'what was sold';
     CREATE TABLE sales.orders (id BIGINT NOT NULL, day DATE, price DECIMAL(10, 2)) PARTITIONED BY (day);
@@ -25,6 +25,9 @@ const SESSION: &str = "
     SELECT * FROM back ORDER BY id;
     CREATE EXTERNAL TABLE outside STORED AS PARQUET LOCATION '{files}/orders.parquet';
     SELECT count(*) AS n FROM outside;
+    CREATE EXTERNAL TABLE far STORED AS DELTA LOCATION '{files}/main/distant';
+    SELECT * FROM far WHERE id > 1 ORDER BY id;
+    DROP TABLE far;
     CREATE OR REPLACE TABLE back (name VARCHAR);
     SELECT * FROM back;
     DROP TABLE sales.orders;
@@ -36,9 +39,19 @@ const SESSION: &str = "
     SHOW TABLES;
 ";
 
-/// Runs all statements and gives what each one answered.
-async fn session(client: &dyn Client, files: &str) -> String {
-    let script = SESSION.replace("{files}", files);
+/// Runs all statements and gives what each one answered. A table `distant` is made before in the lake at `files`.
+async fn session(client: &dyn Client, files: &str, config: EngineConfig) -> String {
+    let other = connect(files, config).await.unwrap();
+    let distant = "CREATE TABLE distant AS SELECT * FROM (VALUES (1, 'near'), (2, 'far'), (3, 'away')) AS v (id, name)";
+    run(other.as_ref(), distant, files).await;
+    let text = run(client, SESSION, files).await;
+    // An external table that is dropped is only forgotten.
+    assert!(run(other.as_ref(), "SELECT count(*) AS n FROM distant", files).await.contains("| 3 |"));
+    text
+}
+
+async fn run(client: &dyn Client, script: &str, files: &str) -> String {
+    let script = script.replace("{files}", files);
     let mut text = String::new();
     for sql in parser::split(&script) {
         let failed = |error| -> String { panic!("{}: {sql}\n{error}", client.location()) };
@@ -60,16 +73,16 @@ async fn session(client: &dyn Client, files: &str) -> String {
 async fn a_session_gives_the_same_on_a_folder_on_s3_and_through_a_server() {
     let (lake, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let client = connect(lake.path().to_str().unwrap(), config()).await.unwrap();
-    let on_folder = session(client.as_ref(), files.path().to_str().unwrap()).await;
-    for part in ["| 12 |", "30.50", "6 rows", "BASE TABLE"] {
+    let on_folder = session(client.as_ref(), files.path().to_str().unwrap(), config()).await;
+    for part in ["| 12 |", "30.50", "| 3  | away |", "6 rows", "BASE TABLE"] {
         assert!(on_folder.contains(part), "{part:?} is not there:\n{on_folder}");
     }
     let s3 = TestS3::start();
     let config = EngineConfig { storage: s3.options(), ..config() };
     let client = connect(&s3.url("lake"), config.clone()).await.unwrap();
-    assert_eq!(session(client.as_ref(), &s3.url("files")).await, on_folder);
+    assert_eq!(session(client.as_ref(), &s3.url("files"), config.clone()).await, on_folder);
 
-    let server = TestServer::spawn(Engine::create(&s3.url("served"), config).await.unwrap()).await;
+    let server = TestServer::spawn(Engine::create(&s3.url("served"), config.clone()).await.unwrap()).await;
     let client = server.client().await.unwrap();
-    assert_eq!(session(client.as_ref(), &s3.url("files of the server")).await, on_folder);
+    assert_eq!(session(client.as_ref(), &s3.url("files of the server"), config).await, on_folder);
 }

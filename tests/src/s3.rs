@@ -4,10 +4,10 @@
 //! write comes before the body is read, so two racing commits could both win; real stores decide in one step. Therefore
 //! requests that change something run one at a time.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, thread};
+use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, sync::Arc, thread};
 
 use boathouse_storage::{S3Options, StorageOptions};
-use hyper::{Method, Response, StatusCode, service::service_fn};
+use hyper::{HeaderMap, Method, Response, StatusCode, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -16,6 +16,7 @@ use parking_lot::Mutex as Lock;
 use s3s::{
     Body,
     auth::SimpleAuth,
+    host::SingleDomain,
     service::{S3Service, S3ServiceBuilder},
 };
 use s3s_fs::FileSystem;
@@ -25,6 +26,10 @@ use tokio::{net::TcpListener, sync::Mutex, sync::oneshot};
 const ACCESS_KEY: &str = "test-key";
 const SECRET_KEY: &str = "test-secret";
 const BUCKET: &str = "lake";
+/// The endpoint by a name, which nobody resolves: whoever takes [`TestS3::endpoint`] as its HTTP proxy comes here with it.
+const DOMAIN: &str = "s3.test";
+/// The headers that a test may ask for; and the region, from `AWS4-HMAC-SHA256 Credential=key/day/region/s3/...`.
+const HEADERS: [&str; 2] = ["host", "x-amz-security-token"];
 
 /// What the keys may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,7 @@ pub enum Rights {
 /// The endpoint; gone with its data when dropped.
 pub struct TestS3 {
     rights: Arc<Lock<Rights>>,
+    seen: Arc<Lock<BTreeSet<String>>>,
     address: SocketAddr,
     folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -50,9 +56,11 @@ impl TestS3 {
         std::fs::create_dir(folder.path().join(BUCKET)).expect("the bucket's folder");
         let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).expect("the endpoint's folder"));
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        service.set_host(SingleDomain::new(DOMAIN).expect("a domain"));
         let service = service.build();
         let rights = Arc::new(Lock::new(Rights::All));
-        let granted = rights.clone();
+        let seen = Arc::default();
+        let (granted, noted) = (rights.clone(), Arc::clone(&seen));
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
@@ -61,13 +69,13 @@ impl TestS3 {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
                 tell.send(listener.local_addr().expect("the port")).expect("the starter waits");
                 tokio::select! {
-                    () = serve(listener, service, granted) => {}
+                    () = serve(listener, service, granted, noted) => {}
                     _ = stopped => {}
                 }
             });
         });
         let address = told.recv().expect("the endpoint's address");
-        Self { rights, address, folder, stop: Some(stop), thread: Some(thread) }
+        Self { rights, seen, address, folder, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Gives the keys these rights, from the next request on.
@@ -78,6 +86,16 @@ impl TestS3 {
     /// `http://127.0.0.1:port`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The endpoint for virtual hosts, to be reached with [`TestS3::endpoint`] as HTTP proxy.
+    pub fn named_endpoint(&self) -> String {
+        format!("http://{DOMAIN}")
+    }
+
+    /// Whether a request came with this, as `name: value`: the header `host` or `x-amz-security-token`, or the `region`.
+    pub fn has_seen(&self, header: &str) -> bool {
+        self.seen.lock().contains(header)
     }
 
     /// The bucket that is there from the start.
@@ -121,13 +139,19 @@ impl Drop for TestS3 {
     }
 }
 
-async fn serve(listener: TcpListener, service: S3Service, rights: Arc<Lock<Rights>>) {
+async fn serve(
+    listener: TcpListener,
+    service: S3Service,
+    rights: Arc<Lock<Rights>>,
+    seen: Arc<Lock<BTreeSet<String>>>,
+) {
     let changes = Arc::new(Mutex::new(()));
     while let Ok((socket, _)) = listener.accept().await {
-        let (service, changes, rights) = (service.clone(), changes.clone(), rights.clone());
+        let (service, changes, rights, seen) = (service.clone(), changes.clone(), rights.clone(), seen.clone());
         tokio::spawn(async move {
             let handler = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 let (service, changes, granted) = (service.clone(), changes.clone(), *rights.lock());
+                note(request.headers(), &mut seen.lock());
                 async move {
                     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
                     if granted == Rights::None || (granted == Rights::Read && !reads) {
@@ -142,6 +166,13 @@ async fn serve(listener: TcpListener, service: S3Service, rights: Arc<Lock<Right
             let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), handler).await;
         });
     }
+}
+
+fn note(headers: &HeaderMap, seen: &mut BTreeSet<String>) {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    seen.extend(HEADERS.iter().filter_map(|name| Some(format!("{name}: {}", text(name)?))));
+    let region = text("authorization").and_then(|text| text.split('/').nth(2));
+    seen.extend(region.map(|region| format!("region: {region}")));
 }
 
 fn denied() -> Response<Body> {

@@ -57,37 +57,97 @@ async fn wrong_keys_and_missing_buckets_are_told_at_once() {
     assert!(Lake::open(&s3.url("x"), &s3.options()).await.is_ok());
 }
 
-/// Variables belong to a whole process: another one runs [`the_environment_opens_a_lake`] with them.
+/// Variables belong to a whole process: another one runs [`the_environment_opens_a_lake`] with these, and with nothing
+/// else that concerns S3. Whether it made its lake, and what it printed.
+fn with_variables(s3: &TestS3, variables: &[(&str, &str)]) -> Result<(), String> {
+    let keys = s3.options().s3;
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("AWS_") || name.to_lowercase().ends_with("_proxy") {
+            child.env_remove(name);
+        }
+    }
+    let output = child
+        .args(["--exact", "open::the_environment_opens_a_lake"])
+        .env("AWS_ACCESS_KEY_ID", keys.access_key_id.as_deref().unwrap())
+        .env("AWS_SECRET_ACCESS_KEY", keys.secret_access_key.as_deref().unwrap())
+        .env("TEST_LAKE", s3.url("by/environment"))
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let lake = s3.folder().join(s3.bucket()).join("by/environment");
+    assert!(lake.join("main/t/_delta_log").is_dir());
+    std::fs::remove_dir_all(lake).unwrap();
+    Ok(())
+}
+
 #[test]
 fn what_is_not_set_comes_from_the_usual_variables() {
     let s3 = TestS3::start();
-    let keys = s3.options().s3;
-    let run = |endpoint: &str, secret: &str| {
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "open::the_environment_opens_a_lake"])
-            .env(endpoint, s3.endpoint())
-            .env("AWS_REGION", keys.region.as_deref().unwrap())
-            .env("AWS_ACCESS_KEY_ID", keys.access_key_id.as_deref().unwrap())
-            .env("AWS_SECRET_ACCESS_KEY", secret)
-            .env("TEST_LAKE", s3.url("by/environment"))
-            .output()
-            .unwrap()
-    };
-    for endpoint in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
-        let output = run(endpoint, keys.secret_access_key.as_deref().unwrap());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        let lake = s3.folder().join(s3.bucket()).join("by/environment");
-        assert!(lake.join("main/t/_delta_log").is_dir());
-        std::fs::remove_dir_all(lake).unwrap();
-        assert!(!run(endpoint, "wrong").status.success());
+    let endpoint = s3.endpoint();
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+        with_variables(&s3, &[(name, &endpoint)]).unwrap();
+        let wrong = with_variables(&s3, &[(name, &endpoint), ("AWS_SECRET_ACCESS_KEY", "wrong")]);
+        assert!(wrong.is_err());
     }
+    let endpoint = ("AWS_ENDPOINT_URL", endpoint.as_str());
+    with_variables(&s3, &[endpoint, ("AWS_SESSION_TOKEN", "a-token")]).unwrap();
+    assert!(s3.has_seen("x-amz-security-token: a-token"));
+    with_variables(&s3, &[endpoint, ("AWS_DEFAULT_REGION", "eu-test-1")]).unwrap();
+    assert!(s3.has_seen("region: eu-test-1"));
 }
 
-/// Looks at nothing but the variables, and at nothing without them.
+#[test]
+fn what_is_set_wins_over_the_variables() {
+    let s3 = TestS3::start();
+    let nowhere = "http://127.0.0.1:1";
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"] {
+        with_variables(&s3, &[(name, nowhere), ("TEST_ENDPOINT", &s3.endpoint())]).unwrap();
+    }
+    let keys = s3.options().s3;
+    let variables = [
+        ("AWS_ENDPOINT_URL", s3.endpoint()),
+        ("AWS_ACCESS_KEY_ID", "somebody else".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "wrong".to_owned()),
+        ("AWS_SESSION_TOKEN", "of-somebody-else".to_owned()),
+        ("TEST_KEY", keys.access_key_id.unwrap()),
+        ("TEST_SECRET", keys.secret_access_key.unwrap()),
+    ];
+    with_variables(&s3, &variables.each_ref().map(|(name, value)| (*name, value.as_str()))).unwrap();
+    assert!(!s3.has_seen("x-amz-security-token: of-somebody-else"));
+}
+
+/// The name of the bucket's host is for the endpoint alone to know: it is the proxy as well.
+#[test]
+fn a_bucket_may_stand_in_the_host() {
+    let s3 = TestS3::start();
+    let (endpoint, proxy) = (s3.named_endpoint(), s3.endpoint());
+    let variables = [("TEST_ENDPOINT", endpoint.as_str()), ("HTTP_PROXY", &proxy), ("TEST_PATH_STYLE", "false")];
+    with_variables(&s3, &variables).unwrap();
+    assert!(s3.has_seen("host: lake.s3.test") && !s3.has_seen("host: s3.test"));
+    let variables =
+        [("AWS_ENDPOINT_URL", endpoint.as_str()), ("HTTP_PROXY", &proxy), ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "true")];
+    with_variables(&s3, &variables).unwrap();
+    assert!(!s3.has_seen("host: s3.test"));
+    with_variables(&s3, &[("AWS_ENDPOINT_URL", &endpoint), ("HTTP_PROXY", &proxy)]).unwrap();
+    assert!(s3.has_seen("host: s3.test"));
+}
+
+/// Looks at nothing but the variables, and at nothing without them. `TEST_` ones stand for the configuration.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_environment_opens_a_lake() {
     let Ok(url) = std::env::var("TEST_LAKE") else { return };
-    let lake = Lake::open(&url, &StorageOptions::default()).await.unwrap();
+    let given = |name: &str| std::env::var(name).ok();
+    let mut options = StorageOptions::default();
+    options.s3.endpoint = given("TEST_ENDPOINT");
+    options.s3.access_key_id = given("TEST_KEY");
+    options.s3.secret_access_key = given("TEST_SECRET");
+    options.s3.path_style = given("TEST_PATH_STYLE").map(|style| style == "true");
+    let lake = Lake::open(&url, &options).await.unwrap();
     create_as(&lake, &people("t"), "SELECT 1 AS id").await.unwrap();
     assert_eq!(rows(&lake, "t").await, ["1"]);
 }

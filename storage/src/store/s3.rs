@@ -1,6 +1,6 @@
 //! S3 and what speaks like it. Options first, then the usual `AWS_*` variables.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig, StaticCredentialProvider,
@@ -52,13 +52,15 @@ pub(super) fn open(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectSt
         .find_map(|key| builder.get_config_value(key));
     let style = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest);
     let hosted = style.is_some_and(|style| TRUE.contains(&style.to_ascii_lowercase().as_str()));
-    match options.path_style {
-        Some(path_style) => builder = builder.with_virtual_hosted_style_request(!path_style),
-        // Servers of one's own know no host name per bucket.
-        None if endpoint.is_some() && !hosted => {
-            builder = builder.with_virtual_hosted_style_request(false);
-        }
-        None => {}
+    // Servers of one's own know no host name per bucket.
+    let path_style = options.path_style.or((endpoint.is_some() && !hosted).then_some(true));
+    if let Some(path_style) = path_style {
+        builder = builder.with_virtual_hosted_style_request(!path_style);
+    }
+    if let Some(endpoint) = endpoint.as_deref().filter(|_| path_style.map_or(hosted, |path_style| !path_style)) {
+        let endpoint = bucket_endpoint(endpoint, bucket)
+            .map_err(|reason| StorageError::InvalidUrl { url: format!("s3://{bucket}/"), reason })?;
+        builder = builder.with_endpoint(&endpoint).with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
     }
     let plain_http = endpoint.is_some_and(|e| e.starts_with("http://"));
     let client = ClientOptions::new()
@@ -74,9 +76,43 @@ pub(super) fn open(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectSt
     Ok(Arc::new(store))
 }
 
+/// The endpoint with the bucket before its host, which the store itself does not add; as SDKs build it. An endpoint that
+/// begins with the bucket already stays as it is.
+fn bucket_endpoint(endpoint: &str, bucket: &str) -> Result<String, String> {
+    let Some((scheme, host)) = endpoint.split_once("://") else {
+        return Err(format!("the endpoint \"{endpoint}\" begins with neither http:// nor https://"));
+    };
+    let name = host.split(['/', ':']).next().unwrap_or(host);
+    if host.starts_with('[') || name.parse::<Ipv4Addr>().is_ok() {
+        let cure = "Write a host name, or set path_style = true.";
+        return Err(format!("the endpoint \"{endpoint}\" is an address, which a bucket cannot stand before. {cure}"));
+    }
+    if name.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.')) {
+        return Ok(endpoint.to_owned());
+    }
+    Ok(format!("{scheme}://{bucket}.{host}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn virtual_hosts_put_the_bucket_before_the_host() {
+        let told = |endpoint: &str| {
+            let endpoint = Some(endpoint.to_owned());
+            let options = S3Options { endpoint, path_style: Some(false), ..S3Options::default() };
+            open("b", &options).map(|store| format!("{store:?}"))
+        };
+        let expected = r#"bucket_endpoint: "http://b.store.test:9000""#;
+        for endpoint in ["http://store.test:9000/", "http://b.store.test:9000"] {
+            assert!(told(endpoint).unwrap().contains(expected), "{endpoint}");
+        }
+        for endpoint in ["http://127.0.0.1:9000", "http://[::1]:9000/"] {
+            assert!(told(endpoint).unwrap_err().to_string().contains("path_style = true"), "{endpoint}");
+        }
+        assert!(told("store.test").unwrap_err().to_string().contains("neither http://"));
+    }
 
     #[test]
     fn region_endpoint_and_style_reach_the_store() {
