@@ -17,7 +17,7 @@ use crate::{
     exec::within,
     locate::locate,
     parser,
-    statement::{Context, Effect, Kept, Settings, Statement},
+    statement::{Context, Effect, Kept, Settings, Statement, replay},
 };
 
 /// A client's session. Methods may be called at once; settings apply to statements prepared after them.
@@ -94,7 +94,7 @@ impl Session {
         let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
         let context = prepared.context.for_run(permit.clone());
         let run = async move {
-            match permit.bound(statement.run(&context, &parameters)).await {
+            match permit.bound(replay::run(&statement, &context, &parameters)).await {
                 // A definition is refused for what its text says; a query fails for its rows.
                 Err(error) if statement.effect() == Effect::Define => Err(locate(&context, error, false).await),
                 outcome => outcome,

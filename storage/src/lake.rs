@@ -25,20 +25,29 @@ use crate::{
     hot::HotCopies,
     store::{StoreLayer, Stores, folder_url, object_path},
     table::{FooterCache, Snapshots, originals},
+    write::Groups,
 };
 
 /// The schema in which unqualified names live; always there.
 pub(crate) const MAIN_SCHEMA: &str = "main";
+
+/// The parts of a lake that a commit works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) snapshots: Arc<Snapshots>,
+}
 
 /// An open lake. Cheap to share (`Arc`); every method may be called from many tasks at once.
 #[derive(Debug)]
 pub struct Lake {
     root: Url,
     stores: Arc<Stores>,
-    snapshots: Snapshots,
+    snapshots: Arc<Snapshots>,
     hot: Option<Arc<HotCopies>>,
     documents: Documents,
     footers: Arc<FooterCache>,
+    groups: Arc<Groups>,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -78,7 +87,8 @@ impl Lake {
         }
         let hot = options.hot.as_ref().filter(|_| root.scheme() != "memory").and_then(HotCopies::open);
         Ok(Self {
-            snapshots: Snapshots::new(root.clone(), stores.clone(), hot.clone()),
+            snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), hot.clone())),
+            groups: Arc::default(),
             hot,
             documents: Documents::new(&root, &stores)?,
             footers: FooterCache::new(options.footer_bytes_max),
@@ -194,8 +204,14 @@ impl Lake {
         &self.stores
     }
 
-    pub(crate) fn snapshots(&self) -> &Snapshots {
-        &self.snapshots
+    /// What commits need of the lake, to keep while one runs on its own.
+    pub(crate) fn home(&self) -> Home {
+        Home { stores: self.stores.clone(), snapshots: self.snapshots.clone() }
+    }
+
+    /// Appends that wait to be committed.
+    pub(crate) fn groups(&self) -> &Arc<Groups> {
+        &self.groups
     }
 
     /// One CREATE or DROP of a table at a time in this process.

@@ -131,7 +131,9 @@ async fn appends_of_many_tasks_and_processes_lose_no_row(place: Place) {
         ended.unwrap();
     }
     let snapshot = lake.table("main", "t").await.unwrap();
-    assert_eq!(snapshot.version() as usize, TASKS * APPENDS);
+    // Those of one process share commits.
+    let commits = snapshot.version() as usize;
+    assert!((APPENDS..=TASKS * APPENDS).contains(&commits), "{commits}");
     let found = query(&lake, &snapshot, "SELECT count(*), count(DISTINCT id), sum(id) FROM t").await;
     let n = TASKS * APPENDS;
     assert_eq!(found, [format!("{n} {n} {}", n * (n - 1) / 2)]);

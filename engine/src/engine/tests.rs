@@ -468,3 +468,27 @@ async fn gone(folder: &std::path::Path) {
     };
     tokio::time::timeout(Duration::from_secs(30), wait).await.expect("what was spilled is gone");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_whose_table_changed_under_it_runs_again() {
+    const SESSIONS: usize = 4;
+    const STATEMENTS: usize = 4;
+    let engine = engine(EngineConfig { statements_running_max: SESSIONS, ..small() }).await;
+    engine.session().execute("CREATE TABLE t AS SELECT CAST(0 AS BIGINT) AS id").await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..SESSIONS {
+        let session = engine.session();
+        tasks.spawn(async move {
+            for _ in 0..STATEMENTS {
+                session.execute("INSERT INTO t SELECT max(id) + 1 FROM t").await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    // Each saw the row of the one before it.
+    let found =
+        text(&engine.session(), "SELECT count(*) AS n, count(DISTINCT id) AS ids, max(id) AS last FROM t").await;
+    assert!(found.contains("| 17 | 17  | 16   |"), "{found}");
+}

@@ -82,6 +82,15 @@ impl Context {
         Self::new(&self.engine, &self.session, &self.sql, &Pins::new())
     }
 
+    /// The same statement, run once more: its names are not bound yet.
+    pub fn again(&self) -> Self {
+        let pinned = Pinned::new(self.engine.lake().clone(), &Pins::new());
+        let mut state = self.state.as_ref().clone();
+        state.register_catalog_list(pinned_catalogs(&pinned));
+        state.mark_start_execution();
+        Self { state: Arc::new(state), pinned, plan_key: None, ..self.clone() }
+    }
+
     /// For a run: with the permit, and with the time of this run for `now()`.
     pub fn for_run(&self, permit: Arc<Permit>) -> Self {
         let mut state = self.state.as_ref().clone();

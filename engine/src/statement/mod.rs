@@ -19,6 +19,7 @@ mod parameter;
 mod prepare;
 mod property;
 mod query;
+pub(crate) mod replay;
 pub(crate) mod rows;
 mod schema;
 mod set;

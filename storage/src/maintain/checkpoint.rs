@@ -14,7 +14,7 @@ use deltalake::{
 };
 use parking_lot::Mutex;
 
-use crate::{Lake, Snapshot, StorageError, store::Stores, table::log_store};
+use crate::{Snapshot, StorageError, store::Stores, table::log_store};
 
 /// Commits between two checkpoints where the table does not say it.
 const INTERVAL: u64 = 100;
@@ -40,14 +40,14 @@ pub(crate) fn after_commit(table: DeltaTable, version: u64) {
 }
 
 /// The same after a commit of our own onto `base`. The library loads what it needs in the background.
-pub(crate) fn committed(lake: &Lake, base: &Arc<Snapshot>, version: u64) {
+pub(crate) fn committed(stores: &Arc<Stores>, base: &Arc<Snapshot>, version: u64) {
     let interval = base.properties().get("delta.checkpointInterval").and_then(|interval| interval.parse().ok());
     let interval: u64 = interval.filter(|interval| *interval > 0).unwrap_or(INTERVAL);
     let location = base.location().to_string();
     if version == 0 || !version.is_multiple_of(interval) || !RUNNING.lock().insert(location.clone()) {
         return;
     }
-    let (stores, base) = (lake.store_registry().clone(), base.clone());
+    let (stores, base) = (stores.clone(), base.clone());
     tokio::spawn(async move {
         match load(&stores, &base, version).await {
             Ok(table) => {

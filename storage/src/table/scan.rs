@@ -66,6 +66,15 @@ static SCANS: AtomicU64 = AtomicU64::new(0);
 
 /// The provider of a table at its version. `UnsupportedFeature` when the table cannot be read right.
 pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>, StorageError> {
+    Ok(Arc::new(table_scan(snapshot)?))
+}
+
+/// The provider of some of the files, by their positions in the index.
+pub(crate) fn provider_of(snapshot: &Arc<Snapshot>, files: Vec<usize>) -> Result<Arc<dyn TableProvider>, StorageError> {
+    Ok(Arc::new(TableScan { only: Some(files), ..table_scan(snapshot)? }))
+}
+
+fn table_scan(snapshot: &Arc<Snapshot>) -> Result<TableScan, StorageError> {
     check_features(snapshot)?;
     let schema = snapshot.schema();
     let partition_columns = snapshot.partition_columns();
@@ -78,12 +87,12 @@ pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider
         .build();
     let mode = snapshot.properties().get("delta.columnMapping.mode").map(String::as_str);
     let adapter = TableAdapterFactory { columns: snapshot.arrow_schema(), mode: MappingMode::parse(mode) };
-    Ok(Arc::new(TableScan { snapshot: snapshot.clone(), schema, layout, adapter: Arc::new(adapter) }))
+    Ok(TableScan { snapshot: snapshot.clone(), schema, layout, adapter: Arc::new(adapter), only: None })
 }
 
-/// Where the table lies that `provider` scans, when it is one of ours.
-pub(crate) fn scanned_location(provider: &dyn TableProvider) -> Option<&url::Url> {
-    provider.downcast_ref::<TableScan>().map(|scan| scan.snapshot.location())
+/// What `provider` scans, when it is one of ours.
+pub(crate) fn scanned_snapshot(provider: &dyn TableProvider) -> Option<&Arc<Snapshot>> {
+    provider.downcast_ref::<TableScan>().map(|scan| &scan.snapshot)
 }
 
 /// Names every reader feature that would make us read the table wrong.
@@ -110,6 +119,8 @@ struct TableScan {
     /// Columns as the scan has them: those of the files, then the partition columns.
     layout: TableSchema,
     adapter: Arc<dyn PhysicalExprAdapterFactory>,
+    /// The files that are scanned; all when `None`.
+    only: Option<Vec<usize>>,
 }
 
 #[async_trait]
@@ -144,6 +155,9 @@ impl TableProvider for TableScan {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let index = self.snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
         let mut pruned = prune::prune(index, &self.schema, filters, session)?;
+        if let Some(only) = &self.only {
+            pruned.kept.retain(|file| only.contains(file));
+        }
         let partition_columns = self.snapshot.partition_columns();
         let all_exact = filters.iter().all(|filter| prune::is_partition_filter(filter, partition_columns));
         let limit = limit.filter(|_| all_exact);

@@ -26,13 +26,14 @@ use super::{
     conflict::Reads,
     conform::{conform, query_error},
     data::{FileLayout, write_rows},
+    group::commit_append,
     parquet::{target_file_size, writer_properties},
     rows::Rows,
     transaction::{Operation, Transaction},
 };
 use crate::{
     Lake, Snapshot, StorageError, maintain,
-    table::{log_store, scanned_location, table_store},
+    table::{log_store, scanned_snapshot, table_store},
 };
 
 /// Appends what `plan` yields. Its columns are matched to the table's by name (any order); a missing column becomes NULL,
@@ -47,17 +48,17 @@ pub async fn append(
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
     let table = target.name();
-    let reads = match is_read(&plan, target) {
-        true => Reads::Table,
-        false => Reads::Nothing,
-    };
+    // What was read must be as it was at the version that was read.
+    let read = scanned(&plan, target)?;
+    let reads = if read.is_some() { Reads::Table } else { Reads::Nothing };
+    let base = read.unwrap_or_else(|| target.clone());
     let plan = conform(table, &insertable(target, &plan), plan)?;
     let rows = Rows::plan(table, &plan, session.as_ref()).await?;
     if has_rules(target) {
         return through_library(lake, target, &rows, session.as_ref(), info).await;
     }
     let operation = Operation { name: "WRITE", parameters: parameters(target), ..Operation::default() };
-    let mut transaction = Transaction::new(lake, target, operation)?;
+    let mut transaction = Transaction::new(lake, &base, operation)?;
     transaction.reads(reads);
     let store = table_store(lake.store_registry(), target.location())?;
     let files = write_rows(&FileLayout::of_table(target), &rows, &store, &session.task_ctx()).await?;
@@ -67,21 +68,25 @@ pub async fn append(
     let metrics = [("numFiles", files.len() as u64), ("numOutputRows", operation.inserted), ("numOutputBytes", bytes)];
     operation.metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();
     transaction.add_written(files)?;
-    transaction.commit(lake, info).await
+    commit_append(lake, transaction, info).await
 }
 
-/// Does the query read the table that it adds to?
-fn is_read(plan: &LogicalPlan, target: &Snapshot) -> bool {
-    let mut found = false;
+/// The version of the target that the query reads, if it reads it.
+fn scanned(plan: &LogicalPlan, target: &Snapshot) -> Result<Option<Arc<Snapshot>>, StorageError> {
+    let mut found: Option<Arc<Snapshot>> = None;
     let walk = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Ok(provider) = source_as_provider(&scan.source)
+            && let Some(snapshot) = scanned_snapshot(&*provider)
+            && snapshot.location() == target.location()
+            && found.as_ref().is_none_or(|found| found.version() > snapshot.version())
         {
-            found |= scanned_location(&*provider) == Some(target.location());
+            found = Some(snapshot.clone());
         }
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(TreeNodeRecursion::Continue)
     });
-    found || walk.is_err()
+    walk.map_err(|error| query_error(target.name(), error))?;
+    Ok(found)
 }
 
 fn parameters(target: &Snapshot) -> BTreeMap<String, String> {

@@ -52,6 +52,8 @@ pub(super) struct Claim<'a> {
     pub(super) reads: &'a Reads,
     /// Paths of the files that it removes, as the log has them.
     pub(super) removed: &'a HashSet<String>,
+    /// It changes the definition of the table: what it promises of rows must hold for all that are there by then.
+    pub(super) redefines: bool,
 }
 
 /// The first thing in `rival` that `claim` cannot follow.
@@ -82,7 +84,7 @@ pub(super) fn collision(claim: &Claim<'_>, rival: &Commit) -> Option<Collision> 
         }
     }
     let blind = rival.provenance().is_some_and(|info| info.is_blind_append == serde_json::Value::Bool(true));
-    let counts = !blind || is_serializable(claim.base);
+    let counts = !blind || claim.redefines || is_serializable(claim.base);
     if counts && rival.adds_rows() && may_read(claim, rival) {
         return Some(Collision::NewRows { version, operation: operation() });
     }

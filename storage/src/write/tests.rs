@@ -10,6 +10,7 @@ use super::{
     CommitInfo, NewTable,
     conflict::{Collision, Reads},
     create,
+    group::commit_append,
     transaction::{Operation, Transaction},
 };
 use crate::{Lake, Snapshot, StorageError, StorageOptions};
@@ -160,6 +161,7 @@ async fn a_commit_follows_a_rival_only_when_what_it_relies_on_still_holds() {
         ("an append follows a compaction", compaction(&["a", "b"]), append(1, 0), Ok(3)),
         ("nothing follows another definition", redefinition.clone(), append(1, 0), definition()),
         ("a redefinition is no exception", redefinition.clone(), redefinition.clone(), definition()),
+        ("a rule for all rows and an append", append(1, 0), redefinition.clone(), new_rows()),
         ("rows are deleted once", delete_a(), delete_a(), removed_twice("a")),
         ("deletes of different files", delete_a(), change(vec![col("id").gt(lit(19_i64))], &["c"], &["c"], &[]), Ok(3)),
         ("a file that was only read", delete_a(), change(in_p1(), &["a", "b"], &["b"], &[]), read_file("a")),
@@ -235,6 +237,57 @@ async fn the_cached_snapshot_is_the_one_that_a_load_gives() {
     assert_eq!(paths(&cached), paths(&loaded));
     let names: BTreeMap<_, _> = cached.properties().clone();
     assert_eq!(&names, loaded.properties());
+}
+
+#[tokio::test]
+async fn appends_that_wait_share_a_commit_and_each_has_its_own_outcome() {
+    let table = Table::new(&[]).await;
+    let append = |id: i64| {
+        let operation = Operation { name: "WRITE", inserted: 10, ..Operation::default() };
+        let mut append = Transaction::new(&table.lake, &table.base, operation).unwrap();
+        append.reads(Reads::Nothing);
+        append.add(file(&format!("new{id}"), 1, id, true)).unwrap();
+        append
+    };
+    let info = CommitInfo { statement: Some("INSERT".to_owned()) };
+    let waiting = table.lake.groups().hold(table.base.location().as_str()).await;
+    let mut appends: Vec<_> = (0..4).map(|id| Box::pin(commit_append(&table.lake, append(id), &info))).collect();
+    for append in &mut appends {
+        assert!(futures::poll!(append).is_pending());
+    }
+    // Its caller goes away.
+    drop(appends.pop());
+    drop(waiting);
+    for committed in futures::future::join_all(appends).await {
+        let committed = committed.unwrap();
+        assert_eq!((committed.version, committed.rows_inserted), (2, 10));
+    }
+    let newest = table.lake.table("main", "t").await.unwrap();
+    assert_eq!((newest.version(), newest.file_count()), (2, 6));
+
+    // One of the next three knows the table by an old definition: the others do not suffer.
+    table.commit("ALTER", &Deed { redefines: true, ..Deed::default() }).await.unwrap_err();
+    let old = append(10);
+    let fresh = Table { base: newest, lake: table.lake };
+    fresh.commit("ALTER", &Deed { redefines: true, ..Deed::default() }).await.unwrap();
+    let fresh = Table { base: fresh.lake.table("main", "t").await.unwrap(), lake: fresh.lake };
+    let waiting = fresh.lake.groups().hold(fresh.base.location().as_str()).await;
+    let new = |id: i64| {
+        let mut append =
+            Transaction::new(&fresh.lake, &fresh.base, Operation { name: "WRITE", ..Operation::default() }).unwrap();
+        append.reads(Reads::Nothing);
+        append.add(file(&format!("new{id}"), 1, id, true)).unwrap();
+        append
+    };
+    let mut appends: Vec<_> =
+        [new(11), old, new(12)].map(|append| Box::pin(commit_append(&fresh.lake, append, &info))).into();
+    for append in &mut appends {
+        assert!(futures::poll!(append).is_pending());
+    }
+    drop(waiting);
+    let outcomes = futures::future::join_all(appends).await;
+    assert!(matches!(outcomes[1], Err(StorageError::Conflict { .. })), "{outcomes:?}");
+    assert_eq!((outcomes[0].as_ref().unwrap().version, outcomes[2].as_ref().unwrap().version), (4, 4));
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ use super::{
 use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
+    lake::Home,
     log::{Commit, LogError, RawCommit, Stamp, commit_path, commits_from, physical_name},
     maintain,
     table::table_store,
@@ -178,8 +179,16 @@ impl Transaction {
     ///
     /// `Conflict` says what collided: nothing is committed then, and the statement may run again on the new version.
     /// `Undecided` when the store did not tell; the files stay in this case.
+    ///
+    /// A caller that goes away does not stop it.
     pub(crate) async fn commit(self, lake: &Lake, info: &CommitInfo) -> Result<Committed, StorageError> {
-        let store = table_store(lake.store_registry(), self.base.location())?;
+        let (home, info) = (lake.home(), info.clone());
+        let work = tokio::spawn(async move { self.commit_at(&home, &info).await });
+        work.await.unwrap_or_else(|error| Err(StorageError::Internal { message: format!("a commit failed: {error}") }))
+    }
+
+    pub(super) async fn commit_at(self, home: &Home, info: &CommitInfo) -> Result<Committed, StorageError> {
+        let store = table_store(&home.stores, self.base.location())?;
         let mut rivals: Vec<Commit> = Vec::new();
         for attempt in 0..ATTEMPTS_MAX {
             let version = rivals.last().map_or(self.base.version(), |rival| rival.version) + 1;
@@ -189,14 +198,19 @@ impl Transaction {
             let bytes = self.bytes(info)?;
             self.written.keep();
             match put(&*store, version, &bytes).await {
-                Ok(Put::Written(stamp)) => return Ok(self.committed(lake, version, bytes, stamp, rivals).await),
+                Ok(Put::Written(stamp)) => return Ok(self.committed(home, version, bytes, stamp, rivals).await),
                 Ok(Put::Taken(rival)) => {
                     // Nothing of ours is in the log.
                     self.written.reclaim();
                     let log_error = |error| self.log_error(error);
                     let first = rival.parse().await.map_err(log_error)?;
                     let news = follow_up(&store, first).await.map_err(log_error)?;
-                    let claim = Claim { base: &self.base, reads: &self.reads, removed: &self.removed };
+                    let claim = Claim {
+                        base: &self.base,
+                        reads: &self.reads,
+                        removed: &self.removed,
+                        redefines: self.metadata.is_some() || self.protocol.is_some(),
+                    };
                     if let Some(found) = news.iter().find_map(|rival| collision(&claim, rival)) {
                         return Err(self.conflict(found).await);
                     }
@@ -211,6 +225,61 @@ impl Transaction {
         Err(self.conflict(Collision::Attempts { attempts: ATTEMPTS_MAX }).await)
     }
 
+    /// A blind append that adds files and does nothing else: several of these can be one commit.
+    pub(super) fn is_plain_append(&self) -> bool {
+        self.is_blind() && self.operation.name == "WRITE"
+    }
+
+    fn is_blind(&self) -> bool {
+        matches!(self.reads, Reads::Nothing)
+            && self.removes.is_empty()
+            && self.metadata.is_none()
+            && self.protocol.is_none()
+    }
+
+    pub(super) fn base(&self) -> &Arc<Snapshot> {
+        &self.base
+    }
+
+    pub(super) fn operation(&self) -> &Operation {
+        &self.operation
+    }
+
+    pub(super) fn added(&self) -> usize {
+        self.adds.len()
+    }
+
+    /// Several appends to one table as one, on the newest of their versions. It deletes none of their files.
+    pub(super) fn joined(store: Arc<dyn ObjectStore>, appends: &[&Self]) -> Option<Self> {
+        let base = appends.iter().map(|append| &append.base).max_by_key(|base| base.version())?.clone();
+        let mut operation = Operation::default();
+        for append in appends {
+            let Operation { name, parameters, metrics, inserted, .. } = &append.operation;
+            (operation.name, operation.parameters) = (name, parameters.clone());
+            operation.inserted += inserted;
+            for (name, count) in metrics {
+                *operation.metrics.entry(name.clone()).or_default() += count;
+            }
+        }
+        Some(Self {
+            base,
+            operation,
+            reads: Reads::Nothing,
+            protocol: None,
+            metadata: None,
+            removes: Vec::new(),
+            adds: appends.iter().flat_map(|append| append.adds.iter().cloned()).collect(),
+            removed: HashSet::new(),
+            written: Discard::new(store),
+            now_ms: now_ms(),
+        })
+    }
+
+    /// Its files are, or may be, in the log: they stay.
+    pub(super) fn keep_files(&self) {
+        self.written.keep();
+    }
+
     /// Whether the version that was read is still the one in the log.
     async fn is_same_table(&self, store: &dyn ObjectStore) -> Result<bool, StorageError> {
         let same = self.base.is_current_file(store).await;
@@ -223,7 +292,7 @@ impl Transaction {
 
     async fn committed(
         self,
-        lake: &Lake,
+        home: &Home,
         version: u64,
         bytes: Bytes,
         stamp: Option<Stamp>,
@@ -233,9 +302,9 @@ impl Transaction {
             && let Ok(own) = RawCommit::written(version, bytes, stamp).parse().await
         {
             commits.push(own);
-            lake.snapshots().committed(&self.base, commits).await;
+            home.snapshots.committed(&self.base, commits).await;
         }
-        maintain::committed(lake, &self.base, version);
+        maintain::committed(&home.stores, &self.base, version);
         let Operation { inserted, updated, deleted, .. } = self.operation;
         Committed { version, rows_inserted: inserted, rows_updated: updated, rows_deleted: deleted }
     }
@@ -256,17 +325,13 @@ impl Transaction {
     fn provenance(&self, info: &CommitInfo) -> Value {
         let Operation { name, parameters, metrics, .. } = &self.operation;
         let metrics: BTreeMap<_, _> = metrics.iter().map(|(name, count)| (name, count.to_string())).collect();
-        let blind = matches!(self.reads, Reads::Nothing)
-            && self.removes.is_empty()
-            && self.metadata.is_none()
-            && self.protocol.is_none();
         let mut provenance = json!({
             "timestamp": now_ms(),
             "operation": name,
             "operationParameters": parameters,
             "operationMetrics": metrics,
             "readVersion": self.base.version(),
-            "isBlindAppend": blind,
+            "isBlindAppend": self.is_blind(),
             "engineInfo": ENGINE,
             "clientVersion": CLIENT,
             "txnId": Uuid::new_v4().to_string(),

@@ -1,0 +1,59 @@
+//! What happens when a commit collides with another writer's: the statement runs again as a whole.
+//!
+//! What it read may no longer be so, so its names are bound anew, to the newest versions, and it is planned anew. A
+//! bounded number of times, each after a random wait, within the statement's time.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
+
+use boathouse_storage::StorageError;
+use datafusion::common::ScalarValue;
+
+use super::{Context, Outcome, Statement};
+use crate::{EngineError, ErrorKind};
+
+/// How often a statement runs again.
+const REPLAYS_MAX: u32 = 50;
+/// The longest wait grows from the first to the second.
+const WAIT_MS_FIRST: u64 = 4;
+const WAIT_MS_MAX: u64 = 500;
+
+/// Runs a statement, again and again while others change what it reads.
+pub(crate) async fn run(
+    statement: &Statement,
+    context: &Context,
+    parameters: &[ScalarValue],
+) -> Result<Outcome, EngineError> {
+    let mut outcome = statement.run(context, parameters).await;
+    for replay in 0..REPLAYS_MAX {
+        match &outcome {
+            Err(error) if is_collision(error) => {
+                tracing::debug!(replay, %error, "a statement runs again");
+                tokio::time::sleep(wait(replay)).await;
+            }
+            _ => return outcome,
+        }
+        let again = context.again();
+        outcome = Box::pin(async { Statement::of_text(&again).await?.run(&again, parameters).await }).await;
+    }
+    outcome.map_err(|mut error| {
+        if is_collision(&error) {
+            error.hint = Some(format!("It ran {REPLAYS_MAX} times more; try it when fewer others write."));
+        }
+        error
+    })
+}
+
+/// Did another writer commit what this statement cannot follow? Nothing of it is in the table then.
+fn is_collision(error: &EngineError) -> bool {
+    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<StorageError>());
+    error.kind == ErrorKind::Conflict && matches!(source, Some(StorageError::Conflict { .. }))
+}
+
+/// Random, so that statements that collided do not meet again.
+fn wait(replay: u32) -> Duration {
+    let most = (WAIT_MS_FIRST << replay.min(16)).min(WAIT_MS_MAX);
+    Duration::from_millis(RandomState::new().hash_one(replay) % most + 1)
+}

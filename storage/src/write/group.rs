@@ -1,0 +1,183 @@
+//! Group commit: small appends to one table, of many clients at once, share commits.
+//!
+//! ```text
+//! append --> waiting --(its turn)--> takes all that wait --> one commit --> each has its answer
+//! ```
+//! While one commit is under way the next appends gather behind it: no one waits on purpose. An append is acknowledged
+//! when the commit that holds it is durable. A group that cannot be committed is taken apart, so that each has its own
+//! outcome.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot::{self, Receiver, Sender};
+
+use super::{CommitInfo, Committed, commit::STATEMENT_CHARS_MAX, transaction::Transaction};
+use crate::{Lake, StorageError, lake::Home, table::table_store};
+
+/// Files that one shared commit adds at most; a larger append commits alone.
+const GROUP_FILES_MAX: usize = 1_000;
+
+/// The appends of a lake that wait to be committed, by table. Safe to use from many tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(Mutex<HashMap<String, Weak<Group>>>);
+
+/// Those of one table.
+#[derive(Debug, Default)]
+struct Group {
+    waiting: Mutex<Vec<Waiting>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    append: Transaction,
+    info: CommitInfo,
+    answer: Sender<Answer>,
+}
+
+type Answer = Result<Committed, StorageError>;
+
+impl Groups {
+    /// Lets appends to a table wait until the guard is dropped.
+    #[cfg(test)]
+    pub(super) async fn hold(&self, location: &str) -> (Arc<impl Sized + use<>>, tokio::sync::OwnedMutexGuard<()>) {
+        let group = self.of(location);
+        let turn = group.turn.clone().lock_owned().await;
+        (group, turn)
+    }
+
+    fn of(&self, location: &str) -> Arc<Group> {
+        let mut groups = self.0.lock();
+        if let Some(group) = groups.get(location).and_then(Weak::upgrade) {
+            return group;
+        }
+        groups.retain(|_, group| group.strong_count() > 0);
+        let group = Arc::new(Group::default());
+        groups.insert(location.to_owned(), Arc::downgrade(&group));
+        group
+    }
+}
+
+/// Commits an append, together with others to the table that wait for the same.
+///
+/// A caller that goes away while it waits takes its append out; once the commit is under way it no longer can.
+pub(super) async fn commit_append(lake: &Lake, append: Transaction, info: &CommitInfo) -> Answer {
+    if !append.is_plain_append() || append.added() > GROUP_FILES_MAX {
+        return append.commit(lake, info).await;
+    }
+    let group = lake.groups().of(append.base().location().as_str());
+    let (answer, mut answered) = oneshot::channel();
+    group.waiting.lock().push(Waiting { append, info: info.clone(), answer });
+    let turn = group.turn.clone().lock_owned().await;
+    // Whoever had the turn before may have taken this append along.
+    if let Ok(answer) = answered.try_recv() {
+        return answer;
+    }
+    let (group, home) = (group.clone(), lake.home());
+    let work = tokio::spawn(async move {
+        let mut answered = answered;
+        // More may wait than fit into one commit, this append among the last.
+        loop {
+            let waiting = take(&mut group.waiting.lock());
+            if waiting.is_empty() {
+                break;
+            }
+            commit_all(&home, waiting).await;
+            if let Some(answer) = poll(&mut answered) {
+                drop(turn);
+                return answer;
+            }
+        }
+        drop(turn);
+        Err(StorageError::Internal { message: "an append was lost while it waited".into() })
+    });
+    work.await.unwrap_or_else(|error| Err(StorageError::Internal { message: format!("a commit failed: {error}") }))
+}
+
+fn poll(answered: &mut Receiver<Answer>) -> Option<Answer> {
+    answered.try_recv().ok()
+}
+
+/// The appends of the next commit, in the order in which they came.
+fn take(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    // Whose caller went away.
+    waiting.retain(|waiting| !waiting.answer.is_closed());
+    let mut files = 0;
+    let fit = waiting.iter().take_while(|waiting| {
+        files += waiting.append.added();
+        files <= GROUP_FILES_MAX
+    });
+    let count = fit.count().max(1).min(waiting.len());
+    waiting.drain(..count).collect()
+}
+
+async fn commit_all(home: &Home, waiting: Vec<Waiting>) {
+    let Some(newest) = waiting.iter().map(|one| one.append.base()).max_by_key(|base| base.version()).cloned() else {
+        return;
+    };
+    // An append that knows the table by another definition has its own conflict with it.
+    let (together, alone): (Vec<Waiting>, Vec<Waiting>) = waiting.into_iter().partition(|one| {
+        let (one, newest) = (one.append.base().log(), newest.log());
+        one.metadata == newest.metadata && one.protocol == newest.protocol
+    });
+    let apart = match together.len() {
+        0 | 1 => together,
+        _ => commit_together(home, together).await,
+    };
+    for Waiting { append, info, answer } in apart.into_iter().chain(alone) {
+        // Nobody left to tell is no failure.
+        let _ = answer.send(append.commit_at(home, &info).await);
+    }
+}
+
+/// Commits all at once. Those that must be committed one by one come back.
+async fn commit_together(home: &Home, waiting: Vec<Waiting>) -> Vec<Waiting> {
+    let appends: Vec<&Transaction> = waiting.iter().map(|one| &one.append).collect();
+    let joined = appends.first().and_then(|first| table_store(&home.stores, first.base().location()).ok());
+    let Some(joined) = joined.and_then(|store| Transaction::joined(store, &appends)) else { return waiting };
+    let result = joined.commit_at(home, &statements(&waiting)).await;
+    match result {
+        Ok(Committed { version, .. }) => {
+            for Waiting { append, answer, .. } in waiting {
+                append.keep_files();
+                let rows_inserted = append.operation().inserted;
+                let _ = answer.send(Ok(Committed { version, rows_inserted, ..Committed::default() }));
+            }
+            Vec::new()
+        }
+        Err(StorageError::Undecided { version, source, .. }) => {
+            let reason = source.to_string();
+            for Waiting { append, answer, .. } in waiting {
+                append.keep_files();
+                let table = append.base().name().to_owned();
+                let source = object_store::Error::Generic { store: "log", source: reason.clone().into() };
+                let _ = answer.send(Err(StorageError::Undecided { table, version, source }));
+            }
+            Vec::new()
+        }
+        // Nothing is in the log.
+        Err(error) => {
+            tracing::debug!(%error, "a group of appends is committed one by one");
+            waiting
+        }
+    }
+}
+
+/// What the history keeps of several statements.
+fn statements(waiting: &[Waiting]) -> CommitInfo {
+    let mut text = String::new();
+    for statement in waiting.iter().filter_map(|one| one.info.statement.as_deref()) {
+        if text.len() > STATEMENT_CHARS_MAX {
+            break;
+        }
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(statement);
+    }
+    CommitInfo { statement: (!text.is_empty()).then_some(text) }
+}
