@@ -35,6 +35,15 @@ pub enum StorageError {
     TableExists { table: String },
     #[error("table \"{table}\" has no version {version}")]
     VersionNotFound { table: String, version: u64 },
+    /// A version that the table never had.
+    #[error("table \"{table}\" has no version {version}: its versions are {first} to {last}")]
+    VersionOutside { table: String, version: u64, first: u64, last: u64 },
+    /// A version that the table had, whose part of the log was deleted since.
+    #[error("version {version} of table \"{table}\" was cleaned up: the log keeps versions {first} to {last}")]
+    VersionCleanedUp { table: String, version: u64, first: u64, last: u64 },
+    /// A time before the first commit that is kept, or after the last one.
+    #[error("table \"{table}\" has no version of {time}: its commits are from {first} to {last}")]
+    TimeOutside { table: String, time: String, first: String, last: String },
     #[error("could not read table \"{table}\" at \"{location}\"")]
     ReadTable {
         table: String,

@@ -1,11 +1,13 @@
 //! A lake: one root URL, the schemas and tables found under it, and the caches that make finding them cheap.
 //!
 //! `<lake>/<schema>/<table>/_delta_log` is a table because it lies there; nothing is registered. What a folder cannot say
-//! is in the schema's catalog document ([`crate::catalog`]). Finding is in `discover.rs`, changing schemas in `schema.rs`.
+//! is in the schema's catalog document ([`crate::catalog`]). Finding is in `discover.rs`, changing schemas in `schema.rs`,
+//! older versions in `versions.rs`.
 
 mod discover;
 mod name;
 mod schema;
+mod versions;
 
 use std::{
     collections::HashMap,
@@ -18,6 +20,7 @@ use parking_lot::Mutex;
 use url::Url;
 
 pub(crate) use name::check_name;
+pub use versions::VersionInfo;
 
 use crate::{
     CacheUsage, Snapshot, StorageError, StorageOptions,
@@ -127,11 +130,10 @@ impl Lake {
         self.visible(schema, name, document?.map(|found| found.document), snapshot).await
     }
 
-    /// A table at one version.
+    /// A table at one version. `VersionOutside` or `VersionCleanedUp` when it cannot be had.
     pub async fn table_version(&self, schema: &str, name: &str, version: u64) -> Result<Arc<Snapshot>, StorageError> {
         let location = self.known_table(schema, name)?;
-        let (document, snapshot) =
-            futures::join!(self.documents.read(schema), self.snapshots.version(&location, version));
+        let (document, snapshot) = futures::join!(self.documents.read(schema), self.at_version(&location, version));
         self.visible(schema, name, document?.map(|found| found.document), snapshot).await
     }
 
@@ -139,7 +141,7 @@ impl Lake {
     pub async fn table_at(&self, location: &Url, version: Option<u64>) -> Result<Arc<Snapshot>, StorageError> {
         let location = folder_url(location.as_str())?;
         match version {
-            Some(version) => self.snapshots.version(&location, version).await,
+            Some(version) => self.at_version(&location, version).await,
             None => self.snapshots.newest(&location).await,
         }
     }
@@ -272,8 +274,15 @@ impl Lake {
 
 /// Whether there is no table, or one whose log is broken: an answer about the table, not a failure to get one.
 pub(crate) fn is_unreadable(error: &StorageError) -> bool {
-    use StorageError::{ReadTable, TableNotFound, VersionNotFound};
-    matches!(error, ReadTable { .. } | TableNotFound { .. } | VersionNotFound { .. })
+    use StorageError::{ReadTable, TableNotFound, VersionCleanedUp, VersionNotFound, VersionOutside};
+    matches!(
+        error,
+        ReadTable { .. }
+            | TableNotFound { .. }
+            | VersionNotFound { .. }
+            | VersionOutside { .. }
+            | VersionCleanedUp { .. }
+    )
 }
 
 fn open_error(root: &Url, source: object_store::Error) -> StorageError {

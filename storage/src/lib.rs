@@ -23,7 +23,7 @@ pub mod write;
 pub use config::{S3Options, StorageOptions};
 pub use error::StorageError;
 pub use hot::HotOptions;
-pub use lake::Lake;
+pub use lake::{Lake, VersionInfo};
 pub use reason::StoreReason;
 pub use table::Snapshot;
 pub use usage::{CacheCounts, CacheUsage};

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use boathouse_storage::catalog::{ExternalTable, View};
 use datafusion::catalog::TableProvider;
 
-use super::{Pinned, Relation, TableName};
+use super::{Pinned, Relation, TableName, travel::Travel};
 use crate::{EngineError, statement::Context};
 
 /// A name that a plan rests on, and what it stood for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Dependency {
     name: TableName,
+    /// What the name stands for when it is one that this process made for a table at a version.
+    travel: Option<Travel>,
     identity: Identity,
 }
 
@@ -46,13 +48,16 @@ impl Dependency {
 impl Pinned {
     /// All names that were looked up, sorted; `None` when one of them cannot be told exactly.
     pub fn dependencies(&self) -> Option<Arc<[Dependency]>> {
+        if !self.travels_are_fixed() {
+            return None;
+        }
         let mut found = Vec::new();
         for (name, relation) in self.relations() {
             let identity = match relation {
                 Relation::View(view) => Identity::View(view),
                 Relation::Table(_) | Relation::External(_) => self.exact(&name)?.identity,
             };
-            found.push(Dependency { name, identity });
+            found.push(Dependency { travel: self.travel_of(&name), name, identity });
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Some(found.into())
@@ -77,6 +82,9 @@ impl Context {
     /// Whether all names still stand for the same, by the lookups that planning would make. Each name stays bound to what
     /// was found, for this statement.
     pub async fn still_holds(&self, names: &[Dependency]) -> Result<bool, EngineError> {
+        for travel in names.iter().filter_map(|known| known.travel.as_ref()) {
+            self.pinned.travel(travel.clone());
+        }
         let looked_up = futures::future::try_join_all(names.iter().map(|known| self.identity(&known.name))).await?;
         Ok(looked_up.iter().zip(names).all(|(found, known)| found.as_ref() == Some(&known.identity)))
     }

@@ -25,6 +25,10 @@ impl Pinned {
         if let Some(known) = self.known_relation(name) {
             return Ok(Some(known));
         }
+        if let Some(travel) = self.travel_of(name) {
+            let relation = self.travelled(&travel).await?;
+            return Ok(Some(self.keep_pinned(name, relation)));
+        }
         let document = self.document(&name.schema).await?;
         let relation = if let Some(view) = document.views.get(&name.name) {
             Relation::View(Arc::new(view.clone()))
@@ -37,11 +41,15 @@ impl Pinned {
                 Err(error) => return Err(error.into()),
             }
         };
+        Ok(Some(self.keep_pinned(name, relation)))
+    }
+
+    fn keep_pinned(&self, name: &TableName, relation: Relation) -> Relation {
         let relation = self.keep_relation(name, relation);
         if let Relation::Table(snapshot) = &relation {
             self.pin(name.to_string(), snapshot.version());
         }
-        Ok(Some(relation))
+        relation
     }
 
     /// Like [`Pinned::relation`], with an error that suggests the nearest name when there is none.
@@ -66,7 +74,7 @@ impl Pinned {
         Ok(snapshot)
     }
 
-    async fn document(&self, schema: &str) -> Result<Arc<CatalogDocument>, EngineError> {
+    pub(super) async fn document(&self, schema: &str) -> Result<Arc<CatalogDocument>, EngineError> {
         match self.lake.catalog(schema).await {
             Ok(document) => Ok(document),
             Err(StorageError::SchemaNotFound { .. }) => Err(self.unknown_schema(schema).await),

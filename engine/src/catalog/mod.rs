@@ -2,7 +2,7 @@
 //!
 //! A statement gets a catalog of its own ([`pinned`]): each name is looked up in the lake once and stays bound to what
 //! was found, so a statement reads one version of each table. Planning itself is synchronous; [`resolve`] finds all names
-//! of a statement first.
+//! of a statement first. Tables at older versions get names of their own ([`travel`]).
 
 mod dependency;
 pub(crate) mod information_schema;
@@ -12,6 +12,7 @@ mod names;
 mod pinned;
 mod resolve;
 pub(crate) mod system;
+mod travel;
 
 pub(crate) use self::{
     dependency::Dependency,

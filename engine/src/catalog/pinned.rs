@@ -13,7 +13,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use super::{DEFAULT_CATALOG, Relation, TableName, dependency::Exact};
+use super::{DEFAULT_CATALOG, Relation, TableName, dependency::Exact, travel::Travels};
 use crate::session::Pins;
 
 /// Everything that a statement has looked up. Each name is looked up once.
@@ -23,6 +23,7 @@ pub(crate) struct Pinned {
     /// Versions asked for from outside.
     wanted: HashMap<String, u64>,
     inner: Mutex<Inner>,
+    pub(super) travels: Mutex<Travels>,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +37,12 @@ struct Inner {
 
 impl Pinned {
     pub fn new(lake: Arc<Lake>, wanted: &Pins) -> Arc<Self> {
-        Arc::new(Self { lake, wanted: wanted.iter().cloned().collect(), inner: Mutex::default() })
+        Arc::new(Self {
+            lake,
+            wanted: wanted.iter().cloned().collect(),
+            inner: Mutex::default(),
+            travels: Mutex::default(),
+        })
     }
 
     /// Versions of the tables read so far, by name.

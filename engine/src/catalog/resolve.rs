@@ -1,7 +1,7 @@
 //! All names of a statement, found before it is planned.
 //!
 //! ```text
-//! statement -> table functions become tables -> names -> file list | information_schema, system | table | view | external
+//! statement -> table functions, tables at versions become names -> names -> file list | information_schema, system | table | view | external
 //!                                                                                          view -> its own names ...
 //! ```
 //!
@@ -64,6 +64,7 @@ impl Context {
     ) -> BoxFuture<'a, Result<LogicalPlan, EngineError>> {
         async move {
             self.bind_table_functions(&mut statement).await?;
+            self.bind_versions(&mut statement, sql)?;
             let places = Places::of(&statement);
             let statement = DFStatement::Statement(Box::new(statement));
             let references =
@@ -114,7 +115,7 @@ impl Context {
     }
 
     async fn provider(&self, name: &TableName, views: &[TableName]) -> Result<Arc<dyn TableProvider>, EngineError> {
-        if is_reserved(&name.schema) {
+        if is_reserved(&name.schema) && self.pinned.travel_of(name).is_none() {
             return match information_schema::table(self, name).or_else(|| system::table(self, name)) {
                 Some(table) => Ok(table),
                 None => Err(self.pinned.unknown_table(name).await),

@@ -49,7 +49,10 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::Query { .. } => ErrorKind::InvalidSql,
         StorageError::SchemaNotFound { .. }
         | StorageError::TableNotFound { .. }
-        | StorageError::VersionNotFound { .. } => ErrorKind::NotFound,
+        | StorageError::VersionNotFound { .. }
+        | StorageError::VersionOutside { .. }
+        | StorageError::VersionCleanedUp { .. }
+        | StorageError::TimeOutside { .. } => ErrorKind::NotFound,
         StorageError::OpenLake { .. }
         | StorageError::Store { .. }
         | StorageError::TableUnreachable { .. }
@@ -73,6 +76,9 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         }
         StorageError::AppendOnly { .. } => Some("It has the property 'delta.appendOnly'."),
         StorageError::Undecided { .. } => Some("Look at the table before the statement is run again."),
+        StorageError::VersionOutside { .. }
+        | StorageError::VersionCleanedUp { .. }
+        | StorageError::TimeOutside { .. } => Some("DESCRIBE HISTORY lists the table's versions."),
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,
     }

@@ -49,11 +49,12 @@ pub(crate) enum ExplainFormat {
     Tree,
 }
 
-/// `DESCRIBE t`, `DESCRIBE DETAIL t`, `DESCRIBE query`.
+/// `DESCRIBE t`, `DESCRIBE DETAIL t`, `DESCRIBE HISTORY t [LIMIT n]`, `DESCRIBE query`.
 #[derive(Debug, Clone)]
 pub(crate) enum Describe {
     Table(ObjectName),
     Detail(ObjectName),
+    History { table: ObjectName, limit: Option<usize> },
     Query(Box<Query>),
 }
 

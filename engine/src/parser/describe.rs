@@ -1,4 +1,4 @@
-//! `DESCRIBE [TABLE] t`, `DESCRIBE DETAIL t`, `DESCRIBE query`.
+//! `DESCRIBE [TABLE] t`, `DESCRIBE DETAIL t`, `DESCRIBE HISTORY t [LIMIT n]`, `DESCRIBE query`.
 
 use datafusion::sql::sqlparser::{keywords::Keyword, tokenizer::Token};
 
@@ -18,7 +18,11 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Describe, EngineError> {
                 parser.inner.parser.next_token();
                 return Ok(Describe::Detail(name(parser)?));
             }
-            Keyword::EXTENDED | Keyword::FORMATTED | Keyword::HISTORY if followed_by_name(parser) => {
+            Keyword::HISTORY if followed_by_name(parser) => {
+                parser.inner.parser.next_token();
+                return Ok(Describe::History { table: name(parser)?, limit: limit(parser)? });
+            }
+            Keyword::EXTENDED | Keyword::FORMATTED if followed_by_name(parser) => {
                 return Err(EngineError::unsupported(format!(
                     "DESCRIBE {} is not supported",
                     word.value.to_uppercase()
@@ -42,6 +46,15 @@ fn followed_by_name(parser: &Parser<'_>) -> bool {
         parser.inner.parser.peek_nth_token(1).token,
         Token::Word(_) | Token::SingleQuotedString(_) | Token::DoubleQuotedString(_)
     )
+}
+
+/// `[LIMIT n]`
+fn limit(parser: &mut Parser<'_>) -> Result<Option<usize>, EngineError> {
+    if !parser.inner.parser.parse_keyword(Keyword::LIMIT) {
+        return Ok(None);
+    }
+    let rows = parser.inner.parser.parse_literal_uint().map_err(|error| parser.fault(error))?;
+    Ok(Some(usize::try_from(rows).unwrap_or(usize::MAX)))
 }
 
 fn query(parser: &mut Parser<'_>) -> Result<Describe, EngineError> {

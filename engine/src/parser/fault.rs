@@ -4,7 +4,7 @@ use datafusion::{
     error::DataFusionError,
     sql::sqlparser::{
         parser::ParserError,
-        tokenizer::{Token, TokenWithSpan, TokenizerError},
+        tokenizer::{Span, Token, TokenWithSpan, TokenizerError},
     },
 };
 
@@ -90,7 +90,7 @@ fn hint(found: &str) -> Option<String> {
     did_you_mean(&upper, keywords().iter().copied())
 }
 
-/// Delta's time travel has no meaning here yet; the parser only stumbles over it.
+/// A version where no table is named, if there is one: the parser only stumbles over it.
 pub(super) fn time_travel(sql: &str, tokens: &[TokenWithSpan]) -> Option<EngineError> {
     let words: Vec<&TokenWithSpan> =
         tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
@@ -103,9 +103,13 @@ pub(super) fn time_travel(sql: &str, tokens: &[TokenWithSpan]) -> Option<EngineE
     let found = words.windows(3).find(|w| {
         is(w[0], &["VERSION", "TIMESTAMP", "SYSTEM_TIME", "SYSTEM_VERSION"]) && is(w[1], &["AS"]) && is(w[2], &["OF"])
     })?;
-    let error = EngineError::unsupported("reading an older version of a table is not supported")
-        .with_hint("Leave out VERSION AS OF and TIMESTAMP AS OF: a statement reads the newest version.");
-    Some(at_token(error, found[0], sql))
+    Some(misplaced_version(found[0].span, sql))
+}
+
+pub(super) fn misplaced_version(span: Span, sql: &str) -> EngineError {
+    EngineError::invalid("VERSION AS OF stands right behind the name of a table that is read, before its alias")
+        .with_hint("Write FROM t VERSION AS OF 3 AS x, or FROM t TIMESTAMP AS OF '2026-01-31 12:00' AS x.")
+        .at(sql, Place::of_token_span(span).or_else(|| end_of(sql)))
 }
 
 /// Just after the last character that is not blank.

@@ -20,6 +20,7 @@ mod refuse;
 mod show;
 mod split;
 mod timestamp;
+mod version;
 
 pub(crate) use self::{
     ast::{Ast, Describe, Explain, ExplainFormat},

@@ -12,18 +12,19 @@ use datafusion::sql::{
 
 use super::{
     Ast, clause::Unsupported, copy, create, describe, explain, fault, limit, placeholder, precedence, refuse, show,
-    timestamp,
+    timestamp, version,
 };
 use crate::{EngineError, error::Place};
 
 /// The dialect takes Postgres' and Databricks' spellings side by side.
-static DIALECT: GenericDialect = GenericDialect {};
+pub(super) static DIALECT: GenericDialect = GenericDialect {};
 
 /// DataFusion's parser together with the text, so that faults can show their place.
 pub(crate) struct Parser<'a> {
     pub inner: DFParser<'a>,
     pub sql: &'a str,
     tokens: Vec<TokenWithSpan>,
+    versions: Vec<version::Taken>,
 }
 
 impl<'a> Parser<'a> {
@@ -34,11 +35,12 @@ impl<'a> Parser<'a> {
             .map_err(|error| fault::from_tokenizer(&error, sql))?;
         limit::check_tokens(&tokens, sql)?;
         let tokens = placeholder::number(tokens, sql)?;
+        let (tokens, versions) = version::take(tokens, sql)?;
         let inner = DFParserBuilder::new(tokens.clone())
             .with_dialect(&DIALECT)
             .with_recursion_limit(limit::RECURSION_MAX)
             .build()?;
-        Ok(Self { inner, sql, tokens })
+        Ok(Self { inner, sql, tokens, versions })
     }
 
     /// Parses one statement from here on, leaving what follows it.
@@ -135,6 +137,7 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
     }
     let ast = parser.statement().and_then(|ast| parser.end().map(|()| ast));
     let mut ast = ast.map_err(|error| fault::time_travel(sql, &parser.tokens).unwrap_or(error))?;
+    version::put_back(&mut ast, parser.versions, sql)?;
     precedence::mend(&mut ast);
     timestamp::mend(&mut ast);
     refuse::check(&ast, sql)?;
@@ -177,6 +180,8 @@ mod tests {
             "EXPLAIN (SELECT 1)",
             "DESCRIBE DETAIL s.t",
             "DESC t",
+            "DESCRIBE HISTORY s.t LIMIT 3",
+            "DESCRIBE history",
             "SHOW TABLES IN s LIKE 'a%'",
             "SHOW COLUMNS FROM s.t",
             "SHOW CREATE TABLE t",

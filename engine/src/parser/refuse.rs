@@ -5,7 +5,9 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Select, Set, Statement, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    FromTable, Ident, ObjectName, Query, Select, Set, Statement, TableFactor, Visit, Visitor,
+};
 
 use super::{Ast, Describe, copy, create};
 use crate::{EngineError, ErrorKind, error::Place};
@@ -18,6 +20,7 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
     let flow = match ast {
         Ast::Sql(statement) => {
             statement_kind(statement)?;
+            target(statement)?;
             statement.visit(&mut clauses)
         }
         Ast::Explain(explain) => return check(&explain.statement, sql),
@@ -78,6 +81,24 @@ fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
         _ => return Ok(()),
     };
     Err(EngineError::unsupported(format!("{what} not supported")).with_hint(hint))
+}
+
+/// Only the newest version of a table can be changed.
+fn target(statement: &Statement) -> Result<(), EngineError> {
+    let factors: Vec<&TableFactor> = match statement {
+        Statement::Update(update) => vec![&update.table.relation],
+        Statement::Merge(merge) => vec![&merge.table],
+        Statement::Delete(delete) => {
+            let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
+            tables.iter().map(|table| &table.relation).collect()
+        }
+        _ => return Ok(()),
+    };
+    if factors.iter().any(|factor| matches!(factor, TableFactor::Table { version: Some(_), .. })) {
+        return Err(EngineError::invalid("an older version of a table cannot be changed")
+            .with_hint("RESTORE TABLE t TO VERSION AS OF 3 makes it the newest one."));
+    }
+    Ok(())
 }
 
 struct Clauses<'a> {
@@ -162,7 +183,7 @@ impl Visitor for Clauses<'_> {
             name,
             args,
             with_hints,
-            version,
+            version: _,
             with_ordinality,
             partitions,
             json_path,
@@ -179,9 +200,6 @@ impl Visitor for Clauses<'_> {
             };
         };
         let place = name.0.first().and_then(|part| part.as_ident()).and_then(place);
-        if version.is_some() {
-            return self.refuse("reading an older version of a table", "A statement reads the newest version.", place);
-        }
         if sample.is_some() {
             return self.refuse("TABLESAMPLE", "Write WHERE random() < 0.1.", place);
         }
@@ -222,9 +240,6 @@ mod tests {
             "ALTER TABLE t ADD COLUMN b INT",
             "VACUUM t",
             "GRANT SELECT ON t TO someone",
-            "SELECT * FROM t VERSION AS OF 3",
-            "SELECT * FROM t TIMESTAMP AS OF '2024-01-01'",
-            "SELECT * FROM t FOR VERSION AS OF 3",
             "SELECT * FROM t TABLESAMPLE (10 PERCENT)",
             "SELECT * FROM t FOR UPDATE",
             "SELECT * INTO u FROM t",

@@ -2,9 +2,12 @@
 //! DESCRIBE [TABLE] name       columns of a table or view
 //! DESCRIBE query              columns of a query
 //! DESCRIBE DETAIL name        one row about a Delta table
+//! DESCRIBE HISTORY name [LIMIT n]    what each version of a Delta table did, newest first
 //! ```
+//! At most the newest 10,000 versions are told of.
 
 mod detail;
+mod history;
 
 use datafusion::{
     arrow::datatypes::{Schema, SchemaRef},
@@ -28,6 +31,7 @@ pub(crate) enum Describe {
     Table(TableName),
     Query(SchemaRef),
     Detail(TableName),
+    History { table: TableName, limit: usize },
 }
 
 impl Describe {
@@ -36,8 +40,13 @@ impl Describe {
             parser::Describe::Table(name) => Self::Table(context.known_table(&name).await?),
             parser::Describe::Detail(name) => {
                 let name = context.known_table(&name).await?;
-                detail::snapshot(context, &name).await?;
+                detail::snapshot(context, &name, "DESCRIBE DETAIL").await?;
                 Self::Detail(name)
+            }
+            parser::Describe::History { table, limit } => {
+                let table = context.known_table(&table).await?;
+                detail::snapshot(context, &table, "DESCRIBE HISTORY").await?;
+                Self::History { table, limit: limit.unwrap_or(history::VERSIONS_MAX) }
             }
             parser::Describe::Query(query) => Self::Query(Query::plan(context, *query).await?.schema()),
         })
@@ -48,6 +57,7 @@ impl Describe {
             Self::Table(name) => column_rows(&context.table_provider(name).await?.schema()),
             Self::Query(schema) => column_rows(schema),
             Self::Detail(name) => return detail::run(context, name).await,
+            Self::History { table, limit } => return history::run(context, table, *limit).await,
         };
         Ok(Outcome::Rows(RowStream::of_batch(text_batch(&self.schema(), &rows).map_err(internal)?)))
     }
@@ -56,6 +66,7 @@ impl Describe {
         match self {
             Self::Table(_) | Self::Query(_) => text_schema(COLUMNS),
             Self::Detail(_) => detail::schema(),
+            Self::History { .. } => history::schema(),
         }
     }
 }

@@ -29,6 +29,11 @@ mod view;
 
 pub use self::answer::{Effect, Outcome, Prepared};
 pub(crate) use self::{
-    context::Context, create_table::CreateTable, create_table::columns as columns_of, dispatch::Statement,
-    prepare::Kept, settings::Settings, show::functions,
+    context::Context,
+    create_table::CreateTable,
+    create_table::columns as columns_of,
+    dispatch::Statement,
+    prepare::{Kept, constant},
+    settings::Settings,
+    show::functions,
 };

@@ -205,7 +205,7 @@ fn key(name: &Ident) -> String {
 }
 
 /// The value of an expression without columns.
-fn constant(context: &Context, expr: ast::Expr) -> Result<ScalarValue, EngineError> {
+pub(crate) fn constant(context: &Context, expr: ast::Expr) -> Result<ScalarValue, EngineError> {
     let text = expr.to_string();
     let schema = DFSchema::empty();
     let expr = ExprWithAlias { expr, alias: None };

@@ -4,6 +4,7 @@
 //! kind, of both only what a reader needs; `replay` decides which files are alive; `chunk` holds what the log says of
 //! them as typed Arrow arrays, with statistics from `stats`; [`FileSet`] is the files of one version, which shares its
 //! chunks with the versions before it; [`load`] and [`advance`] put it together.
+//! `times` tells when versions were committed.
 
 mod action;
 mod bounds;
@@ -22,6 +23,7 @@ mod stamp;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod times;
 
 pub(crate) use action::DeletionVector;
 pub(crate) use chunk::ColumnBounds;
@@ -32,3 +34,4 @@ pub(crate) use layout::physical_name;
 pub(crate) use list::commit_path;
 pub(crate) use load::{LogState, advance, commits_from, follow, load};
 pub(crate) use stamp::Stamp;
+pub(crate) use times::{AtTime, Times, commit_info, read as read_commit};

@@ -19,9 +19,13 @@ use crate::{
 };
 
 /// The Delta table behind a name.
-pub(super) async fn snapshot(context: &Context, name: &TableName) -> Result<Arc<Snapshot>, EngineError> {
+pub(super) async fn snapshot(
+    context: &Context,
+    name: &TableName,
+    statement: &str,
+) -> Result<Arc<Snapshot>, EngineError> {
     let not_delta = |what: &str| {
-        EngineError::unsupported(format!("\"{name}\" is {what}: DESCRIBE DETAIL tells about Delta tables"))
+        EngineError::unsupported(format!("\"{name}\" is {what}: {statement} tells about Delta tables"))
             .with_hint(format!("DESCRIBE {name} lists its columns."))
     };
     if crate::catalog::is_reserved(&name.schema) {
@@ -67,7 +71,7 @@ pub(super) fn schema() -> SchemaRef {
 }
 
 pub(super) async fn run(context: &Context, name: &TableName) -> Result<Outcome, EngineError> {
-    let snapshot = snapshot(context, name).await?;
+    let snapshot = snapshot(context, name, "DESCRIBE DETAIL").await?;
     let batch = row(&snapshot).map_err(|error| convert(error.into(), None))?;
     Ok(Outcome::Rows(RowStream::of_batch(batch)))
 }

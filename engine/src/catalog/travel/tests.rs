@@ -1,0 +1,173 @@
+//! What SQL scripts cannot say: the times of commits, and logs and files that were cleaned up.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use datafusion::arrow::util::pretty::pretty_format_batches;
+
+use crate::{Engine, EngineConfig, EngineError, Outcome, Session};
+
+/// 2026-01-01 00:00:00 UTC, in seconds.
+const START: u64 = 1_767_225_600;
+
+async fn session(folder: &Path) -> Arc<Session> {
+    let config = EngineConfig { threads: 2, ..EngineConfig::default() };
+    Engine::open(folder.to_str().unwrap(), config).await.unwrap().session()
+}
+
+async fn text(session: &Arc<Session>, sql: &str) -> Result<String, EngineError> {
+    match session.execute(sql).await? {
+        Outcome::Rows(rows) => Ok(pretty_format_batches(&rows.collect().await?).unwrap().to_string()),
+        _ => Ok(String::new()),
+    }
+}
+
+async fn count(session: &Arc<Session>, from: &str) -> Result<usize, EngineError> {
+    let text = text(session, &format!("SELECT a FROM {from}")).await?;
+    Ok(text.lines().filter(|line| line.starts_with("| ")).count() - 1)
+}
+
+async fn all(session: &Arc<Session>, statements: &[&str]) {
+    for sql in statements {
+        text(session, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+/// A table whose versions 0, 1 and 2 have as many rows, an hour apart.
+async fn hourly(folder: &Path) -> Arc<Session> {
+    let session = session(folder).await;
+    all(&session, &["CREATE TABLE t (a INT)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"]).await;
+    for version in 0..3 {
+        let commit = folder.join(format!("main/t/_delta_log/{version:020}.json"));
+        let file = std::fs::File::options().append(true).open(commit).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(START + 3600 * version)).unwrap();
+    }
+    session
+}
+
+#[tokio::test]
+async fn a_time_finds_the_version_that_was_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = hourly(folder.path()).await;
+    for (time, rows) in [
+        ("'2026-01-01'", 0),
+        ("'2026-01-01 00:59:59.999'", 0),
+        ("'2026-01-01 01:00'", 1),
+        ("'2026-01-01T01:00:00Z'", 1),
+        ("'2026-01-01 03:30:00+02:00'", 1),
+        ("TIMESTAMP '2026-01-01 02:00:00'", 2),
+        ("CAST('2026-01-01 02:00:00' AS TIMESTAMP) - INTERVAL '1 second'", 1),
+    ] {
+        assert_eq!(count(&session, &format!("t TIMESTAMP AS OF {time}")).await.unwrap(), rows, "{time}");
+        assert_eq!(count(&session, &format!("t FOR SYSTEM_TIME AS OF {time} x")).await.unwrap(), rows, "{time}");
+    }
+    assert_eq!(count(&session, "t@20260101010000000").await.unwrap(), 1);
+    for time in ["2025-12-31 23:59:59.999", "2026-01-01 02:00:00.001"] {
+        let error = count(&session, &format!("t TIMESTAMP AS OF '{time}'")).await.unwrap_err().to_string();
+        let told = format!(
+            "table \"main.t\" has no version of {time} UTC: its commits are from 2026-01-01 00:00:00.000 UTC to \
+             2026-01-01 02:00:00.000 UTC"
+        );
+        assert!(error.contains(&told), "{error}");
+    }
+    // The session's zone.
+    all(&session, &["SET time_zone = 'Europe/Berlin'"]).await;
+    assert_eq!(count(&session, "t TIMESTAMP AS OF '2026-01-01 02:00'").await.unwrap(), 1);
+    assert_eq!(count(&session, "t@20260101030000000").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn an_external_table_has_versions_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = hourly(folder.path()).await;
+    let location = folder.path().join("main/t");
+    let create = format!("CREATE EXTERNAL TABLE e STORED AS DELTA LOCATION '{}'", location.display());
+    all(&session, &[&create]).await;
+    assert_eq!(count(&session, "e VERSION AS OF 1").await.unwrap(), 1);
+    assert_eq!(count(&session, "e TIMESTAMP AS OF '2026-01-01 02:00'").await.unwrap(), 2);
+    let error = count(&session, "e@v7").await.unwrap_err().to_string();
+    assert!(error.contains("has no version 7: its versions are 0 to 2"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_asked_before_is_not_mistaken_for_another_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = hourly(folder.path()).await;
+    let moving = "t TIMESTAMP AS OF now() - INTERVAL '1 microsecond' * 0";
+    for _ in 0..2 {
+        assert_eq!(count(&session, "t@v1").await.unwrap(), 1);
+        assert_eq!(count(&session, "t@v2").await.unwrap(), 2);
+        assert_eq!(count(&session, "t@v2 x CROSS JOIN (SELECT 1 FROM t@v1) y").await.unwrap(), 2);
+        // After the last commit, until there is another.
+        assert!(count(&session, moving).await.is_err());
+    }
+    all(&session, &["DROP TABLE t", "CREATE TABLE t AS SELECT 7 AS a UNION ALL SELECT 8 UNION ALL SELECT 9"]).await;
+    assert_eq!(count(&session, "t@v0").await.unwrap(), 3);
+    let error = count(&session, "t@v1").await.unwrap_err().to_string();
+    assert!(error.contains("has no version 1: its versions are 0 to 0"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_cleaned_up_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path()).await;
+    all(
+        &session,
+        &[
+            "CREATE TABLE t (a INT) TBLPROPERTIES ('delta.checkpointInterval' = '2')",
+            "INSERT INTO t VALUES (1)",
+            "INSERT INTO t VALUES (2)",
+            "INSERT INTO t VALUES (3)",
+        ],
+    )
+    .await;
+    let log = folder.path().join("main/t/_delta_log");
+    let checkpoint = log.join("00000000000000000002.checkpoint.parquet");
+    let wait = async {
+        while !checkpoint.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("a checkpoint is written");
+    assert_eq!(count(&session, "t@v1").await.unwrap(), 1);
+    for version in 0..2 {
+        std::fs::remove_file(log.join(format!("{version:020}.json"))).unwrap();
+    }
+    assert_eq!(count(&session, "t@v2").await.unwrap(), 2);
+    let error = count(&session, "t@v1").await.unwrap_err().to_string();
+    assert!(error.contains("version 1 of table \"main.t\" was cleaned up: the log keeps versions 2 to 3"), "{error}");
+    let history = text(&session, "DESCRIBE HISTORY t").await.unwrap();
+    assert_eq!(history.lines().count(), 4 + 2, "{history}");
+    // A data file of an old version.
+    all(&session, &["CREATE OR REPLACE TABLE t AS SELECT 5 AS a"]).await;
+    assert_eq!(count(&session, "t@v3").await.unwrap(), 3);
+    for file in std::fs::read_dir(folder.path().join("main/t")).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "parquet") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let error = count(&session, "t@v3 WHERE a < 3").await.unwrap_err().to_string();
+    assert!(error.contains("a file of table \"main.t\" at version 3"), "{error}");
+    assert!(error.contains("VACUUM"), "{error}");
+}
+
+#[tokio::test]
+async fn history_tells_what_each_version_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = hourly(folder.path()).await;
+    let history = text(&session, "DESCRIBE HISTORY t").await.unwrap();
+    let told: Vec<&str> = history.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(told.len(), 3, "{history}");
+    for (line, parts) in told.iter().zip([
+        ["| 2 ", "2026-01-01T02:00:00Z", "| WRITE", "INSERT INTO t VALUES (2)"],
+        ["| 1 ", "2026-01-01T01:00:00Z", "| WRITE", "INSERT INTO t VALUES (1)"],
+        ["| 0 ", "2026-01-01T00:00:00Z", "| CREATE", "CREATE TABLE t (a INT)"],
+    ]) {
+        assert!(parts.iter().all(|part| line.contains(part)), "{parts:?}\n{history}");
+    }
+    let newest = text(&session, "DESCRIBE HISTORY t LIMIT 1").await.unwrap();
+    assert_eq!(newest.lines().count(), 4 + 1, "{newest}");
+}

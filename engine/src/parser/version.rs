@@ -1,0 +1,269 @@
+//! Older versions of a table, wherever a table stands in FROM.
+//!
+//! ```text
+//! t [FOR] VERSION AS OF 3               t [FOR] TIMESTAMP AS OF '2026-01-31 12:00'
+//! t FOR SYSTEM_VERSION AS OF 3          t FOR SYSTEM_TIME AS OF now() - INTERVAL '1 hour'
+//! t@v3                                  t@20260131120000000         year to millisecond
+//! ```
+//! The library's grammar has some of these in dialects that we do not use, so the long forms are taken out of the tokens
+//! before it sees them, and put back into its tree afterwards. The short forms are names in its eyes.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::{
+    ast::{Expr, Ident, ObjectName, ObjectNamePart, TableFactor, TableVersion, Value, VisitorMut},
+    keywords::Keyword,
+    parser::Parser,
+    tokenizer::{Span, Token, TokenWithSpan, Word},
+};
+
+use super::{Ast, fault, parse::DIALECT};
+use crate::EngineError;
+
+/// A version that stood behind a name.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The name's last word, as it was written.
+    name: Ident,
+    /// Where its stand-in is: from the name to the end of the version.
+    span: Span,
+    version: TableVersion,
+}
+
+/// Takes the versions out of a statement's tokens.
+pub(super) fn take(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<(Vec<TokenWithSpan>, Vec<Taken>), EngineError> {
+    let mut taken = Vec::new();
+    if !tokens
+        .iter()
+        .any(|token| is_word(token, &["OF"]) || matches!(&token.token, Token::Word(w) if short(&w.value).is_some()))
+    {
+        return Ok((tokens, taken));
+    }
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let Some(found) = version_at(&tokens, at, &kept) else {
+            kept.push(tokens[at].clone());
+            at += 1;
+            continue;
+        };
+        let (version, next) = match found {
+            Found::Short(version) => (version, at + 2),
+            Found::Long { by_time, value } => {
+                let mut parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens[value..].to_vec());
+                let expr = parser.parse_expr().map_err(|error| fault::from_parser(error, sql, &tokens))?;
+                let version = if by_time { TableVersion::TimestampAsOf(expr) } else { TableVersion::VersionAsOf(expr) };
+                (version, end_of_value(&tokens, value, parser.index()))
+            }
+        };
+        let Token::Word(word) = &tokens[at].token else { continue };
+        let name = word.to_ident(tokens[at].span);
+        let span = tokens[at].span.union(&tokens[next - 1].span);
+        let text = tokens[at + 1..next].iter().map(|token| token.token.to_string());
+        let value = std::iter::once(name.value.clone()).chain(text).collect();
+        let stand_in = Word { value, quote_style: Some('"'), keyword: Keyword::NoKeyword };
+        kept.push(TokenWithSpan { token: Token::Word(stand_in), span });
+        taken.push(Taken { name, span, version });
+        at = next;
+    }
+    Ok((kept, taken))
+}
+
+enum Found {
+    /// `"t"@v3`: two tokens.
+    Short(TableVersion),
+    /// `value` is the first token behind AS OF.
+    Long { by_time: bool, value: usize },
+}
+
+/// Whether a version stands behind the name at `at`; `before` are the tokens before it.
+fn version_at(tokens: &[TokenWithSpan], at: usize, before: &[TokenWithSpan]) -> Option<Found> {
+    let Token::Word(name) = &tokens[at].token else { return None };
+    if name.quote_style.is_none() && NO_NAMES.contains(&name.keyword) || !follows_from(before) {
+        return None;
+    }
+    if name.quote_style.is_some()
+        && let Some(Token::Word(next)) = tokens.get(at + 1).map(|token| &token.token)
+        && next.quote_style.is_none()
+        && next.value.starts_with('@')
+    {
+        return short(&next.value).map(|(_, version)| Found::Short(version));
+    }
+    let mut words = (at + 1..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_)));
+    let mut next = words.next()?;
+    let by_system = is_word(&tokens[next], &["FOR"]);
+    if by_system {
+        next = words.next()?;
+    }
+    let by_time = is_word(&tokens[next], &["TIMESTAMP"]) || by_system && is_word(&tokens[next], &["SYSTEM_TIME"]);
+    let by_number = is_word(&tokens[next], &["VERSION"]) || by_system && is_word(&tokens[next], &["SYSTEM_VERSION"]);
+    let (first, second) = (words.next()?, words.next()?);
+    let as_of = is_word(&tokens[first], &["AS"]) && is_word(&tokens[second], &["OF"]);
+    let value = words.next()?;
+    ((by_time || by_number) && as_of).then_some(Found::Long { by_time, value })
+}
+
+/// Words that can stand in front of `version AS of`, a column under a name.
+const NO_NAMES: &[Keyword] = &[
+    Keyword::SELECT,
+    Keyword::DISTINCT,
+    Keyword::ALL,
+    Keyword::NOT,
+    Keyword::CASE,
+    Keyword::WHERE,
+    Keyword::FROM,
+    Keyword::JOIN,
+    Keyword::AS,
+    Keyword::ON,
+];
+
+/// Whether the name that comes next, of which parts may be there already, can be that of a table in FROM.
+fn follows_from(before: &[TokenWithSpan]) -> bool {
+    let mut tokens = before.iter().rev().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    let mut last = tokens.next();
+    while last.is_some_and(|token| token.token == Token::Period) {
+        tokens.next();
+        last = tokens.next();
+    }
+    last.is_some_and(|token| {
+        is_word(token, &["FROM", "JOIN", "USING"]) || matches!(token.token, Token::Comma | Token::LParen)
+    })
+}
+
+/// Where the value ends that a parser has read: it may have looked past blanks.
+fn end_of_value(tokens: &[TokenWithSpan], start: usize, read: usize) -> usize {
+    let mut end = (start + read).min(tokens.len());
+    while end > start + 1 && matches!(tokens[end - 1].token, Token::Whitespace(_)) {
+        end -= 1;
+    }
+    end
+}
+
+fn is_word(token: &TokenWithSpan, words: &[&str]) -> bool {
+    match &token.token {
+        Token::Word(word) => word.quote_style.is_none() && words.iter().any(|w| word.value.eq_ignore_ascii_case(w)),
+        _ => false,
+    }
+}
+
+/// `t@v3` and `t@20260131120000000`: the name, and the version.
+fn short(word: &str) -> Option<(&str, TableVersion)> {
+    const TIME_DIGITS: usize = 17;
+    let (name, version) = word.rsplit_once('@')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(number) = version.strip_prefix(['v', 'V']).filter(|number| digits(number)) {
+        let number = Value::Number(number.to_owned(), false);
+        return Some((name, TableVersion::VersionAsOf(Expr::Value(number.into()))));
+    }
+    if version.len() != TIME_DIGITS || !digits(version) {
+        return None;
+    }
+    let part = |from: usize, to: usize| version.get(from..to).unwrap_or_default();
+    let (date, time) =
+        ([part(0, 4), part(4, 6), part(6, 8)].join("-"), [part(8, 10), part(10, 12), part(12, 14)].join(":"));
+    let text = Value::SingleQuotedString(format!("{date} {time}.{}", part(14, 17)));
+    Some((name, TableVersion::TimestampAsOf(Expr::Value(text.into()))))
+}
+
+/// Puts the versions back, onto the tables that they belong to.
+pub(super) fn put_back(ast: &mut Ast, taken: Vec<Taken>, sql: &str) -> Result<(), EngineError> {
+    let mut put = PutBack { taken };
+    let _ = ast.visit_mut(&mut put);
+    match put.taken.first() {
+        None => Ok(()),
+        Some(lost) => Err(fault::misplaced_version(lost.span, sql)),
+    }
+}
+
+struct PutBack {
+    taken: Vec<Taken>,
+}
+
+impl VisitorMut for PutBack {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let TableFactor::Table { name: ObjectName(parts), args: None, version, .. } = factor else {
+            return ControlFlow::Continue(());
+        };
+        let Some(ObjectNamePart::Identifier(last)) = parts.last_mut() else { return ControlFlow::Continue(()) };
+        if let Some(at) = self.taken.iter().position(|taken| taken.span == last.span) {
+            let taken = self.taken.swap_remove(at);
+            *last = taken.name;
+            *version = Some(taken.version);
+        } else if last.quote_style.is_none()
+            && let Some((name, found)) = short(&last.value)
+            && !name.is_empty()
+        {
+            *version = Some(found);
+            last.value = name.to_owned();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parser::parse;
+
+    fn text(sql: &str) -> String {
+        match parse(sql) {
+            Ok(super::Ast::Sql(statement)) => statement.to_string(),
+            Ok(other) => format!("{other:?}"),
+            Err(error) => format!("ERROR {error}"),
+        }
+    }
+
+    #[test]
+    fn every_spelling_is_one_tree() {
+        for (sql, tree) in [
+            ("SELECT * FROM t VERSION AS OF 3", "SELECT * FROM t VERSION AS OF 3"),
+            ("SELECT * FROM t FOR VERSION AS OF 3 x", "SELECT * FROM t VERSION AS OF 3 x"),
+            ("SELECT * FROM t FOR SYSTEM_VERSION AS OF 3", "SELECT * FROM t VERSION AS OF 3"),
+            ("SELECT * FROM s.t@v3 AS x", "SELECT * FROM s.t VERSION AS OF 3 AS x"),
+            ("SELECT * FROM \"T\"@v3", "SELECT * FROM \"T\" VERSION AS OF 3"),
+            ("SELECT * FROM lake.s.\"T\" VERSION AS OF 3", "SELECT * FROM lake.s.\"T\" VERSION AS OF 3"),
+            ("SELECT * FROM t for timestamp as of 'x' WHERE a", "SELECT * FROM t TIMESTAMP AS OF 'x' WHERE a"),
+            ("SELECT * FROM t FOR SYSTEM_TIME AS OF 'x'", "SELECT * FROM t TIMESTAMP AS OF 'x'"),
+            ("SELECT * FROM t@20260131123000250", "SELECT * FROM t TIMESTAMP AS OF '2026-01-31 12:30:00.250'"),
+            (
+                "SELECT * FROM t TIMESTAMP AS OF now() - INTERVAL '1 hour' AS x, (u@v1 JOIN v VERSION AS OF 2 ON a)",
+                "SELECT * FROM t TIMESTAMP AS OF now() - INTERVAL '1 hour' AS x, (u VERSION AS OF 1 JOIN v VERSION AS OF 2 ON a)",
+            ),
+        ] {
+            assert_eq!(text(sql), tree, "{sql}");
+        }
+    }
+
+    #[test]
+    fn columns_of_these_names_stay_columns() {
+        for sql in [
+            "SELECT version AS of FROM t",
+            "SELECT DISTINCT timestamp AS of FROM t",
+            "SELECT a, version AS of FROM t",
+            "SELECT t.version AS of, NOT version AS of FROM t",
+            "SELECT * FROM t version",
+            "SELECT * FROM t AS before, u AS at",
+        ] {
+            assert_eq!(text(sql), sql);
+        }
+    }
+
+    #[test]
+    fn a_version_belongs_to_a_table_in_from() {
+        for sql in [
+            "SELECT * FROM t x VERSION AS OF 3",
+            "SELECT * FROM (SELECT 1) VERSION AS OF 3",
+            "SELECT * FROM 'a.parquet' VERSION AS OF 3",
+            "INSERT INTO t VERSION AS OF 3 SELECT 1",
+            "SELECT f(a VERSION AS OF 3)",
+        ] {
+            assert!(text(sql).starts_with("ERROR VERSION AS OF stands right behind"), "{sql}: {}", text(sql));
+        }
+        assert!(
+            text("DELETE FROM t VERSION AS OF 3").starts_with("ERROR"),
+            "{}",
+            text("DELETE FROM t VERSION AS OF 3")
+        );
+    }
+}
