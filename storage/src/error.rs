@@ -83,14 +83,12 @@ pub enum StorageError {
     DuplicateColumn { table: String, column: String },
     #[error("column \"{column}\" of table \"{table}\" is NOT NULL, but a value is missing")]
     NullValue { table: String, column: String },
-    /// A row breaks a CHECK constraint, an invariant or the rule of a generated column; nothing was written.
-    #[error("rows break the rules of table \"{table}\": {rules}")]
-    ConstraintViolated {
-        table: String,
-        rules: String,
-        #[source]
-        source: Box<deltalake::DeltaTableError>,
-    },
+    /// A row breaks a rule of the table; nothing was written.
+    #[error("a row breaks the {rule} of table \"{table}\": {sql}")]
+    RuleViolated { table: String, rule: String, sql: String, row: String },
+    /// A change of a table's definition that contradicts the table.
+    #[error("table \"{table}\" cannot be changed so: {reason}")]
+    InvalidChange { table: String, reason: String },
     /// The definition of a new table contradicts itself.
     #[error("table \"{table}\" cannot be made: {reason}")]
     InvalidTable { table: String, reason: String },

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use arrow::datatypes::{DataType, TimeUnit};
 use boathouse_storage::{
     StorageError,
-    write::{self, NewTable},
+    write::{self, Check, Generated, NewTable, Rules},
 };
 use boathouse_tests::store::{Fate, RequestKind};
+use datafusion::prelude::{col, lit};
 use deltalake::{
     DeltaTable,
     kernel::{DataType as DeltaType, StructField},
@@ -15,7 +16,7 @@ use deltalake::{
 
 use crate::{
     on_every_place,
-    place::{Place, chain, columns, create_as, info, insert, insert_into, people, query, rows},
+    place::{Place, chain, columns, create_as, info, insert, insert_by_rules, insert_into, people, query, rows},
 };
 
 on_every_place!(
@@ -219,14 +220,38 @@ async fn constraints_and_generated_columns_of_other_writers_hold() {
         .with_constraint("positive", "id > 0")
         .await
         .unwrap();
-    insert(&lake, "t", "SELECT 4 AS id").await.unwrap_or_else(|error| panic!("{}", chain(&error)));
-    assert_eq!(rows(&lake, "t").await, ["4 8"]);
-    for sql in ["SELECT 4 AS id, 9 AS double", "SELECT -1 AS id"] {
-        let error = insert(&lake, "t", sql).await.unwrap_err();
-        assert!(matches!(&error, StorageError::ConstraintViolated { .. }), "{}", chain(&error));
-        assert_eq!(error.to_string(), "rows break the rules of table \"main.t\": id > 0; double = id * 2");
+    let target = lake.table("main", "t").await.unwrap();
+    let texts = target.rule_texts();
+    assert_eq!(texts.checks, [("constraint \"positive\"".to_owned(), "id > 0".to_owned())]);
+    assert_eq!(texts.generated, [("double".to_owned(), "id * 2".to_owned())]);
+    let (name, sql) = (texts.checks[0].0.clone(), texts.checks[0].1.clone());
+    let rules = Rules {
+        checks: vec![Check { rule: name, sql, expr: col("id").gt(lit(0_i64)) }],
+        generated: vec![Generated { column: "double".into(), sql: "id * 2".into(), expr: col("id") * lit(2_i64) }],
+        ..Rules::default()
+    };
+    // A write that brings no rules is not carried out.
+    let forgotten = insert(&lake, "t", "SELECT 4 AS id, 8 AS double").await.unwrap_err();
+    assert!(matches!(forgotten, StorageError::Internal { .. }), "{}", chain(&forgotten));
+    for sql in ["SELECT 4 AS id", "SELECT 10 AS double, 5 AS id"] {
+        let written = insert_by_rules(&lake, &target, sql, &rules).await;
+        written.unwrap_or_else(|error| panic!("{}", chain(&error)));
     }
-    assert_eq!(rows(&lake, "t").await, ["4 8"]);
+    assert_eq!(rows(&lake, "t").await, ["4 8", "5 10"]);
+    let broken = [
+        ("SELECT 4 AS id, 9 AS double", "generated column \"double\"", "id = 4, double = 9"),
+        ("SELECT value AS id FROM generate_series(-1, 5)", "constraint \"positive\"", "id = -1"),
+        ("SELECT nullif(value, 2) AS id FROM generate_series(1, 2)", "constraint \"positive\"", "id = NULL"),
+    ];
+    for (sql, what, values) in broken {
+        match insert_by_rules(&lake, &target, sql, &rules).await.unwrap_err() {
+            StorageError::RuleViolated { rule, row, .. } => {
+                assert_eq!((rule, row), (what.to_owned(), format!("The row has {values}.")), "{sql}");
+            }
+            other => panic!("{sql}: {}", chain(&other)),
+        }
+    }
+    assert_eq!(rows(&lake, "t").await, ["4 8", "5 10"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use arrow::{
 use boathouse_storage::{
     Lake, Snapshot, StorageError, StorageOptions,
     store::StoreLayer,
-    write::{self, CommitInfo, Committed, NewTable},
+    write::{self, CommitInfo, Committed, NewTable, Rules},
 };
 use boathouse_tests::{TestS3, store::RequestLog};
 use datafusion::{
@@ -120,15 +120,24 @@ pub async fn insert(lake: &Lake, table: &str, sql: &str) -> Result<Committed, St
 }
 
 pub async fn insert_into(lake: &Lake, target: &Arc<Snapshot>, sql: &str) -> Result<Committed, StorageError> {
+    insert_by_rules(lake, target, sql, &Rules::default()).await
+}
+
+pub async fn insert_by_rules(
+    lake: &Lake,
+    target: &Arc<Snapshot>,
+    sql: &str,
+    rules: &Rules,
+) -> Result<Committed, StorageError> {
     let session = session(lake);
     let plan = session.state().create_logical_plan(sql).await.unwrap();
-    write::append(lake, target, plan, Arc::new(session.state()), &info()).await
+    write::append(lake, target, plan, rules, Arc::new(session.state()), &info()).await
 }
 
 pub async fn create_as(lake: &Lake, table: &NewTable, sql: &str) -> Result<Committed, StorageError> {
     let session = session(lake);
     let plan = session.state().create_logical_plan(sql).await.unwrap();
-    write::create_as(lake, table, plan, Arc::new(session.state()), &info()).await
+    write::create_as(lake, table, plan, &Rules::default(), Arc::new(session.state()), &info()).await
 }
 
 /// Rows of a query over `t`, as text, one line a row, sorted.

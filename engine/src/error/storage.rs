@@ -18,6 +18,9 @@ impl From<StorageError> for EngineError {
         if let Some(cause) = std::error::Error::source(&error) {
             converted.detail = Some(root_text(cause));
         }
+        if let StorageError::RuleViolated { row, .. } = &error {
+            converted.detail = Some(row.clone());
+        }
         converted.hint = hint(&error).map(str::to_owned);
         // A store that failed below says better what to do.
         if matches!(kind, ErrorKind::Unavailable | ErrorKind::Corrupt)
@@ -41,7 +44,8 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::UnknownColumn { .. }
         | StorageError::DuplicateColumn { .. }
         | StorageError::NullValue { .. }
-        | StorageError::ConstraintViolated { .. }
+        | StorageError::RuleViolated { .. }
+        | StorageError::InvalidChange { .. }
         | StorageError::InvalidTable { .. }
         | StorageError::SchemaNotEmpty { .. }
         | StorageError::SchemaRequired { .. }
@@ -79,6 +83,10 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         StorageError::VersionOutside { .. }
         | StorageError::VersionCleanedUp { .. }
         | StorageError::TimeOutside { .. } => Some("DESCRIBE HISTORY lists the table's versions."),
+        StorageError::InvalidChange { reason, .. } if reason.contains("delta.columnMapping.mode\" first") => Some(
+            "ALTER TABLE t SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name') sets it; readers must know column mapping \
+             from then on.",
+        ),
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,
     }

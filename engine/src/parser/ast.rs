@@ -2,9 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement, Visit, VisitMut, Visitor, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Insert, ObjectName, Query, Statement, Visit, VisitMut, Visitor, VisitorMut};
 
 use super::{
+    alter::AlterTable,
     copy::{Copy, CopySource},
     create::Create,
     show::Show,
@@ -14,8 +15,12 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) enum Ast {
     Sql(Box<Statement>),
+    /// `INSERT WITH SCHEMA EVOLUTION`; without it an INSERT is [`Ast::Sql`].
+    Evolve(Box<Insert>),
     Create(Box<Create>),
     Copy(Box<Copy>),
+    /// ALTER TABLE, COMMENT ON.
+    Alter(Box<AlterTable>),
     Explain(Explain),
     Describe(Describe),
     Show(Show),
@@ -63,6 +68,7 @@ impl Ast {
     pub fn visit<V: Visitor<Break = ()>>(&self, visitor: &mut V) -> ControlFlow<()> {
         match self {
             Self::Sql(statement) => Visit::visit(statement, visitor),
+            Self::Evolve(insert) => Visit::visit(insert, visitor),
             Self::Explain(explain) => explain.statement.visit(visitor),
             Self::Describe(Describe::Query(query)) => Visit::visit(query, visitor),
             Self::Create(create) => match create.as_ref() {
@@ -77,7 +83,7 @@ impl Ast {
                 },
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
-            Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
+            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
         }
     }
 
@@ -85,6 +91,7 @@ impl Ast {
     pub fn visit_mut<V: VisitorMut<Break = ()>>(&mut self, visitor: &mut V) -> ControlFlow<()> {
         match self {
             Self::Sql(statement) => VisitMut::visit(statement, visitor),
+            Self::Evolve(insert) => VisitMut::visit(insert, visitor),
             Self::Explain(explain) => explain.statement.visit_mut(visitor),
             Self::Describe(Describe::Query(query)) => VisitMut::visit(query, visitor),
             Self::Create(create) => match create.as_mut() {
@@ -99,7 +106,7 @@ impl Ast {
                 },
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
-            Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
+            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
         }
     }
 }

@@ -107,7 +107,8 @@ pub(super) fn pairs(parser: &mut Parser<'_>) -> Result<Vec<(String, String)>, Pa
     Ok(pairs)
 }
 
-fn key(parser: &mut Parser<'_>) -> Result<String, ParserError> {
+/// The name of an option: a word with dots, or a string.
+pub(super) fn key(parser: &mut Parser<'_>) -> Result<String, ParserError> {
     let token = parser.next_token();
     match token.token {
         Token::SingleQuotedString(text) => Ok(text),

@@ -5,7 +5,7 @@
 //! elsewhere as unsupported instead of calling it a syntax error. It looks at words only; meaning is checked in `statement/`.
 
 use datafusion::sql::sqlparser::{
-    ast::{DataType, Ident, ObjectName, Query},
+    ast::{DataType, Expr, Ident, ObjectName, Query},
     dialect::GenericDialect,
     keywords::Keyword,
     parser::{Parser, ParserError},
@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::{
 use super::clause::{
     self, Fault, Unsupported, finish, identifiers, is_word, peek_word, string, take_word, take_words, unsupported,
 };
+use super::create_rule as rule;
 use crate::EngineError;
 
 /// A parsed CREATE.
@@ -27,20 +28,21 @@ pub(crate) enum Create {
     Unsupported(Unsupported),
 }
 
-/// `CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [(column, ...)] [clause ...] [AS query]`
+/// `CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [(column | constraint, ...)] [clause ...] [AS query]`
 #[derive(Debug, Clone)]
 pub(crate) struct CreateTable {
     pub(crate) name: ObjectName,
     pub(crate) or_replace: bool,
     pub(crate) if_not_exists: bool,
     pub(crate) columns: Vec<Column>,
+    pub(crate) checks: Vec<Check>,
     pub(crate) partitioned_by: Vec<Ident>,
     pub(crate) comment: Option<String>,
     pub(crate) properties: Vec<(String, String)>,
     pub(crate) query: Option<Box<Query>>,
 }
 
-/// `name [TYPE] [NOT NULL] [COMMENT 'text']`
+/// `name [TYPE] [NOT NULL] [COMMENT 'text'] [DEFAULT value] [GENERATED ALWAYS AS (expression)] [CHECK (condition)]`
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: Ident,
@@ -48,8 +50,18 @@ pub(crate) struct Column {
     pub(crate) data_type: Option<DataType>,
     pub(crate) not_null: bool,
     pub(crate) comment: Option<String>,
+    pub(crate) default: Option<Expr>,
+    pub(crate) generated: Option<Expr>,
+    pub(crate) checks: Vec<Check>,
     /// `INT NOT NULL` as written.
     pub(crate) sql: String,
+}
+
+/// `[CONSTRAINT name] CHECK (condition)`
+#[derive(Debug, Clone)]
+pub(crate) struct Check {
+    pub(crate) name: Option<Ident>,
+    pub(crate) condition: Expr,
 }
 
 #[derive(Debug, Clone)]
@@ -128,7 +140,7 @@ pub(crate) fn parse_columns(sql: &str) -> Result<Vec<Column>, EngineError> {
     let mut parser = Parser::new(&GenericDialect {}).try_with_sql(sql).map_err(|error| damaged(error.to_string()))?;
     let mut columns = Vec::new();
     loop {
-        match column(&mut parser, false) {
+        match column(&mut parser, false, false) {
             Ok(column) => columns.push(column),
             Err(Fault::Syntax(error)) => return Err(damaged(error.to_string())),
             Err(Fault::Unsupported(clause)) => return Err(damaged(format!("{} is not supported", clause.clause))),
@@ -167,11 +179,16 @@ fn create(parser: &mut Parser<'_>, sql: &str) -> Result<Create, Fault> {
 
 fn table(parser: &mut Parser<'_>, or_replace: bool) -> Result<CreateTable, Fault> {
     let if_not_exists = take_words(parser, &["IF", "NOT", "EXISTS"]);
+    let name = parser.parse_object_name(true)?;
+    let mut checks = Vec::new();
+    let is_list = parser.peek_token_ref().token == Token::LParen;
+    let columns = if is_list { columns(parser, true, Some(&mut checks))? } else { Vec::new() };
     let mut table = CreateTable {
-        name: parser.parse_object_name(true)?,
+        name,
         or_replace,
         if_not_exists,
-        columns: if parser.peek_token_ref().token == Token::LParen { columns(parser, true)? } else { Vec::new() },
+        columns,
+        checks,
         partitioned_by: Vec::new(),
         comment: None,
         properties: Vec::new(),
@@ -233,7 +250,7 @@ fn using_delta(parser: &mut Parser<'_>) -> Result<(), Fault> {
     unsupported(parser, format!("USING {format}"), "A table is kept as Delta; CREATE EXTERNAL TABLE reads other files.")
 }
 
-fn comment(parser: &mut Parser<'_>) -> Result<String, Fault> {
+pub(super) fn comment(parser: &mut Parser<'_>) -> Result<String, Fault> {
     parser.next_token();
     let _ = parser.consume_token(&Token::Eq);
     Ok(string(parser)?)
@@ -263,12 +280,17 @@ fn partition_names(parser: &mut Parser<'_>) -> Result<Vec<Ident>, Fault> {
     Ok(names)
 }
 
-fn columns(parser: &mut Parser<'_>, untyped: bool) -> Result<Vec<Column>, Fault> {
+/// With `checks` the table is one of the lake, which keeps rules; without it they are refused.
+fn columns(parser: &mut Parser<'_>, untyped: bool, mut checks: Option<&mut Vec<Check>>) -> Result<Vec<Column>, Fault> {
     parser.expect_token(&Token::LParen)?;
     let mut columns = Vec::new();
     loop {
-        table_constraint(parser)?;
-        columns.push(column(parser, untyped)?);
+        let check = if is_constraint(parser) { rule::check(parser)? } else { None };
+        match (check, &mut checks) {
+            (Some(check), Some(checks)) => checks.push(check),
+            (Some(_), None) => return unsupported(parser, "CHECK in CREATE EXTERNAL TABLE".into(), rule::FILES),
+            (None, _) => columns.push(column(parser, untyped, checks.is_some())?),
+        }
         if !parser.consume_token(&Token::Comma) {
             break;
         }
@@ -277,24 +299,36 @@ fn columns(parser: &mut Parser<'_>, untyped: bool) -> Result<Vec<Column>, Fault>
     Ok(columns)
 }
 
-fn table_constraint(parser: &mut Parser<'_>) -> Result<(), Fault> {
+/// Whether a constraint of the table follows rather than a column of such a name.
+fn is_constraint(parser: &Parser<'_>) -> bool {
     let word = peek_word(parser).unwrap_or_default();
     let next = parser.peek_nth_token_ref(1).token.to_string().to_uppercase();
-    let name = match (word.as_str(), next.as_str()) {
-        ("PRIMARY" | "FOREIGN", "KEY") => format!("{word} KEY"),
-        ("UNIQUE" | "CHECK", "(") => word,
-        ("CONSTRAINT", _) => word,
-        _ => return Ok(()),
-    };
-    unsupported(parser, name, "Only NOT NULL is enforced; leave the constraint out.")
+    let after = parser.peek_nth_token_ref(2).token.to_string().to_uppercase();
+    match word.as_str() {
+        "PRIMARY" | "FOREIGN" => next == "KEY",
+        "UNIQUE" | "CHECK" => next == "(",
+        "CONSTRAINT" => matches!(after.as_str(), "CHECK" | "PRIMARY" | "FOREIGN" | "UNIQUE"),
+        _ => false,
+    }
 }
 
-fn column(parser: &mut Parser<'_>, untyped: bool) -> Result<Column, Fault> {
+/// One column of a table of the lake: `ruled` when rules may follow its type.
+pub(super) fn column(parser: &mut Parser<'_>, untyped: bool, ruled: bool) -> Result<Column, Fault> {
     let name = parser.parse_identifier()?;
     let ends = matches!(parser.peek_token_ref().token, Token::Comma | Token::RParen);
-    let bare = untyped && (ends || is_word(parser, "COMMENT") || is_word(parser, "NOT"));
+    let options = ["COMMENT", "NOT", "DEFAULT", "GENERATED", "CHECK", "CONSTRAINT"];
+    let bare = untyped && (ends || options.iter().any(|word| is_word(parser, word)));
     let data_type = if bare { None } else { Some(parser.parse_data_type()?) };
-    let mut column = Column { name, data_type, not_null: false, comment: None, sql: String::new() };
+    let mut column = Column {
+        name,
+        data_type,
+        not_null: false,
+        comment: None,
+        default: None,
+        generated: None,
+        checks: Vec::new(),
+        sql: String::new(),
+    };
     loop {
         if take_words(parser, &["NOT", "NULL"]) {
             column.not_null = true;
@@ -302,30 +336,12 @@ fn column(parser: &mut Parser<'_>, untyped: bool) -> Result<Column, Fault> {
             column.not_null = false;
         } else if is_word(parser, "COMMENT") {
             column.comment = Some(comment(parser)?);
-        } else {
+        } else if !rule::column_rule(parser, &mut column, ruled)? {
             break;
         }
     }
-    refuse_column_option(parser)?;
     column.sql = column_sql(&column);
     Ok(column)
-}
-
-fn refuse_column_option(parser: &mut Parser<'_>) -> Result<(), Fault> {
-    let word = peek_word(parser).unwrap_or_default();
-    let (name, hint) = match word.as_str() {
-        "DEFAULT" => ("DEFAULT", "A column that INSERT leaves out becomes NULL; give the value in the INSERT."),
-        "GENERATED" | "AS" | "IDENTITY" | "AUTO_INCREMENT" | "AUTOINCREMENT" | "MATERIALIZED" => {
-            (word.as_str(), "Compute the value in the query that inserts it.")
-        }
-        "PRIMARY" => ("PRIMARY KEY", "Only NOT NULL is enforced; leave the constraint out."),
-        "UNIQUE" | "CHECK" | "REFERENCES" | "CONSTRAINT" => {
-            (word.as_str(), "Only NOT NULL is enforced; leave the constraint out.")
-        }
-        "COLLATE" | "CHARACTER" => (word.as_str(), "Text is UTF-8 and compares by bytes."),
-        _ => return Ok(()),
-    };
-    unsupported(parser, format!("{name} for a column"), hint)
 }
 
 fn column_sql(column: &Column) -> String {
@@ -345,7 +361,8 @@ fn column_sql(column: &Column) -> String {
 fn external_table(parser: &mut Parser<'_>, or_replace: bool) -> Result<CreateExternalTable, Fault> {
     let if_not_exists = take_words(parser, &["IF", "NOT", "EXISTS"]);
     let name = parser.parse_object_name(true)?;
-    let columns = if parser.peek_token_ref().token == Token::LParen { columns(parser, false)? } else { Vec::new() };
+    let columns =
+        if parser.peek_token_ref().token == Token::LParen { columns(parser, false, None)? } else { Vec::new() };
     let (mut format, mut location) = (None, None);
     let (mut partitioned_by, mut options, mut text) = (Vec::new(), Vec::new(), None);
     let mut seen = Vec::new();
@@ -373,7 +390,7 @@ fn external_table(parser: &mut Parser<'_>, or_replace: bool) -> Result<CreateExt
             "PARTITIONED" => {
                 parser.next_token();
                 parser.expect_keyword(Keyword::BY)?;
-                partitioned_by = self::columns(parser, true)?;
+                partitioned_by = self::columns(parser, true, None)?;
             }
             "OPTIONS" => {
                 parser.next_token();

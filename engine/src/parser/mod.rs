@@ -4,11 +4,14 @@
 //! fault) is added here. What parses but is not carried out is refused here too, by name: nothing is parsed and then ignored. Limits on
 //! size and depth come first, so that no text can exhaust memory or stack.
 
+pub(crate) mod alter;
 mod ast;
 pub(crate) mod clause;
 pub(crate) mod copy;
 pub(crate) mod create;
+mod create_rule;
 mod describe;
+mod evolution;
 mod explain;
 mod fault;
 mod keyword;
@@ -17,6 +20,8 @@ mod parse;
 mod placeholder;
 mod precedence;
 mod refuse;
+pub(crate) mod rule;
+mod rule_function;
 mod show;
 mod split;
 mod timestamp;

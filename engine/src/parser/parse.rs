@@ -11,8 +11,8 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, clause::Unsupported, copy, create, describe, explain, fault, limit, placeholder, precedence, refuse, show,
-    timestamp, version,
+    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, limit, placeholder, precedence,
+    refuse, show, timestamp, version,
 };
 use crate::{EngineError, error::Place};
 
@@ -25,6 +25,8 @@ pub(crate) struct Parser<'a> {
     pub sql: &'a str,
     tokens: Vec<TokenWithSpan>,
     versions: Vec<version::Taken>,
+    /// An INSERT that is still to come lets its table's columns evolve.
+    evolves: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -35,12 +37,13 @@ impl<'a> Parser<'a> {
             .map_err(|error| fault::from_tokenizer(&error, sql))?;
         limit::check_tokens(&tokens, sql)?;
         let tokens = placeholder::number(tokens, sql)?;
-        let (tokens, versions) = version::take(tokens, sql)?;
+        let (mut tokens, versions) = version::take(tokens, sql)?;
+        let evolves = evolution::take(&mut tokens);
         let inner = DFParserBuilder::new(tokens.clone())
             .with_dialect(&DIALECT)
             .with_recursion_limit(limit::RECURSION_MAX)
             .build()?;
-        Ok(Self { inner, sql, tokens, versions })
+        Ok(Self { inner, sql, tokens, versions, evolves })
     }
 
     /// Parses one statement from here on, leaving what follows it.
@@ -55,6 +58,10 @@ impl<'a> Parser<'a> {
             Keyword::COPY => match copy::parse(parser).map_err(|error| self.fault(error))? {
                 copy::Copy::Unsupported(clause) => Err(self.unsupported(&clause)),
                 copy => Ok(Ast::Copy(Box::new(copy))),
+            },
+            Keyword::ALTER | Keyword::COMMENT => match alter::parse(parser).map_err(|error| self.fault(error))? {
+                alter::Alter::Unsupported(clause) => Err(self.unsupported(&clause)),
+                alter::Alter::Table(table) => Ok(Ast::Alter(Box::new(table))),
             },
             Keyword::EXPLAIN => {
                 parser.next_token();
@@ -76,6 +83,13 @@ impl<'a> Parser<'a> {
 
     fn sql_statement(&mut self) -> Result<Ast, EngineError> {
         match self.inner.parse_statement() {
+            Ok(DFStatement::Statement(statement)) if self.evolves => match *statement {
+                Statement::Insert(insert) => {
+                    self.evolves = false;
+                    Ok(Ast::Evolve(Box::new(insert)))
+                }
+                other => Ok(Ast::Sql(Box::new(other))),
+            },
             Ok(DFStatement::Statement(statement)) => Ok(Ast::Sql(statement)),
             Ok(DFStatement::Reset(datafusion::sql::parser::ResetStatement::Variable(name))) => {
                 Ok(Ast::Reset(Some(name)))
@@ -109,6 +123,10 @@ impl<'a> Parser<'a> {
     }
 
     fn end(&mut self) -> Result<(), EngineError> {
+        if self.evolves {
+            return Err(EngineError::unsupported("WITH SCHEMA EVOLUTION is not supported here")
+                .with_hint("It belongs to an INSERT that is a statement of its own."));
+        }
         let parser = &mut self.inner.parser;
         let mut semicolons = 0;
         while parser.consume_token(&Token::SemiColon) {

@@ -6,13 +6,18 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value, VisitorMut};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value, VisitMut, VisitorMut};
 
 use super::Ast;
 
 /// Puts the tree right.
 pub(super) fn mend(ast: &mut Ast) {
     let _ = ast.visit_mut(&mut Mend);
+}
+
+/// The same for an expression that stands alone.
+pub(super) fn mend_expr(expr: &mut Expr) {
+    let _ = VisitMut::visit(expr, &mut Mend);
 }
 
 struct Mend;

@@ -23,6 +23,7 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             target(statement)?;
             statement.visit(&mut clauses)
         }
+        Ast::Evolve(insert) => insert.visit(&mut clauses),
         Ast::Explain(explain) => return check(&explain.statement, sql),
         Ast::Describe(Describe::Query(query)) => query.visit(&mut clauses),
         Ast::Create(create) => match create.as_ref() {
@@ -37,7 +38,7 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut clauses),
             copy::Copy::To(_) | copy::Copy::From(_) | copy::Copy::Unsupported(_) => ControlFlow::Continue(()),
         },
-        Ast::Describe(_) | Ast::Show(_) | Ast::Reset(_) => ControlFlow::Continue(()),
+        Ast::Alter(_) | Ast::Describe(_) | Ast::Show(_) | Ast::Reset(_) => ControlFlow::Continue(()),
     };
     match flow {
         ControlFlow::Break(error) => Err(*error),
@@ -60,9 +61,6 @@ fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
         Statement::Delete(_) => ("DELETE is", "Write CREATE OR REPLACE TABLE ... AS SELECT with the rows to keep."),
         Statement::Merge(_) => ("MERGE is", "Write CREATE OR REPLACE TABLE ... AS SELECT with the merged rows."),
         Statement::Truncate(_) => ("TRUNCATE is", "Write CREATE OR REPLACE TABLE t AS SELECT * FROM t WHERE false."),
-        Statement::AlterTable(_) | Statement::AlterView { .. } | Statement::AlterSchema(_) => {
-            ("ALTER is", "Write CREATE OR REPLACE with the new definition.")
-        }
         Statement::OptimizeTable { .. } => ("OPTIMIZE is", "Write CREATE OR REPLACE TABLE t AS SELECT * FROM t."),
         Statement::Vacuum(_) => ("VACUUM is", "Another Delta writer may vacuum the table."),
         Statement::Analyze(_) => {
@@ -71,7 +69,6 @@ fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
         Statement::Grant(_) | Statement::Revoke(_) | Statement::Deny(_) => {
             ("users and rights are", "Limit access with the rights of the folder or bucket.")
         }
-        Statement::Comment { .. } => ("COMMENT ON is", "Write COMMENT 'text' in CREATE OR REPLACE TABLE."),
         Statement::CreateIndex(_) => ("CREATE INDEX is", "Partition the table by the column that queries filter on."),
         Statement::Cache { .. } | Statement::UNCache { .. } => ("CACHE TABLE is", "Caches fill by themselves."),
         Statement::Set(Set::SetRole { .. } | Set::SetSessionAuthorization(_)) => ("SET ROLE is", "There are no users."),
@@ -237,7 +234,7 @@ mod tests {
             "DELETE FROM t",
             "TRUNCATE TABLE t",
             "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE",
-            "ALTER TABLE t ADD COLUMN b INT",
+            "ALTER TABLE t CLUSTER BY (b)",
             "VACUUM t",
             "GRANT SELECT ON t TO someone",
             "SELECT * FROM t TABLESAMPLE (10 PERCENT)",

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, Statement, StructField, TableFactor, TypedString, VisitorMut,
+    ArrayElemTypeDef, DataType, Expr, Statement, StructField, TableFactor, TypedString, VisitMut, VisitorMut,
 };
 
 use super::Ast;
@@ -16,6 +16,11 @@ const MICROSECONDS: u64 = 6;
 /// Puts the precision in everywhere in a statement.
 pub(super) fn mend(ast: &mut Ast) {
     let _ = ast.visit_mut(&mut Mend::default());
+}
+
+/// The same for an expression that stands alone.
+pub(super) fn mend_expr(expr: &mut Expr) {
+    let _ = VisitMut::visit(expr, &mut Mend::default());
 }
 
 #[derive(Default)]

@@ -1,8 +1,12 @@
 //! ```text
-//! CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [(column TYPE [NOT NULL] [COMMENT 'text'], ...)]
+//! CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [({ column TYPE [option ...] | [CONSTRAINT name] CHECK (condition) }, ...)]
 //!     [USING DELTA] [PARTITIONED BY (column, ...)] [COMMENT 'text'] [TBLPROPERTIES ('key' = 'value', ...)]
 //!     [AS query]
+//! option: NOT NULL | COMMENT 'text' | DEFAULT { value | (expression) } | GENERATED ALWAYS AS (expression)
+//!     | [CONSTRAINT name] CHECK (condition)
 //! ```
+//! A condition must be TRUE for every row: FALSE and NULL break it, as for all writers of Delta.
+//!
 //! Clauses come in any order, AS last. With a query, columns may be given without types (its names are replaced) or with
 //! types (its rows must fit them without a loss). OR REPLACE keeps the table's history: it is one more commit.
 
@@ -10,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use boathouse_storage::{
     StorageError,
-    write::{self, NewTable},
+    write::{self, NewTable, Rules},
 };
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema},
@@ -20,7 +24,7 @@ use datafusion::{
 };
 
 use super::{
-    Context, Outcome, data_type, insert,
+    Context, Outcome, data_type, definition, insert,
     name::{self, Kind},
     parameter, property,
     view::folded,
@@ -37,6 +41,7 @@ pub(crate) struct CreateTable {
     name: TableName,
     if_not_exists: bool,
     table: NewTable,
+    rules: Rules,
     query: Option<LogicalPlan>,
 }
 
@@ -56,6 +61,8 @@ impl CreateTable {
             }
             None => (columns(context, &ast.columns)?, None),
         };
+        let defined = definition::define(context, &name.to_string(), fields, &ast.columns, &ast.checks)?;
+        let fields = defined.fields;
         if fields.is_empty() {
             return Err(EngineError::invalid(format!("table \"{name}\" has no columns"))
                 .with_hint("Name them: CREATE TABLE t (a INT, b VARCHAR).")
@@ -63,17 +70,19 @@ impl CreateTable {
         }
         let typed = ast.columns.iter().any(|column| column.data_type.is_some() || column.not_null);
         let query = match query {
-            Some(plan) if typed => {
-                Some(write::conform(&name.to_string(), &Schema::new(fields.clone()), plan).map_err(insert::unfit)?)
-            }
+            Some(plan) if typed => Some(
+                write::conform(&name.to_string(), &Schema::new(fields.clone()), &Rules::default(), plan)
+                    .map_err(insert::unfit)?,
+            ),
             other => other,
         };
         let partition_columns = partition_columns(context, &name, &fields, &ast.partitioned_by)?;
-        let properties: BTreeMap<String, String> = ast
+        let mut properties: BTreeMap<String, String> = ast
             .properties
             .into_iter()
             .map(|(key, value)| property::check(&key, &value, &fields))
             .collect::<Result<_, _>>()?;
+        properties.extend(defined.constraints);
         let table = NewTable {
             schema_name: name.schema.clone(),
             name: name.name.clone(),
@@ -83,7 +92,7 @@ impl CreateTable {
             comment: ast.comment,
             replace: ast.or_replace,
         };
-        let create = Self { name, if_not_exists: ast.if_not_exists, table, query };
+        let create = Self { name, if_not_exists: ast.if_not_exists, table, rules: defined.rules, query };
         create.exists(context).await.map_err(|error| error.at(&context.sql, place))?;
         Ok(create)
     }
@@ -97,7 +106,7 @@ impl CreateTable {
             None => write::create(lake, &self.table, &info).await,
             Some(query) => {
                 let plan = parameter::bind(query, parameters)?;
-                write::create_as(lake, &self.table, plan, context.state.clone(), &info).await
+                write::create_as(lake, &self.table, plan, &self.rules, context.state.clone(), &info).await
             }
         };
         match made {
@@ -206,7 +215,7 @@ async fn plan_query(
 }
 
 /// A query's column as a table's: NULL is allowed, encodings are undone, a column of nothing but NULL is text.
-fn plain(field: &FieldRef) -> FieldRef {
+pub(super) fn plain(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::Null | DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,

@@ -12,6 +12,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::{
     Context, Effect, Outcome,
+    alter_table::AlterTable,
     copy::{CopyFrom, CopyTo},
     create_external_table::CreateExternalTable,
     create_table::CreateTable,
@@ -46,6 +47,7 @@ pub(crate) enum Statement {
     CreateTable(CreateTable),
     CreateExternalTable(CreateExternalTable),
     DropTable(DropTable),
+    AlterTable(AlterTable),
     CreateSchema(CreateSchema),
     DropSchema(DropSchema),
     CreateView(CreateView),
@@ -99,6 +101,7 @@ impl Statement {
             | Self::CreateTable(_)
             | Self::CreateExternalTable(_)
             | Self::DropTable(_)
+            | Self::AlterTable(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -114,6 +117,7 @@ impl Statement {
         async move {
             Ok(match ast {
                 Ast::Sql(statement) => return Self::plan_sql(context, *statement).await,
+                Ast::Evolve(insert) => Self::Insert(Insert::plan(context, *insert, true).await?),
                 Ast::Explain(explain) => Self::Explain(Explain::plan(context, explain).await?),
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
                 Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),
@@ -127,6 +131,7 @@ impl Statement {
                     Create::Schema(schema) => Self::CreateSchema(CreateSchema::plan(context, schema).await?),
                     Create::Unsupported(clause) => return Err(not_supported(&clause.clause)),
                 },
+                Ast::Alter(alter) => Self::AlterTable(AlterTable::plan(context, *alter).await?),
                 Ast::Copy(copy) => match *copy {
                     Copy::From(copy) => Self::CopyFrom(CopyFrom::plan(context, copy).await?),
                     Copy::To(copy) => Self::CopyTo(CopyTo::plan(context, copy).await?),
@@ -140,7 +145,7 @@ impl Statement {
     async fn plan_sql(context: &Context, statement: ast::Statement) -> Result<Self, EngineError> {
         Ok(match statement {
             ast::Statement::Query(query) => Self::Query(Query::plan(context, *query).await?),
-            ast::Statement::Insert(insert) => Self::Insert(Insert::plan(context, insert).await?),
+            ast::Statement::Insert(insert) => Self::Insert(Insert::plan(context, insert, false).await?),
             ast::Statement::Set(set) => Self::Set(Set::plan(context, set).await?),
             ast::Statement::Use(target) => Self::Set(Set::plan_use(context, target).await?),
             ast::Statement::Prepare { name, data_types, statement } => {
@@ -180,6 +185,7 @@ impl Statement {
                 Self::CreateTable(statement) => statement.run(context, parameters).await,
                 Self::CreateExternalTable(statement) => statement.run(context, parameters).await,
                 Self::DropTable(statement) => statement.run(context, parameters).await,
+                Self::AlterTable(statement) => statement.run(context, parameters).await,
                 Self::CreateSchema(statement) => statement.run(context, parameters).await,
                 Self::DropSchema(statement) => statement.run(context, parameters).await,
                 Self::CreateView(statement) => statement.run(context, parameters).await,
@@ -203,6 +209,7 @@ impl Statement {
             | Self::CreateTable(_)
             | Self::CreateExternalTable(_)
             | Self::DropTable(_)
+            | Self::AlterTable(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -229,6 +236,7 @@ impl Statement {
             | Self::CreateTable(_)
             | Self::CreateExternalTable(_)
             | Self::DropTable(_)
+            | Self::AlterTable(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -264,6 +272,7 @@ impl Statement {
             | Self::Deallocate(_)
             | Self::CreateExternalTable(_)
             | Self::DropTable(_)
+            | Self::AlterTable(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -285,6 +294,7 @@ impl Statement {
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateExternalTable(_) => "CREATE EXTERNAL TABLE",
             Self::DropTable(_) => "DROP TABLE",
+            Self::AlterTable(alter) => alter.title(),
             Self::CreateSchema(_) => "CREATE SCHEMA",
             Self::DropSchema(_) => "DROP SCHEMA",
             Self::CreateView(_) => "CREATE VIEW",

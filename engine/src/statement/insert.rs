@@ -1,23 +1,28 @@
 //! ```text
-//! INSERT INTO table [(column, ...)] { VALUES (value, ...), ... | query }
+//! INSERT [WITH SCHEMA EVOLUTION] INTO table [WITH SCHEMA EVOLUTION] [(column, ...)] { VALUES (value, ...), ... | query }
 //! ```
-//! Values belong to the columns named, or to all columns in their order. A column that is not named becomes NULL. A value
-//! goes in only when nothing of it is lost: numbers into wider numbers, constants that the column's type can hold.
+//! Values belong to the columns named, or to all columns in their order. A column that is not named gets its default, or
+//! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it is lost: numbers into wider numbers, constants that the column's type can hold.
 //! All rows are committed at once.
 
+mod default;
+mod evolve;
 mod given;
 
 use std::sync::Arc;
 
-use boathouse_storage::{Snapshot, StorageError, write};
+use boathouse_storage::{
+    Snapshot, StorageError,
+    write::{self, Rules},
+};
 use datafusion::{
-    arrow::datatypes::{FieldRef, SchemaRef},
+    arrow::datatypes::{Field, FieldRef, SchemaRef},
     common::ScalarValue,
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Values, expr::Placeholder},
     sql::sqlparser::ast,
 };
 
-use super::{Context, Outcome, name, parameter, view::folded};
+use super::{Context, Outcome, name, parameter, rules, view::folded};
 use crate::{
     EngineError,
     catalog::{Relation, TableName},
@@ -28,6 +33,8 @@ use crate::{
 pub(crate) struct Insert {
     name: TableName,
     columns: Vec<FieldRef>,
+    /// Columns that the table did not have when the statement was planned.
+    new_columns: Vec<Field>,
     /// The rows as the statement gives them.
     rows: LogicalPlan,
     /// The rows under the table's names and types.
@@ -35,23 +42,31 @@ pub(crate) struct Insert {
 }
 
 impl Insert {
-    pub async fn plan(context: &Context, insert: ast::Insert) -> Result<Self, EngineError> {
+    pub async fn plan(context: &Context, insert: ast::Insert, evolves: bool) -> Result<Self, EngineError> {
         refuse(context, &insert)?;
         let ast::TableObject::TableName(object) = &insert.table else {
             return Err(EngineError::unsupported("INSERT INTO other than a table is not supported"));
         };
         let name = name::target(context, object)?;
         let target = table(context, &name).await.map_err(|error| error.at(&context.sql, name::place(object)))?;
-        let schema = target.schema();
-        let columns = named_columns(context, &name, &schema, &insert.columns)?;
         let Some(source) = insert.source else {
             return Err(EngineError::invalid("INSERT has neither VALUES nor a query"));
         };
         let mut source = *source;
+        let (mut columns, new_columns) = match evolves {
+            true => evolve::columns(context, &name, &target, &insert.columns, &source).await?,
+            false => (named_columns(context, &name, &target.schema(), &insert.columns)?, Vec::new()),
+        };
+        let schema = match evolve::altered(&target, &new_columns)? {
+            Some(altered) => altered.schema()?,
+            None => target.schema(),
+        };
         name_values(&mut source.body);
-        let target = Target { name: &name, schema: &schema, columns: &columns };
+        default::put_in(context, &target, &mut source, &mut columns)?;
+        let rules = rules::of(context, &target)?;
+        let target = Target { name: &name, schema: &schema, columns: &columns, rules: &rules };
         match target.plan(context, source.clone()).await {
-            Ok((rows, plan)) => Ok(Self { rows, plan, columns, name }),
+            Ok((rows, plan)) => Ok(Self { rows, plan, columns, new_columns, name }),
             Err(fault) => {
                 let place = match fault.column {
                     Some(column) => given::place(context, &target, source, column).await,
@@ -69,7 +84,11 @@ impl Insert {
         let lake = context.engine.lake();
         let target = lake.table(&self.name.schema, &self.name.name).await?;
         let info = name::commit_info(context);
-        let committed = write::append(lake, &target, plan, context.state.clone(), &info).await?;
+        let rules = rules::of(context, &target)?;
+        let committed = match evolve::altered(&target, &self.new_columns)? {
+            Some(altered) => write::append_evolved(lake, altered, plan, &rules, context.state.clone(), &info).await?,
+            None => write::append(lake, &target, plan, &rules, context.state.clone(), &info).await?,
+        };
         let version = Some(committed.version);
         Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
     }
@@ -86,6 +105,7 @@ pub(super) struct Target<'a> {
     schema: &'a SchemaRef,
     /// The columns that values are given for.
     pub columns: &'a [FieldRef],
+    rules: &'a Rules,
 }
 
 /// Why rows do not fit, and which of the values given it is.
@@ -103,7 +123,7 @@ impl From<EngineError> for Misfit {
 impl Target<'_> {
     /// The rows as `source` gives them, and under the table's names and types.
     pub async fn plan(&self, context: &Context, source: ast::Query) -> Result<(LogicalPlan, LogicalPlan), Misfit> {
-        let Self { name, schema, columns } = self;
+        let Self { name, schema, columns, rules } = self;
         let plan = context.plan_query(source).await?;
         let given = plan.schema().fields().len();
         if given != columns.len() {
@@ -114,7 +134,7 @@ impl Target<'_> {
         }
         let plan = parameter::settle(type_parameters(plan, columns)?)?;
         let rows = context.analyze(plan)?;
-        let plan = write::conform(&name.to_string(), schema, under_names(rows.clone(), columns)?);
+        let plan = write::conform(&name.to_string(), schema, rules, under_names(rows.clone(), columns)?);
         let plan = plan.map_err(|error| {
             let column = match &error {
                 StorageError::TypeMismatch { column, .. } | StorageError::NullValue { column, .. } => {

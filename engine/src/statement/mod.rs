@@ -3,12 +3,14 @@
 //! [`Statement`] is a closed enum, matched without a catch-all, so the compiler lists what a new statement must touch:
 //! a line in [`dispatch`], and a file here.
 
+mod alter_table;
 mod answer;
 mod context;
 mod copy;
 mod create_external_table;
 mod create_table;
 pub(crate) mod data_type;
+mod definition;
 mod describe;
 mod dispatch;
 mod drop_table;
@@ -21,6 +23,7 @@ mod property;
 mod query;
 pub(crate) mod replay;
 pub(crate) mod rows;
+pub(crate) mod rules;
 mod schema;
 mod set;
 pub(crate) mod settings;

@@ -2,6 +2,7 @@
 //!
 //! A property of Delta's that this product would keep without acting on it is refused: nobody should believe that it works.
 
+use boathouse_storage::write::CONSTRAINT_PREFIX;
 use datafusion::arrow::datatypes::FieldRef;
 
 use crate::{EngineError, error::did_you_mean};
@@ -16,15 +17,23 @@ enum Shape {
     Interval,
     /// Names of columns with commas between them.
     Columns,
+    /// One of these words.
+    Word(&'static [&'static str]),
 }
 
 const DELTA: &[(&str, Shape)] = &[
     ("delta.appendOnly", Shape::Boolean),
     ("delta.checkpointInterval", Shape::Number(1)),
+    // Ids in place of names are for tables that other systems convert.
+    ("delta.columnMapping.mode", Shape::Word(&["name"])),
     ("delta.dataSkippingNumIndexedCols", Shape::Number(-1)),
     ("delta.dataSkippingStatsColumns", Shape::Columns),
     ("delta.deletedFileRetentionDuration", Shape::Interval),
+    ("delta.enableChangeDataFeed", Shape::Boolean),
+    ("delta.enableDeletionVectors", Shape::Boolean),
     ("delta.enableExpiredLogCleanup", Shape::Boolean),
+    ("delta.enableTypeWidening", Shape::Boolean),
+    ("delta.isolationLevel", Shape::Word(&["WriteSerializable", "Serializable"])),
     ("delta.logRetentionDuration", Shape::Interval),
 ];
 
@@ -34,6 +43,10 @@ pub(super) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(Str
         return Ok((key.into(), value.into()));
     }
     let Some((name, shape)) = DELTA.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) else {
+        if key.to_ascii_lowercase().starts_with(CONSTRAINT_PREFIX) {
+            return Err(EngineError::invalid(format!("property \"{key}\" is a constraint"))
+                .with_hint("ALTER TABLE t ADD CONSTRAINT name CHECK (condition) adds one."));
+        }
         let names: Vec<&str> = DELTA.iter().map(|(name, _)| *name).collect();
         let hint = did_you_mean(key, names.iter().copied());
         return Err(EngineError::unsupported(format!("table property \"{key}\" is not supported"))
@@ -48,6 +61,10 @@ pub(super) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(Str
         Shape::Columns => match value.split(',').map(str::trim).find(|name| !is_column(name, columns)) {
             Some(name) => format!("a list of the table's columns, and \"{name}\" is none"),
             None => return Ok((name.to_string(), value.into())),
+        },
+        Shape::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(value)) {
+            Some(word) => return Ok((name.to_string(), (*word).into())),
+            None => words.join(" or "),
         },
         Shape::Boolean | Shape::Number(_) | Shape::Interval => {
             return Ok((name.to_string(), value.to_ascii_lowercase()));
@@ -83,7 +100,8 @@ mod tests {
         assert_eq!(check("delta.logRetentionDuration", "interval 7 days").unwrap(), "interval 7 days");
         assert!(check("delta.logRetentionDuration", "soon").is_err());
         assert!(check("delta.checkpointInterval", "0").is_err());
-        assert!(check("delta.columnMapping.mode", "name").is_err());
+        assert_eq!(check("delta.columnmapping.mode", "NAME").unwrap(), "name");
+        assert!(check("delta.columnMapping.mode", "id").is_err());
         assert!(check("delta.dataSkippingStatsColumns", "a").is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, Schema};
 
-const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
+pub(crate) const PHYSICAL_NAME: &str = "delta.columnMapping.physicalName";
 
 /// The name under which a column stands in files, partition values and statistics.
 pub(crate) fn physical_name(field: &Field) -> &str {

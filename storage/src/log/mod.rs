@@ -30,7 +30,7 @@ pub(crate) use chunk::ColumnBounds;
 pub(crate) use commit::{Commit, RawCommit};
 pub(crate) use error::LogError;
 pub(crate) use file_set::FileSet;
-pub(crate) use layout::physical_name;
+pub(crate) use layout::{PHYSICAL_NAME, physical_name};
 pub(crate) use list::commit_path;
 pub(crate) use load::{LogState, advance, commits_from, follow, load};
 pub(crate) use stamp::Stamp;

@@ -22,24 +22,8 @@ const INTERVAL: u64 = 100;
 /// Tables whose checkpoint is being written.
 static RUNNING: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
-/// Starts a checkpoint when `version` is due for one (each 100th, or as the table's `delta.checkpointInterval` says).
-/// `table` is loaded at `version`. Returns at once.
-pub(crate) fn after_commit(table: DeltaTable, version: u64) {
-    let Some(state) = table.state.as_ref() else { return };
-    let interval = state.table_config().checkpoint_interval().get();
-    let location = table.table_url().to_string();
-    if version == 0 || !version.is_multiple_of(interval) || !RUNNING.lock().insert(location.clone()) {
-        return;
-    }
-    tokio::spawn(async move {
-        if let Err(error) = checkpoint(&table).await {
-            tracing::warn!(%location, version, %error, "could not write a checkpoint");
-        }
-        RUNNING.lock().remove(&location);
-    });
-}
-
-/// The same after a commit of our own onto `base`. The library loads what it needs in the background.
+/// Starts a checkpoint when `version`, a commit onto `base`, is due for one (each 100th, or as the table's
+/// `delta.checkpointInterval` says). Returns at once; the library loads what it needs in the background.
 pub(crate) fn committed(stores: &Arc<Stores>, base: &Arc<Snapshot>, version: u64) {
     let interval = base.properties().get("delta.checkpointInterval").and_then(|interval| interval.parse().ok());
     let interval: u64 = interval.filter(|interval| *interval > 0).unwrap_or(INTERVAL);

@@ -2,4 +2,4 @@
 
 mod checkpoint;
 
-pub(crate) use checkpoint::{after_commit, committed};
+pub(crate) use checkpoint::committed;

@@ -48,14 +48,6 @@ impl Library {
         Ok(loaded)
     }
 
-    /// Keeps what a write left behind.
-    pub(crate) async fn keep(&self, written: EagerSnapshot) {
-        let mut newest = self.newest.lock().await;
-        if newest.as_ref().is_none_or(|known| known.version() < written.version()) {
-            *newest = Some(written);
-        }
-    }
-
     /// How many files the library holds in memory just now.
     pub(crate) fn files(&self) -> usize {
         let held = self.newest.try_lock().ok();

@@ -16,10 +16,7 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion::catalog::TableProvider;
-use deltalake::{
-    DeltaTableError,
-    kernel::{EagerSnapshot, Protocol, StructType},
-};
+use deltalake::kernel::{EagerSnapshot, Protocol, StructType};
 use object_store::ObjectStore;
 use url::Url;
 
@@ -200,18 +197,6 @@ impl Snapshot {
     /// This version in the words of the Delta library, loaded on first use: writes need it, queries on plain files do not.
     pub(crate) async fn state(&self) -> Result<&EagerSnapshot, StorageError> {
         self.state.get_or_try_init(|| self.library.at(self.version(), self.id())).await
-    }
-
-    /// The same for a write. `Conflict` when the table is not there any more or was made anew.
-    pub(crate) async fn write_state(&self) -> Result<EagerSnapshot, StorageError> {
-        match self.state().await {
-            Ok(state) => Ok(state.clone()),
-            Err(StorageError::TableNotFound { table } | StorageError::VersionNotFound { table, .. }) => {
-                let source = Box::new(DeltaTableError::generic("the table was dropped or replaced meanwhile"));
-                Err(StorageError::Conflict { table, source })
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The library's view of the table, for the snapshots that follow this one.

@@ -1,14 +1,19 @@
 //! Schema enforcement: the same for every write, before anything is written.
 //!
 //! The columns of a query are matched to the table's by name. What fits without loss is cast, what is missing becomes
-//! NULL, everything else is refused with the table, the column, the type expected and the one given. Constants are judged
-//! by their values. What only the rows can tell (a NULL, nanoseconds) is checked as they flow, before the commit.
+//! NULL or its default, everything else is refused with the table, the column, the type expected and the one given.
+//! Constants are judged by their values. What only the rows can tell (a NULL, nanoseconds, the table's rules) is checked
+//! as they flow, before the commit.
+//!
+//! ```text
+//! query --names, types, defaults--> --generated columns--> --CHECK constraints--> the table's columns
+//! ```
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::{
     common::Column,
     error::DataFusionError,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr, cast, lit},
     scalar::ScalarValue,
 };
 
@@ -16,15 +21,18 @@ use super::{
     check::{not_null, whole_micros},
     literal::{constant_exprs, describe, is_clock, survives, value},
     lossless::{cuts_nanoseconds, fits},
+    row_check::row_check,
+    rules::{Check, Generated, Rules},
     type_name,
 };
 use crate::StorageError;
 
-/// A plan that yields exactly the columns of `target`, in its order, from the columns of `plan` with the same names.
+/// A plan that yields exactly the columns of `target`, in its order, from the columns of `plan` with the same names, every
+/// row checked against `rules`.
 ///
 /// Refuses an unknown column, one given twice, a missing one that is NOT NULL, and a type that could lose something. A
-/// plan that conforms already comes back as it is, so it does no harm to ask twice.
-pub fn conform(table: &str, target: &Schema, plan: LogicalPlan) -> Result<LogicalPlan, StorageError> {
+/// plan that conforms already to a table without rules comes back as it is, so it does no harm to ask twice.
+pub fn conform(table: &str, target: &Schema, rules: &Rules, plan: LogicalPlan) -> Result<LogicalPlan, StorageError> {
     let given = plan.schema();
     for (index, (_, field)) in given.iter().enumerate() {
         let column = field.name();
@@ -35,12 +43,71 @@ pub fn conform(table: &str, target: &Schema, plan: LogicalPlan) -> Result<Logica
             return Err(StorageError::DuplicateColumn { table: table.to_owned(), column: column.clone() });
         }
     }
-    if conforms(target, &plan) {
-        return Ok(plan);
+    let absent = |rule: &&Generated| plan.schema().iter().all(|(_, field)| *field.name() != rule.column);
+    let filled: Vec<&Generated> = rules.generated.iter().filter(absent).collect();
+    let given: Vec<&Generated> = rules.generated.iter().filter(|rule| !absent(rule)).collect();
+    let mut plan = plan;
+    if !conforms(target, &plan) {
+        let stored = target.fields().iter().filter(|field| filled.iter().all(|rule| rule.column != *field.name()));
+        let exprs = stored.map(|field| column(table, field, rules, &plan)).collect::<Result<Vec<_>, _>>()?;
+        plan = project(table, plan, exprs)?;
     }
-    let exprs = target.fields().iter().map(|field| column(table, field, &plan)).collect::<Result<Vec<_>, _>>()?;
+    if !filled.is_empty() {
+        let exprs = target.fields().iter().map(|field| match filled.iter().find(|rule| rule.column == *field.name()) {
+            Some(rule) => generated(table, field, rule, &plan),
+            None => Ok(Expr::Column(Column::new_unqualified(field.name()))),
+        });
+        let exprs = exprs.collect::<Result<Vec<_>, _>>()?;
+        plan = project(table, plan, exprs)?;
+    }
+    let same = given.into_iter().map(|rule| same_as_computed(target, rule));
+    let checks: Vec<Check> = same.chain(rules.checks.iter().cloned()).collect();
+    if checks.is_empty() { Ok(plan) } else { checked(table, target, &checks, plan) }
+}
+
+fn project(table: &str, plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan, StorageError> {
     let projected = LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build);
     projected.map_err(|source| query_error(table, source))
+}
+
+/// The expression that fills a generated column.
+fn generated(table: &str, want: &Field, rule: &Generated, plan: &LogicalPlan) -> Result<Expr, StorageError> {
+    let from = rule.expr.get_type(plan.schema()).map_err(|source| query_error(table, source))?;
+    let mut expr = rule.expr.clone();
+    if from != *want.data_type() {
+        expr = cast(expr, want.data_type().clone());
+    }
+    if !want.is_nullable() {
+        expr = not_null(expr, table, want.name());
+    }
+    Ok(expr.alias(want.name()))
+}
+
+/// The protocol asks that `value <=> expression` is TRUE for a generated column whose value is given.
+fn same_as_computed(target: &Schema, rule: &Generated) -> Check {
+    let given = Expr::Column(Column::new_unqualified(&rule.column));
+    let computed = match target.field_with_name(&rule.column) {
+        Ok(field) => cast(rule.expr.clone(), field.data_type().clone()),
+        Err(_) => rule.expr.clone(),
+    };
+    Check {
+        rule: format!("generated column \"{}\"", rule.column),
+        sql: rule.sql.clone(),
+        expr: binary_expr(given, Operator::IsNotDistinctFrom, computed),
+    }
+}
+
+/// All rules hang on the first column: nothing can take it from a write.
+fn checked(table: &str, target: &Schema, checks: &[Check], plan: LogicalPlan) -> Result<LogicalPlan, StorageError> {
+    let exprs = target.fields().iter().enumerate().map(|(index, field)| {
+        let value = Expr::Column(Column::new_unqualified(field.name()));
+        match index {
+            0 => checks.iter().fold(value, |value, check| row_check(value, table, target, check)).alias(field.name()),
+            _ => value,
+        }
+    });
+    let exprs = exprs.collect();
+    project(table, plan, exprs)
 }
 
 pub(super) fn query_error(table: &str, source: DataFusionError) -> StorageError {
@@ -58,11 +125,16 @@ fn conforms(target: &Schema, plan: &LogicalPlan) -> bool {
 }
 
 /// The expression for one column of the table.
-fn column(table: &str, want: &Field, plan: &LogicalPlan) -> Result<Expr, StorageError> {
+fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Result<Expr, StorageError> {
     let name = want.name();
     let missing = || StorageError::NullValue { table: table.to_owned(), column: name.clone() };
     let found = plan.schema().iter().enumerate().find(|(_, (_, field))| field.name() == name);
     let Some((index, (qualifier, have))) = found else {
+        if let Some((_, default)) = rules.defaults.iter().find(|(column, _)| column == name) {
+            let value = cast(default.clone(), want.data_type().clone());
+            let value = if want.is_nullable() { value } else { not_null(value, table, name) };
+            return Ok(value.alias(name));
+        }
         if !want.is_nullable() {
             return Err(missing());
         }

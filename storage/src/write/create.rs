@@ -8,29 +8,24 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{catalog::Session, logical_expr::LogicalPlan};
-use deltalake::{
-    kernel::{Action, Add},
-    operations::create::CreateBuilder,
-    protocol::SaveMode,
-};
+use deltalake::kernel::Add;
 
 use super::{
     CommitInfo, Committed,
-    commit::{CommitLog, properties},
+    append::rows_in,
+    conflict::Reads,
     conform::conform,
     data::{FileLayout, write_rows},
     define::Definition,
     discard::Discard,
     drop::finish,
+    features,
+    found::{Beginning, found},
     rows::Rows,
+    rules::Rules,
+    transaction::{Operation, Transaction},
 };
-use crate::{
-    Lake, Snapshot, StorageError,
-    catalog::backoff,
-    lake::check_name,
-    maintain,
-    table::{log_store, table_store},
-};
+use crate::{Lake, Snapshot, StorageError, catalog::backoff, lake::check_name, table::table_store};
 
 /// How often OR REPLACE starts over because others committed to the old table.
 const REPLACE_ATTEMPTS_MAX: usize = 20;
@@ -59,21 +54,22 @@ pub async fn create(lake: &Lake, table: &NewTable, info: &CommitInfo) -> Result<
 }
 
 /// Makes a table with the rows of `plan`, in one commit: a failing query leaves no table. The columns of the plan are
-/// matched to those of the table by name.
+/// matched to those of the table by name, its rows keep `rules`.
 pub async fn create_as(
     lake: &Lake,
     table: &NewTable,
     plan: LogicalPlan,
+    rules: &Rules,
     session: Arc<dyn Session>,
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
-    make(lake, table, Some((plan, session)), info).await
+    make(lake, table, Some((plan, rules, session)), info).await
 }
 
 async fn make(
     lake: &Lake,
     table: &NewTable,
-    query: Option<(LogicalPlan, Arc<dyn Session>)>,
+    query: Option<(LogicalPlan, &Rules, Arc<dyn Session>)>,
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
     check_name("schema", &table.schema_name)?;
@@ -88,8 +84,8 @@ async fn make(
     let store = table_store(lake.store_registry(), &location)?;
     let files = match query {
         None => Vec::new(),
-        Some((plan, session)) => {
-            let plan = conform(&definition.name, &definition.schema, plan)?;
+        Some((plan, rules, session)) => {
+            let plan = conform(&definition.name, &definition.schema, rules, plan)?;
             let rows = Rows::plan(&definition.name, &plan, session.as_ref()).await?;
             write_rows(&FileLayout::of_definition(&definition), &rows, &store, &session.task_ctx()).await?
         }
@@ -141,44 +137,31 @@ async fn commit_once(
     info: &CommitInfo,
     replaced: Option<Arc<Snapshot>>,
 ) -> Result<Committed, StorageError> {
-    let location = lake.table_url(&table.schema_name, &table.name);
-    let mut actions: Vec<Action> = files.iter().cloned().map(Action::Add).collect();
-    let mut mode = SaveMode::ErrorIfExists;
-    if let Some(old) = &replaced {
-        mode = SaveMode::Overwrite;
-        // A table never loses features: its old versions still need them.
-        actions.push(Action::Protocol(old.protocol().clone()));
+    let name = if table.replace { "CREATE OR REPLACE TABLE" } else { "CREATE TABLE" };
+    let inserted: u64 = files.iter().map(rows_in).sum();
+    let mut operation = Operation { name, inserted, ..Operation::default() };
+    let metrics = [("numFiles", files.len() as u64), ("numOutputRows", inserted)];
+    operation.metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();
+    // A table never loses features: its old versions still need them.
+    let old = replaced.as_deref().map(Snapshot::protocol);
+    let protocol = features::protocol(old, &definition.columns, &definition.properties)?;
+    let metadata = definition.metadata.clone();
+    let Some(old) = replaced else {
+        let location = lake.table_url(&table.schema_name, &table.name);
+        let store = table_store(lake.store_registry(), &location)?;
+        return found(&store, Beginning { table: &definition.name, protocol, metadata, files }, &operation, info).await;
+    };
+    let mut transaction = Transaction::new(lake, &old, operation)?;
+    // Rows that came meanwhile would stay, under a definition that is not theirs.
+    transaction.reads(Reads::Table);
+    transaction.set_protocol(protocol)?;
+    transaction.set_metadata(metadata);
+    for file in 0..old.file_count() {
+        transaction.remove(file, true)?;
     }
-    let log = CommitLog::new(log_store(lake.store_registry(), &location)?, replaced);
-    let mut builder = CreateBuilder::new()
-        .with_log_store(log.clone())
-        .with_save_mode(mode)
-        .with_columns(definition.fields.iter().cloned())
-        .with_partition_columns(table.partition_columns.iter().cloned())
-        .with_configuration(table.properties.iter().map(|(key, value)| (key.clone(), Some(value.clone()))))
-        // Names without `delta.` are the person's own; others were checked with the definition.
-        .with_raise_if_key_not_exists(false)
-        .with_actions(actions)
-        // The library does not look at what rivals did when it replaces: any rival means to start over.
-        .with_commit_properties(properties(info, false));
-    if let Some(comment) = &table.comment {
-        builder = builder.with_comment(comment.clone());
+    for file in files {
+        // Written for this statement, which starts over when rivals were faster.
+        transaction.add(file.clone())?;
     }
-    match (builder.await, log.committed()) {
-        (made, Some(committed)) => {
-            if let Ok(made) = made {
-                maintain::after_commit(made, committed.version);
-            }
-            Ok(committed)
-        }
-        (Ok(_), None) => Err(StorageError::Internal { message: "a table was made without a commit".into() }),
-        (Err(error), None) => {
-            let error = log.write_error(&definition.name, error);
-            // Someone else may have made it between the look and the commit; the library says so in words only.
-            match existing(lake, table).await {
-                Err(exists @ StorageError::TableExists { .. }) => Err(exists),
-                _ => Err(error),
-            }
-        }
-    }
+    transaction.commit(lake, info).await
 }

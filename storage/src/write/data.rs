@@ -29,6 +29,7 @@ use super::{
     conform::query_error,
     define::Definition,
     discard::Discard,
+    features::MAPPING_MODE,
     parquet::{target_file_size, writer_properties},
     recorder::Recorder,
     rows::Rows,
@@ -56,17 +57,18 @@ pub(super) struct FileLayout {
 impl FileLayout {
     /// Of a table that is there.
     pub(super) fn of_table(table: &Snapshot) -> Self {
-        let mode = MappingMode::parse(table.properties().get("delta.columnMapping.mode").map(String::as_str));
-        Self::new(table.name(), &table.arrow_schema(), mode, &table.log().metadata)
+        Self::new(table.name(), &table.arrow_schema(), &table.log().metadata)
     }
 
     /// Of a table that is about to be made.
     pub(super) fn of_definition(table: &Definition) -> Self {
-        Self::new(&table.name, &table.schema, MappingMode::None, &table.metadata)
+        Self::new(&table.name, &table.stored, &table.metadata)
     }
 
-    fn new(table: &str, columns: &Schema, mode: MappingMode, metadata: &Metadata) -> Self {
-        let mapped = mode != MappingMode::None;
+    /// Of a table of these columns, the protocol's metadata on every field.
+    pub(super) fn new(table: &str, columns: &Schema, metadata: &Metadata) -> Self {
+        let mode = metadata.configuration().get(MAPPING_MODE).map(String::as_str);
+        let mapped = MappingMode::parse(mode) != MappingMode::None;
         let stored = Arc::new(Schema::new(stored_fields(columns.fields(), mapped)));
         let stored_name = |name: &String| match columns.field_with_name(name) {
             Ok(field) if mapped => physical_name(field).to_owned(),

@@ -1,12 +1,26 @@
 //! The definition of a new table, checked before anything is written.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::{DataType, Field, Schema};
-use deltalake::kernel::{Metadata, StructField, StructType, engine::arrow_conversion::TryIntoKernel, new_metadata};
+use deltalake::kernel::{
+    Metadata, MetadataExt, StructType,
+    engine::arrow_conversion::{TryIntoArrow, TryIntoKernel},
+    new_metadata,
+};
 
-use super::{NewTable, lossless::delta_type, type_name};
-use crate::{StorageError, table::COMMENT_KEY};
+use super::{
+    NewTable,
+    alter::{MAX_COLUMN_ID, assign_new},
+    features::MAPPING_MODE,
+    lossless::delta_type,
+    rules::{DEFAULT_KEY, GENERATED_KEY},
+    type_name,
+};
+use crate::{
+    StorageError,
+    table::{COMMENT_KEY, MappingMode},
+};
 
 /// Characters that other readers of the table refuse in a column's name.
 const REFUSED_CHARACTERS: [char; 11] = [' ', ',', ';', '{', '}', '(', ')', '\n', '\r', '\t', '='];
@@ -15,7 +29,10 @@ const REFUSED_CHARACTERS: [char; 11] = [' ', ',', ';', '{', '}', '(', ')', '\n',
 pub(super) struct Definition {
     pub(super) name: String,
     pub(super) schema: Schema,
-    pub(super) fields: Vec<StructField>,
+    /// The same with the protocol's metadata on every field.
+    pub(super) stored: Schema,
+    pub(super) columns: StructType,
+    pub(super) properties: BTreeMap<String, String>,
     /// The definition as the log will say it, for what its properties mean to the files.
     pub(super) metadata: Metadata,
 }
@@ -38,11 +55,23 @@ impl Definition {
         check_properties(table).map_err(invalid)?;
         let fields = table.schema.fields().iter().map(|field| delta_field(&name, field));
         let schema = Schema::new(fields.collect::<Result<Vec<_>, _>>()?);
-        let kernel: StructType = (&schema).try_into_kernel().map_err(|error| invalid(format!("{error}")))?;
+        let refused = |error: &dyn std::fmt::Display| invalid(error.to_string());
+        let mut columns: StructType = (&schema).try_into_kernel().map_err(|error| refused(&error))?;
+        let mut properties = table.properties.clone();
+        if MappingMode::parse(properties.get(MAPPING_MODE).map(String::as_str)) != MappingMode::None {
+            let (mapped, last) = assign_new(&columns).map_err(|error| refused(&error))?;
+            columns = mapped;
+            properties.insert(MAX_COLUMN_ID.to_owned(), last.to_string());
+        }
+        let stored: Schema = (&columns).try_into_arrow().map_err(|error| refused(&error))?;
         let partition_columns = table.partition_columns.clone();
-        let metadata = new_metadata(&kernel, partition_columns, table.properties.clone())
-            .map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { fields: kernel.fields().cloned().collect(), name, schema, metadata })
+        let metadata =
+            new_metadata(&columns, partition_columns, properties.clone()).map_err(|error| refused(&error))?;
+        let metadata = match &table.comment {
+            Some(comment) => metadata.with_description(comment.clone()).map_err(|error| refused(&error))?,
+            None => metadata,
+        };
+        Ok(Self { name, schema, stored, columns, properties, metadata })
     }
 }
 
@@ -54,13 +83,13 @@ fn delta_field(table: &str, field: &Field) -> Result<Field, StorageError> {
         reason,
     })?;
     let mut kept = Field::new(field.name(), data_type, field.is_nullable());
-    if let Some(comment) = field.metadata().get(COMMENT_KEY) {
-        kept.set_metadata([(COMMENT_KEY.to_owned(), comment.clone())].into());
-    }
+    let known = [COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY];
+    let metadata = field.metadata().iter().filter(|(key, _)| known.contains(&key.as_str()));
+    kept.set_metadata(metadata.map(|(key, text)| (key.clone(), text.clone())).collect());
     Ok(kept)
 }
 
-fn check_column(name: &str) -> Result<(), String> {
+pub(super) fn check_column(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a column has no name".into());
     }
@@ -89,9 +118,9 @@ fn check_partitions(table: &NewTable) -> Result<(), String> {
     Ok(())
 }
 
-/// Constraints and features come with statements of their own, which check what they promise.
+/// Features follow from what the definition needs.
 fn check_properties(table: &NewTable) -> Result<(), String> {
-    let refused = ["delta.constraints.", "delta.feature.", "delta.minReaderVersion", "delta.minWriterVersion"];
+    let refused = [MAX_COLUMN_ID, "delta.feature.", "delta.minReaderVersion", "delta.minWriterVersion"];
     match table.properties.keys().find(|key| refused.iter().any(|start| key.starts_with(start))) {
         Some(key) => Err(format!("property \"{key}\" cannot be set")),
         None => Ok(()),

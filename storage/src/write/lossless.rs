@@ -114,6 +114,11 @@ fn digits(unit: &TimeUnit) -> u8 {
     }
 }
 
+/// The type in which a table keeps values of a type, or why it cannot.
+pub fn kept_type(data_type: &DataType) -> Result<DataType, &'static str> {
+    delta_type(data_type)
+}
+
 /// The type in which a Delta table keeps values of `data_type`, or why it cannot.
 ///
 /// Unsigned integers become the next wider signed one (64 bits: `DECIMAL(20, 0)`), half floats become `FLOAT`, views, large

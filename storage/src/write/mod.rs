@@ -6,6 +6,7 @@
 //! `conform` is where a write is checked against its table, `data` writes its files, `transaction` is the way into a log;
 //! `create`, `append` and `drop` are the statements. What still goes through the library commits through `commit`.
 
+mod alter;
 mod append;
 mod check;
 mod commit;
@@ -16,19 +17,24 @@ mod data;
 mod define;
 mod discard;
 mod drop;
+mod features;
+mod found;
 mod group;
 mod literal;
 mod lossless;
 mod parquet;
 mod protocol;
 mod recorder;
+mod row_check;
 mod rows;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod transaction;
 mod type_name;
 
-pub use append::append;
+pub use alter::{Altered, Change, Position, alter};
+pub use append::{append, append_evolved};
 pub use commit::{CommitInfo, Committed};
 pub(crate) use conflict::Reads;
 pub use conform::conform;
@@ -37,5 +43,8 @@ pub(crate) use data::write_data;
 pub use drop::drop_table;
 pub(crate) use drop::finish_drop;
 pub(crate) use group::Groups;
+pub use lossless::kept_type;
+pub use row_check::row_text;
+pub use rules::{CONSTRAINT_PREFIX, Check, DEFAULT_KEY, GENERATED_KEY, Generated, RuleTexts, Rules};
 pub(crate) use transaction::{Operation, Transaction};
 pub use type_name::type_name;

@@ -10,7 +10,8 @@ use deltalake::kernel::Protocol;
 use crate::{Snapshot, StorageError};
 
 /// Writer features whose demands are met.
-const WRITER_FEATURES: [&str; 13] = [
+const WRITER_FEATURES: [&str; 14] = [
+    "allowColumnDefaults",
     "appendOnly",
     "changeDataFeed",
     "checkConstraints",

@@ -7,11 +7,10 @@ use std::{fmt, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
-    catalog::{Session, streaming::StreamingTable},
-    datasource::provider_as_source,
+    catalog::Session,
     error::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext},
-    logical_expr::{LogicalPlan, LogicalPlanBuilder, UNNAMED_TABLE},
+    logical_expr::LogicalPlan,
     physical_expr::expressions::col,
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties, Partitioning, repartition::RepartitionExec,
@@ -42,18 +41,6 @@ impl Rows {
     /// A query that is planned already.
     pub(super) fn of(plan: Arc<dyn ExecutionPlan>) -> Self {
         Self { plan, fault: Fault::default() }
-    }
-
-    pub(super) fn schema(&self) -> SchemaRef {
-        self.plan.schema()
-    }
-
-    /// The rows as a plan for the library to build upon.
-    pub(super) fn source(&self) -> Result<LogicalPlan> {
-        let partitions = 0..self.plan.output_partitioning().partition_count();
-        let streams = partitions.map(|partition| Arc::new(self.watched(&self.plan, partition)) as _).collect();
-        let table = StreamingTable::try_new(self.schema(), streams)?;
-        LogicalPlanBuilder::scan(UNNAMED_TABLE, provider_as_source(Arc::new(table)), None)?.build()
     }
 
     /// The rows as streams; with partition columns each partition's rows are in one of them.

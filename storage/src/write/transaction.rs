@@ -323,24 +323,7 @@ impl Transaction {
     }
 
     fn provenance(&self, info: &CommitInfo) -> Value {
-        let Operation { name, parameters, metrics, .. } = &self.operation;
-        let metrics: BTreeMap<_, _> = metrics.iter().map(|(name, count)| (name, count.to_string())).collect();
-        let mut provenance = json!({
-            "timestamp": now_ms(),
-            "operation": name,
-            "operationParameters": parameters,
-            "operationMetrics": metrics,
-            "readVersion": self.base.version(),
-            "isBlindAppend": self.is_blind(),
-            "engineInfo": ENGINE,
-            "clientVersion": CLIENT,
-            "txnId": Uuid::new_v4().to_string(),
-        });
-        if let (Some(statement), Some(fields)) = (&info.statement, provenance.as_object_mut()) {
-            let text: String = statement.chars().take(STATEMENT_CHARS_MAX).collect();
-            fields.insert("statement".to_owned(), Value::String(text));
-        }
-        provenance
+        provenance(&self.operation, Some(self.base.version()), self.is_blind(), info)
     }
 
     /// Nothing of ours is in the log: its files go.
@@ -356,8 +339,45 @@ impl Transaction {
 
 const ENGINE: &str = concat!("Boathouse/", env!("CARGO_PKG_VERSION"));
 
+/// Who did what, for the history.
+pub(super) fn provenance(operation: &Operation, read_version: Option<u64>, blind: bool, info: &CommitInfo) -> Value {
+    let Operation { name, parameters, metrics, .. } = operation;
+    let metrics: BTreeMap<_, _> = metrics.iter().map(|(name, count)| (name, count.to_string())).collect();
+    let mut provenance = json!({
+        "timestamp": now_ms(),
+        "operation": name,
+        "operationParameters": parameters,
+        "operationMetrics": metrics,
+        "isBlindAppend": blind,
+        "engineInfo": ENGINE,
+        "clientVersion": CLIENT,
+        "txnId": Uuid::new_v4().to_string(),
+    });
+    if let Some(fields) = provenance.as_object_mut() {
+        if let Some(version) = read_version {
+            fields.insert("readVersion".to_owned(), version.into());
+        }
+        if let Some(statement) = &info.statement {
+            let text: String = statement.chars().take(STATEMENT_CHARS_MAX).collect();
+            fields.insert("statement".to_owned(), Value::String(text));
+        }
+    }
+    provenance
+}
+
+/// A log entry of these actions.
+pub(super) fn lines_of(provenance: &Value, actions: impl Iterator<Item = Action>) -> Result<Bytes, StorageError> {
+    let mut text = json!({ "commitInfo": provenance }).to_string();
+    text.push('\n');
+    for action in actions {
+        text.push_str(&line(&action)?.to_string());
+        text.push('\n');
+    }
+    Ok(Bytes::from(text))
+}
+
 /// What became of a put-if-absent.
-enum Put {
+pub(super) enum Put {
     /// Ours is in the log. Without a stamp when the store did not tell it.
     Written(Option<Stamp>),
     Taken(RawCommit),
@@ -365,7 +385,7 @@ enum Put {
 
 /// Writes a version. The store's answer can be lost, and a repeated request then meets the first one: what is in the log
 /// decides. The error is that of the last request, after which nothing is known.
-async fn put(store: &dyn ObjectStore, version: u64, bytes: &Bytes) -> Result<Put, object_store::Error> {
+pub(super) async fn put(store: &dyn ObjectStore, version: u64, bytes: &Bytes) -> Result<Put, object_store::Error> {
     let path = commit_path(version);
     let mut attempt = 0;
     loop {

@@ -4,7 +4,8 @@
 //! Loads files into a table, all in one commit: when one of them cannot be loaded, none is. The path may have wildcards;
 //! `.gz`, `.bz2`, `.xz` and `.zst` are decompressed. Columns are matched by name: of the CSV header, of the JSON members,
 //! of the Parquet columns; without a CSV header by position. A column that a file lacks becomes NULL. With a list of
-//! columns, others in the files are passed over; without it they are an error.
+//! columns, others in the files are passed over and columns of the table that are not in it get their default; without it
+//! they are an error. The table's rules hold for every row.
 //!
 //! Options are those of [`crate::file::options`], and for CSV and JSON:
 //! - `ON_ERROR fail | set_aside`: what to do about a bad row (the wrong number of values, a value that is not of its
@@ -37,7 +38,7 @@ use crate::{
         text_table::TextTable,
     },
     parser::copy,
-    statement::{Context, Outcome, insert, name},
+    statement::{Context, Outcome, insert, name, rules},
 };
 
 #[derive(Debug)]
@@ -59,10 +60,14 @@ impl CopyFrom {
         let name = name::target(context, &copy.table)?;
         let target = insert::table(context, &name).await.map_err(|error| error.at(&context.sql, place))?;
         let objects: Vec<_> = copy.columns.iter().map(|ident| vec![ident.clone()].into()).collect();
-        let columns = insert::named_columns(context, &name, &target.schema(), &objects)?;
+        let mut columns = insert::named_columns(context, &name, &target.schema(), &objects)?;
         let (options, set_aside, rejected) = options(context, &copy.options)?;
         let (location, files) = access::find(&context.engine, &copy.path).await?;
         let format = options.of_files(&location, &files)?;
+        if objects.is_empty() && format.format != Format::Parquet {
+            // The table computes them; files that have them name all columns.
+            columns.retain(|column| !target.is_generated(column.name()));
+        }
         if set_aside && format.format == Format::Parquet {
             return Err(EngineError::unsupported("ON_ERROR set_aside is not supported for Parquet")
                 .with_hint("A Parquet file has types: its rows fit all or none."));
@@ -70,7 +75,8 @@ impl CopyFrom {
         let copy =
             Self { name, columns, named: !copy.columns.is_empty(), path: copy.path, options, format, files, rejected };
         // Checks the columns against the table before any row is read.
-        write::conform(&copy.name.to_string(), &target.schema(), copy.rows(context, None).await?)?;
+        let rules = rules::of(context, &target)?;
+        write::conform(&copy.name.to_string(), &target.schema(), &rules, copy.rows(context, None).await?)?;
         Ok(copy)
     }
 
@@ -87,7 +93,8 @@ impl CopyFrom {
         let plan = self.rows(context, rejects.clone()).await?;
         let target = lake.table(&self.name.schema, &self.name.name).await?;
         let info = name::commit_info(context);
-        let committed = match write::append(lake, &target, plan, context.state.clone(), &info).await {
+        let rules = rules::of(context, &target)?;
+        let committed = match write::append(lake, &target, plan, &rules, context.state.clone(), &info).await {
             Ok(committed) => committed,
             Err(error) => {
                 // No row was loaded, so none was rejected.

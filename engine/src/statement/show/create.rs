@@ -3,6 +3,7 @@
 use boathouse_storage::{
     Snapshot,
     catalog::{ExternalTable, View},
+    write::CONSTRAINT_PREFIX,
 };
 
 use crate::{
@@ -26,17 +27,23 @@ pub(super) async fn statement(context: &Context, table: &TableName) -> Result<St
 }
 
 fn of_table(name: &str, snapshot: &Snapshot) -> String {
-    let schema = snapshot.schema();
-    let columns: Vec<String> = schema
-        .fields()
+    let (schema, rules) = (snapshot.schema(), snapshot.rule_texts());
+    let rule = |of: &[(String, String)], name: &str| of.iter().find(|(of, _)| of == name).map(|(_, sql)| sql.clone());
+    let columns = schema.fields().iter().map(|field| {
+        let null = if field.is_nullable() { "" } else { " NOT NULL" };
+        let default = rule(&rules.defaults, field.name()).map(|sql| format!(" DEFAULT ({sql})"));
+        let generated = rule(&rules.generated, field.name()).map(|sql| format!(" GENERATED ALWAYS AS ({sql})"));
+        let comment = field.metadata().get("comment").map(|text| format!(" COMMENT {}", literal(text)));
+        let (column, kind) = (quoted(field.name()), sql_type(field.data_type()));
+        let options = [default, generated, comment].into_iter().flatten().collect::<String>();
+        format!("  {column} {kind}{null}{options}")
+    });
+    let is_constraint = |key: &str| key.strip_prefix(CONSTRAINT_PREFIX).map(quoted);
+    let constraints = snapshot
+        .properties()
         .iter()
-        .map(|field| {
-            let null = if field.is_nullable() { "" } else { " NOT NULL" };
-            let comment = field.metadata().get("comment").map(|text| format!(" COMMENT {}", literal(text)));
-            let (column, kind) = (quoted(field.name()), sql_type(field.data_type()));
-            format!("  {column} {kind}{null}{}", comment.unwrap_or_default())
-        })
-        .collect();
+        .filter_map(|(key, sql)| is_constraint(key).map(|name| format!("  CONSTRAINT {name} CHECK ({sql})")));
+    let columns: Vec<String> = columns.chain(constraints).collect();
     let mut sql = format!("CREATE TABLE {name} (\n{}\n)", columns.join(",\n"));
     if !snapshot.partition_columns().is_empty() {
         sql += &format!("\nPARTITIONED BY ({})", list(snapshot.partition_columns()));
@@ -44,9 +51,10 @@ fn of_table(name: &str, snapshot: &Snapshot) -> String {
     if let Some(comment) = snapshot.comment() {
         sql += &format!("\nCOMMENT {}", literal(comment));
     }
-    if !snapshot.properties().is_empty() {
-        let pairs = snapshot.properties().iter().map(|(key, value)| format!("{} = {}", literal(key), literal(value)));
-        sql += &format!("\nTBLPROPERTIES ({})", pairs.collect::<Vec<_>>().join(", "));
+    let others = snapshot.properties().iter().filter(|(key, _)| is_constraint(key).is_none());
+    let pairs: Vec<String> = others.map(|(key, value)| format!("{} = {}", literal(key), literal(value))).collect();
+    if !pairs.is_empty() {
+        sql += &format!("\nTBLPROPERTIES ({})", pairs.join(", "));
     }
     sql
 }

@@ -1,0 +1,50 @@
+//! `WITH SCHEMA EVOLUTION` of an INSERT: no grammar below knows it, so it is taken from the tokens.
+//!
+//! It stands after INSERT, or after the table's name.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+const CLAUSE: [&str; 3] = ["WITH", "SCHEMA", "EVOLUTION"];
+
+/// Takes the clause out of an INSERT's tokens. True when it was there.
+pub(super) fn take(tokens: &mut Vec<TokenWithSpan>) -> bool {
+    let words: Vec<usize> = (0..tokens.len()).filter(|at| !is_space(&tokens[*at])).collect();
+    let Some(insert) = words.iter().position(|at| is_word(&tokens[*at], "INSERT")) else { return false };
+    // An INSERT that is a name somewhere else has no INTO behind it.
+    let begins = |from: usize| {
+        CLAUSE.iter().enumerate().all(|(n, word)| words.get(from + n).is_some_and(|at| is_word(&tokens[*at], word)))
+    };
+    let word_at = |n: usize, word: &str| words.get(n).is_some_and(|at| is_word(&tokens[*at], word));
+    let found = match begins(insert + 1) {
+        true => Some(insert + 1),
+        false => {
+            let mut next = insert + 1;
+            if !word_at(next, "INTO") {
+                return false;
+            }
+            next += 1 + usize::from(word_at(next + 1, "TABLE"));
+            // The name: words with points between them.
+            next += 1;
+            while words.get(next).is_some_and(|at| tokens[*at].token == Token::Period) {
+                next += 2;
+            }
+            begins(next).then_some(next)
+        }
+    };
+    let Some(found) = found else { return false };
+    let removed: Vec<usize> = words.iter().skip(found).take(CLAUSE.len()).copied().collect();
+    let mut at = 0;
+    tokens.retain(|_| {
+        at += 1;
+        !removed.contains(&(at - 1))
+    });
+    true
+}
+
+fn is_space(token: &TokenWithSpan) -> bool {
+    matches!(token.token, Token::Whitespace(_))
+}
+
+fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+    matches!(&token.token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
+}

@@ -1,0 +1,59 @@
+//! A look at all rows of a table before it demands something of them.
+
+use std::sync::Arc;
+
+use boathouse_storage::{Snapshot, write};
+use datafusion::{
+    arrow::{array::Int64Array, record_batch::RecordBatch},
+    common::ScalarValue,
+    datasource::provider_as_source,
+    functions_aggregate::expr_fn::count,
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, ident, lit},
+    physical_plan::collect,
+};
+
+use super::change::Wanted;
+use crate::{EngineError, statement::Context};
+
+/// An error that counts the rows in the way and shows one.
+pub(super) async fn all_rows(context: &Context, table: &Arc<Snapshot>, wanted: &Wanted) -> Result<(), EngineError> {
+    let broken = match wanted {
+        Wanted::NotNull(column) => ident(column).is_null(),
+        Wanted::Check(check) => check.expr.clone().is_not_true(),
+    };
+    let shown: Vec<String> = match wanted {
+        Wanted::NotNull(_) => table.schema().fields().iter().map(|field| field.name().clone()).collect(),
+        Wanted::Check(check) => {
+            let used = check.expr.column_refs();
+            let schema = table.schema();
+            let names = schema.fields().iter().map(|field| field.name().clone());
+            names.filter(|name| used.iter().any(|column| column.name() == name)).collect()
+        }
+    };
+    let rows = LogicalPlanBuilder::scan("t", provider_as_source(table.provider()?), None)?.filter(broken)?.build()?;
+    let one = LogicalPlanBuilder::from(rows.clone()).project(shown.iter().map(ident))?.limit(0, Some(1))?.build()?;
+    let Some(row) = run(context, &one).await?.into_iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+    let all = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [count(lit(1_i64)).alias("n")])?;
+    let all = all.project([col("n")])?.build()?;
+    let counted = run(context, &all).await?;
+    let number =
+        counted.iter().find_map(|batch| batch.column(0).as_any().downcast_ref::<Int64Array>()?.iter().next()?);
+    let name = table.name();
+    let number = number.unwrap_or(1);
+    let rows = if number == 1 { "1 row".to_owned() } else { format!("{number} rows") };
+    let message = match wanted {
+        Wanted::NotNull(column) => format!("column \"{column}\" of table \"{name}\" has no value in {rows}"),
+        Wanted::Check(check) => format!("{rows} of table \"{name}\" would break the {}: {}", check.rule, check.sql),
+    };
+    let values = write::row_text(&shown, &first_row(&row)?);
+    Err(EngineError::invalid(message).with_detail(format!("One has {values}.")))
+}
+
+async fn run(context: &Context, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, EngineError> {
+    let plan = context.physical_plan(plan).await?;
+    collect(plan, context.state.task_ctx()).await.map_err(|error| context.error(error))
+}
+
+fn first_row(batch: &RecordBatch) -> Result<Vec<ScalarValue>, EngineError> {
+    Ok(batch.columns().iter().map(|column| ScalarValue::try_from_array(column, 0)).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,104 @@
+//! ALTER TABLE from its parts to its commit.
+
+use std::sync::Arc;
+
+use boathouse_storage::{
+    Snapshot, StorageError,
+    write::{self, Altered, Change},
+};
+use datafusion::common::ScalarValue;
+
+use super::{
+    change::{self, Planned},
+    look,
+};
+use crate::{
+    EngineError,
+    catalog::TableName,
+    parser::alter,
+    statement::{
+        Context, Outcome,
+        name::{self, Kind},
+        rules,
+    },
+};
+
+#[derive(Debug)]
+pub(crate) struct AlterTable {
+    name: TableName,
+    ast: alter::AlterTable,
+}
+
+impl AlterTable {
+    pub async fn plan(context: &Context, ast: alter::AlterTable) -> Result<Self, EngineError> {
+        let table = Self { name: name::target(context, &ast.name)?, ast };
+        if let Some(snapshot) = table.find(context).await? {
+            table.altered(context, &snapshot)?;
+        }
+        Ok(table)
+    }
+
+    pub async fn run(&self, context: &Context, _parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        let done = Outcome::Done(self.title());
+        let Some(snapshot) = self.find(context).await? else { return Ok(done) };
+        let (mut altered, planned) = self.altered(context, &snapshot)?;
+        if let Some(wanted) = &planned.wanted {
+            look::all_rows(context, &snapshot, wanted).await?;
+            altered = altered.rows_checked();
+        }
+        write::alter(context.engine.lake(), altered, planned.operation, &name::commit_info(context)).await?;
+        Ok(done)
+    }
+
+    /// Like a command tag.
+    pub fn title(&self) -> &'static str {
+        let is_comment = |context: &alter::Action| matches!(context, alter::Action::Comment(_));
+        if is_comment(&self.ast.action) { "COMMENT" } else { "ALTER TABLE" }
+    }
+
+    /// The table as it is now; nothing when it is not there and need not be.
+    async fn find(&self, context: &Context) -> Result<Option<Arc<Snapshot>>, EngineError> {
+        let at = |error: EngineError| error.at(&context.sql, name::place(&self.ast.name));
+        let missing_is_fine = |error: &EngineError| self.ast.if_exists && error.kind == crate::ErrorKind::NotFound;
+        match name::find(context, &self.name).await {
+            Ok(Some(Kind::Table)) => {}
+            Ok(Some(Kind::View)) => {
+                let error = EngineError::invalid(format!("\"{}\" is a view", self.name));
+                return Err(at(error.with_hint("CREATE OR REPLACE VIEW changes it.")));
+            }
+            Ok(Some(Kind::External)) => {
+                let error = EngineError::unsupported(format!("\"{}\" is an external table", self.name));
+                return Err(at(error.with_hint("CREATE OR REPLACE EXTERNAL TABLE changes how its files are read.")));
+            }
+            Ok(None) if self.ast.if_exists => return Ok(None),
+            Ok(None) => return Err(at(context.pinned.unknown_table(&self.name).await)),
+            Err(error) if missing_is_fine(&error) => return Ok(None),
+            Err(error) => return Err(at(error)),
+        }
+        match context.engine.lake().table(&self.name.schema, &self.name.name).await {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(StorageError::TableNotFound { .. }) if self.ast.if_exists => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The new definition, consistent in itself.
+    fn altered(&self, context: &Context, snapshot: &Arc<Snapshot>) -> Result<(Altered, Planned), EngineError> {
+        let planned = change::plan(context, &self.name, snapshot, &self.ast.action)?;
+        let altered = Altered::try_new(snapshot, &planned.changes)?;
+        let moves_columns = |change: &Change| {
+            matches!(change, Change::DropColumn { .. } | Change::RenameColumn { .. } | Change::Widen { .. })
+        };
+        if planned.changes.iter().any(moves_columns) {
+            // What the rules say must go on meaning the same.
+            let (schema, texts) = (altered.schema()?, altered.rule_texts());
+            rules::plan(context, &self.name.to_string(), &schema, &texts).map_err(|error| {
+                let message = format!("a rule of table \"{}\" stands against it: {}", self.name, error.message);
+                let mut refused = EngineError::invalid(message).with_hint("Drop the rule first.");
+                refused.detail = error.detail;
+                refused
+            })?;
+        }
+        Ok((altered, planned))
+    }
+}

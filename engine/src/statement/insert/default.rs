@@ -1,0 +1,50 @@
+//! The keyword DEFAULT among the values of an INSERT.
+
+use boathouse_storage::Snapshot;
+use datafusion::{
+    arrow::datatypes::FieldRef,
+    sql::sqlparser::ast::{Expr, Ident, Query, SetExpr, Spanned, Value},
+};
+
+use super::rules;
+use crate::{EngineError, error::Place, statement::Context};
+
+/// Puts the columns' defaults in for DEFAULT. A column that is DEFAULT in every row is left to the table: it leaves the
+/// values and `columns`. In other columns each DEFAULT becomes its value, NULL where there is none.
+pub(super) fn put_in(
+    context: &Context,
+    table: &Snapshot,
+    source: &mut Query,
+    columns: &mut Vec<FieldRef>,
+) -> Result<(), EngineError> {
+    let SetExpr::Values(values) = source.body.as_mut() else { return Ok(()) };
+    let rows: Vec<&mut Vec<Expr>> = values.rows.iter_mut().map(|row| &mut row.content).collect();
+    // A row of another length is refused later, with its place.
+    if !rows.iter().all(|row| row.len() == columns.len()) || !rows.iter().any(|row| row.iter().any(is_default)) {
+        return Ok(());
+    }
+    let mut rows = rows;
+    for index in (0..columns.len()).rev() {
+        let column = columns[index].name().clone();
+        let said = rows.iter().filter(|row| is_default(&row[index])).count();
+        if said == rows.len() && columns.len() > 1 {
+            rows.iter_mut().for_each(|row| drop(row.remove(index)));
+            columns.remove(index);
+            continue;
+        }
+        for row in rows.iter_mut().filter(|row| is_default(&row[index])) {
+            if table.is_generated(&column) {
+                let message =
+                    format!("column \"{column}\" is computed by the table: it is DEFAULT in every row or in none");
+                let place = Place::of_token_span(row[index].span());
+                return Err(EngineError::invalid(message).at(&context.sql, place));
+            }
+            row[index] = rules::default_value(table, &column)?.unwrap_or(Expr::value(Value::Null));
+        }
+    }
+    Ok(())
+}
+
+fn is_default(value: &Expr) -> bool {
+    matches!(value, Expr::Identifier(Ident { value, quote_style: None, .. }) if value.eq_ignore_ascii_case("default"))
+}

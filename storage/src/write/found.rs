@@ -1,0 +1,40 @@
+//! Version 0: the log entry that makes a table.
+
+use std::sync::Arc;
+
+use deltalake::kernel::{Action, Add, Metadata, Protocol};
+use object_store::ObjectStore;
+
+use super::{
+    CommitInfo, Committed,
+    protocol::check,
+    transaction::{Operation, Put, lines_of, provenance, put},
+};
+use crate::StorageError;
+
+/// What a table begins with.
+pub(super) struct Beginning<'a> {
+    pub(super) table: &'a str,
+    pub(super) protocol: Protocol,
+    pub(super) metadata: Metadata,
+    pub(super) files: &'a [Add],
+}
+
+/// Commits version 0. `TableExists` when someone else made it meanwhile, `Undecided` when the store did not tell.
+pub(super) async fn found(
+    store: &Arc<dyn ObjectStore>,
+    beginning: Beginning<'_>,
+    operation: &Operation,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    let Beginning { table, protocol, metadata, files } = beginning;
+    check(table, &protocol)?;
+    let definition = [Action::Protocol(protocol), Action::Metadata(metadata)];
+    let actions = definition.into_iter().chain(files.iter().cloned().map(Action::Add));
+    let bytes = lines_of(&provenance(operation, None, files.is_empty(), info), actions)?;
+    match put(store.as_ref(), 0, &bytes).await {
+        Ok(Put::Written(_)) => Ok(Committed { rows_inserted: operation.inserted, ..Committed::default() }),
+        Ok(Put::Taken(_)) => Err(StorageError::TableExists { table: table.to_owned() }),
+        Err(source) => Err(StorageError::Undecided { table: table.to_owned(), version: 0, source }),
+    }
+}
