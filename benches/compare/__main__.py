@@ -35,6 +35,7 @@ def main():
     clients = command(commands, "clients", compare_clients, "many clients of small queries")
     clients.add_argument("--clients", type=numbers, default=[16])
     clients.add_argument("--seconds", type=float, default=20)
+    command(commands, "writes", compare_writes, "MERGE, UPDATE and DELETE of 1 % of lineitem, beside deltalake", "LAKE")
     growth = command(commands, "growth", compare_growth, "every figure at one and at ten", "SMALL", "BIG")
     growth.add_argument("--queries", type=numbers, default=[])
     growth.add_argument("--sql", type=pathlib.Path, default=ROOT / "sql" / "tpch")
@@ -136,6 +137,15 @@ def compare_clients(arguments):
         for count, figures in found.items():
             clients.show(count, figures)
         report.write_json(arguments, workers, found)
+
+
+def compare_writes(arguments):
+    import report
+    import writes
+
+    found = writes.measure(arguments, binaries(arguments))
+    writes.show(found)
+    report.write_json(arguments, [], {f"{name} {statement}": figure for (name, statement), figure in found.items()})
 
 
 def compare_growth(arguments):

@@ -89,6 +89,11 @@ pub enum StorageError {
     /// A change of a table's definition that contradicts the table.
     #[error("table \"{table}\" cannot be changed so: {reason}")]
     InvalidChange { table: String, reason: String },
+    /// Two rows of a source would change one row; nothing was written. `values` are the row's, as a message shows them.
+    #[error("a row of table \"{table}\" is matched by more than one row of the source")]
+    MatchedTwice { table: String, file: usize, row: u32, values: String },
+    #[error("{operation} is not supported on table \"{table}\", which keeps a change data feed")]
+    ChangeFeed { table: String, operation: &'static str },
     /// The definition of a new table contradicts itself.
     #[error("table \"{table}\" cannot be made: {reason}")]
     InvalidTable { table: String, reason: String },

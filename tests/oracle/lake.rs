@@ -45,6 +45,14 @@ impl RandomLake {
         Ok(crate::table::lines(&rows.collect().await.map_err(|error| error.to_string())?))
     }
 
+    /// How many rows a statement inserts, updates and deletes; or the error.
+    pub async fn change(&self, sql: &str) -> Result<[u64; 3], String> {
+        match self.session.execute(sql).await.map_err(|error| error.to_string())? {
+            Outcome::Changed { inserted, updated, deleted, .. } => Ok([inserted, updated, deleted]),
+            outcome => Err(format!("{outcome:?}: {sql}")),
+        }
+    }
+
     /// What a person needs to see the fault again.
     pub fn about(&self) -> String {
         format!("{:?}\nt: {}\nu: {}", self.settings, self.t.about(), self.u.about())

@@ -5,10 +5,13 @@
 //! `CASE` over unfiltered rows counts. Tables (`table.rs`) have all types, NULL, NaN, infinities, -0.0, texts that are
 //! longer than statistics keep, partitions, mapped columns (`log.rs`) and deletion vectors (`vector.rs`).
 //!
+//! `change.rs` holds DELETE, UPDATE and MERGE to what SELECT says that they leave.
+//!
 //! Every failure names the seed of its table. `BOATHOUSE_TEST_TABLES=500` tries that many tables, and
 //! `BOATHOUSE_TEST_SEED=17` begins with another one.
 
 mod chance;
+mod change;
 mod count;
 mod kind;
 mod lake;

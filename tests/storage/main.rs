@@ -5,6 +5,7 @@
 
 mod append;
 mod catalog;
+mod change;
 mod create;
 mod damage;
 mod discover;

@@ -1,5 +1,6 @@
 //! Unknown and ambiguous columns.
 
+use boathouse_storage::table::ADDRESS_PREFIX;
 use datafusion::{
     common::{Column, DataFusionError, SchemaError},
     sql::sqlparser::{
@@ -43,6 +44,9 @@ pub(super) fn convert(error: SchemaError) -> EngineError {
 }
 
 fn not_found(field: &Column, valid: &[Column]) -> EngineError {
+    // Nobody asked for the addresses of rows.
+    let valid: Vec<Column> = valid.iter().filter(|known| !known.name.starts_with(ADDRESS_PREFIX)).cloned().collect();
+    let valid = valid.as_slice();
     let table = field.relation.as_ref().map(|relation| relation.table());
     let of_table: Vec<&Column> = match table {
         Some(table) => {

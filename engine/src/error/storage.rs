@@ -21,6 +21,11 @@ impl From<StorageError> for EngineError {
         if let StorageError::RuleViolated { row, .. } = &error {
             converted.detail = Some(row.clone());
         }
+        if let StorageError::MatchedTwice { values, .. } = &error
+            && !values.is_empty()
+        {
+            converted.detail = Some(format!("The row is {values}."));
+        }
         converted.hint = hint(&error).map(str::to_owned);
         // A store that failed below says better what to do.
         if matches!(kind, ErrorKind::Unavailable | ErrorKind::Corrupt)
@@ -46,6 +51,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::NullValue { .. }
         | StorageError::RuleViolated { .. }
         | StorageError::InvalidChange { .. }
+        | StorageError::MatchedTwice { .. }
         | StorageError::InvalidTable { .. }
         | StorageError::SchemaNotEmpty { .. }
         | StorageError::SchemaRequired { .. }
@@ -66,7 +72,9 @@ fn kind(error: &StorageError) -> ErrorKind {
         StorageError::ReadTable { .. } | StorageError::DataFile { .. } | StorageError::Catalog { .. } => {
             ErrorKind::Corrupt
         }
-        StorageError::UnsupportedFeature { .. } | StorageError::CatalogFormat { .. } => ErrorKind::Unsupported,
+        StorageError::UnsupportedFeature { .. }
+        | StorageError::ChangeFeed { .. }
+        | StorageError::CatalogFormat { .. } => ErrorKind::Unsupported,
         StorageError::Conflict { .. } | StorageError::CatalogConflict { .. } => ErrorKind::Conflict,
         StorageError::Internal { .. } => ErrorKind::Internal,
     }
@@ -87,6 +95,12 @@ fn hint(error: &StorageError) -> Option<&'static str> {
             "ALTER TABLE t SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name') sets it; readers must know column mapping \
              from then on.",
         ),
+        StorageError::MatchedTwice { .. } => {
+            Some("Leave one row of the source for each row: GROUP BY the key, or add to the condition.")
+        }
+        StorageError::ChangeFeed { .. } => {
+            Some("Unset delta.enableChangeDataFeed, or change the table with another Delta writer.")
+        }
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,
     }

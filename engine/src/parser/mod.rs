@@ -1,6 +1,6 @@
 //! Text to AST.
 //!
-//! DataFusion's parser does most of the work; what it lacks (CREATE and COPY in full, DESCRIBE DETAIL, a place for every
+//! DataFusion's parser does most of the work; what it lacks (CREATE and COPY in full, DESCRIBE DETAIL, MERGE with `*`, a place for every
 //! fault) is added here. What parses but is not carried out is refused here too, by name: nothing is parsed and then ignored. Limits on
 //! size and depth come first, so that no text can exhaust memory or stack.
 
@@ -16,6 +16,7 @@ mod explain;
 mod fault;
 mod keyword;
 mod limit;
+mod merge;
 mod parse;
 mod placeholder;
 mod precedence;

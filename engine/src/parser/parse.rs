@@ -11,8 +11,8 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, limit, placeholder, precedence,
-    refuse, show, timestamp, version,
+    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, limit, merge, placeholder,
+    precedence, refuse, show, timestamp, version,
 };
 use crate::{EngineError, error::Place};
 
@@ -63,6 +63,10 @@ impl<'a> Parser<'a> {
                 alter::Alter::Unsupported(clause) => Err(self.unsupported(&clause)),
                 alter::Alter::Table(table) => Ok(Ast::Alter(Box::new(table))),
             },
+            Keyword::MERGE => {
+                let merge = merge::parse(parser).map_err(|error| self.fault(error))?;
+                Ok(Ast::Sql(Box::new(Statement::Merge(merge))))
+            }
             Keyword::EXPLAIN => {
                 parser.next_token();
                 Ok(Ast::Explain(explain::parse(self)?))

@@ -16,15 +16,19 @@ use super::{
     copy::{CopyFrom, CopyTo},
     create_external_table::CreateExternalTable,
     create_table::CreateTable,
+    delete::Delete,
     describe::Describe,
     drop_table::DropTable,
     explain::Explain,
     insert::Insert,
+    merge::Merge,
     prepare::{Deallocate, Execute, Prepare},
     query::Query,
     schema::{CreateSchema, DropSchema},
     set::Set,
     show::Show,
+    truncate::Truncate,
+    update::Update,
     view::{CreateView, DropView},
 };
 use crate::{
@@ -53,6 +57,10 @@ pub(crate) enum Statement {
     CreateView(CreateView),
     DropView(DropView),
     Insert(Insert),
+    Delete(Delete),
+    Update(Update),
+    Merge(Merge),
+    Truncate(Truncate),
     CopyFrom(CopyFrom),
     CopyTo(CopyTo),
 }
@@ -107,6 +115,10 @@ impl Statement {
             | Self::CreateView(_)
             | Self::DropView(_)
             | Self::Insert(_)
+            | Self::Delete(_)
+            | Self::Update(_)
+            | Self::Merge(_)
+            | Self::Truncate(_)
             | Self::CopyFrom(_)
             | Self::CopyTo(_) => None,
         }
@@ -146,6 +158,10 @@ impl Statement {
         Ok(match statement {
             ast::Statement::Query(query) => Self::Query(Query::plan(context, *query).await?),
             ast::Statement::Insert(insert) => Self::Insert(Insert::plan(context, insert, false).await?),
+            ast::Statement::Delete(delete) => Self::Delete(Delete::plan(context, delete).await?),
+            ast::Statement::Update(update) => Self::Update(Update::plan(context, update).await?),
+            ast::Statement::Merge(merge) => Self::Merge(Merge::plan(context, merge).await?),
+            ast::Statement::Truncate(truncate) => Self::Truncate(Truncate::plan(context, truncate).await?),
             ast::Statement::Set(set) => Self::Set(Set::plan(context, set).await?),
             ast::Statement::Use(target) => Self::Set(Set::plan_use(context, target).await?),
             ast::Statement::Prepare { name, data_types, statement } => {
@@ -191,6 +207,10 @@ impl Statement {
                 Self::CreateView(statement) => statement.run(context, parameters).await,
                 Self::DropView(statement) => statement.run(context, parameters).await,
                 Self::Insert(statement) => statement.run(context, parameters).await,
+                Self::Delete(statement) => statement.run(context, parameters).await,
+                Self::Update(statement) => statement.run(context, parameters).await,
+                Self::Merge(statement) => statement.run(context, parameters).await,
+                Self::Truncate(statement) => statement.run(context, parameters).await,
                 Self::CopyFrom(statement) => statement.run(context, parameters).await,
                 Self::CopyTo(statement) => statement.run(context, parameters).await,
             }
@@ -202,7 +222,13 @@ impl Statement {
         match self {
             Self::Query(_) | Self::Explain(_) | Self::Show(_) | Self::Describe(_) => Effect::Rows,
             Self::Execute(execute) => execute.effect(),
-            Self::Insert(_) | Self::CopyFrom(_) | Self::CopyTo(_) => Effect::Change,
+            Self::Insert(_)
+            | Self::Delete(_)
+            | Self::Update(_)
+            | Self::Merge(_)
+            | Self::Truncate(_)
+            | Self::CopyFrom(_)
+            | Self::CopyTo(_) => Effect::Change,
             Self::Set(_)
             | Self::Prepare(_)
             | Self::Deallocate(_)
@@ -242,6 +268,10 @@ impl Statement {
             | Self::CreateView(_)
             | Self::DropView(_)
             | Self::Insert(_)
+            | Self::Delete(_)
+            | Self::Update(_)
+            | Self::Merge(_)
+            | Self::Truncate(_)
             | Self::CopyFrom(_)
             | Self::CopyTo(_) => Arc::new(Schema::empty()),
         }
@@ -262,9 +292,13 @@ impl Statement {
             Self::Explain(explain) => explain.source(),
             Self::Execute(execute) => execute.source(),
             Self::Insert(insert) => insert.source(),
+            Self::Delete(delete) => Some(delete.source()),
+            Self::Update(update) => Some(update.source()),
+            Self::Merge(merge) => Some(merge.source()),
             Self::CreateTable(create) => create.source(),
             Self::CopyTo(copy) => copy.source(),
-            Self::CopyFrom(_)
+            Self::Truncate(_)
+            | Self::CopyFrom(_)
             | Self::Show(_)
             | Self::Describe(_)
             | Self::Set(_)
@@ -300,6 +334,10 @@ impl Statement {
             Self::CreateView(_) => "CREATE VIEW",
             Self::DropView(_) => "DROP VIEW",
             Self::Insert(_) => "INSERT",
+            Self::Delete(_) => "DELETE",
+            Self::Update(_) => "UPDATE",
+            Self::Merge(_) => "MERGE",
+            Self::Truncate(_) => "TRUNCATE",
             Self::CopyFrom(_) => "COPY FROM",
             Self::CopyTo(_) => "COPY TO",
         }

@@ -1,9 +1,11 @@
 //! ```text
-//! INSERT [WITH SCHEMA EVOLUTION] INTO table [WITH SCHEMA EVOLUTION] [(column, ...)] { VALUES (value, ...), ... | query }
+//! INSERT [WITH SCHEMA EVOLUTION] { INTO | OVERWRITE } [TABLE] table [WITH SCHEMA EVOLUTION] [(column, ...)]
+//!   { VALUES (value, ...), ... | query }
 //! ```
 //! Values belong to the columns named, or to all columns in their order. A column that is not named gets its default, or
-//! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it is lost: numbers into wider numbers, constants that the column's type can hold.
-//! All rows are committed at once.
+//! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it
+//! is lost: numbers into wider numbers, constants that the column's type can hold. All rows are committed at once; with
+//! OVERWRITE the rows that were there go in the same commit.
 
 mod default;
 mod evolve;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 
 use boathouse_storage::{
     Snapshot, StorageError,
-    write::{self, Rules},
+    write::{self, Action, Actions, RowChange, Rules},
 };
 use datafusion::{
     arrow::datatypes::{Field, FieldRef, SchemaRef},
@@ -22,7 +24,7 @@ use datafusion::{
     sql::sqlparser::ast,
 };
 
-use super::{Context, Outcome, name, parameter, rules, view::folded};
+use super::{Context, Outcome, change::outcome, name, parameter, rules, view::folded};
 use crate::{
     EngineError,
     catalog::{Relation, TableName},
@@ -39,11 +41,18 @@ pub(crate) struct Insert {
     rows: LogicalPlan,
     /// The rows under the table's names and types.
     plan: LogicalPlan,
+    /// Of INSERT OVERWRITE, the statement.
+    overwrite: Option<Box<ast::Insert>>,
 }
 
 impl Insert {
     pub async fn plan(context: &Context, insert: ast::Insert, evolves: bool) -> Result<Self, EngineError> {
         refuse(context, &insert)?;
+        if insert.overwrite && evolves {
+            let error = EngineError::unsupported("schema evolution in INSERT OVERWRITE is not supported");
+            return Err(error.with_hint("Write ALTER TABLE t ADD COLUMN before it."));
+        }
+        let overwrite = insert.overwrite.then(|| Box::new(insert.clone()));
         let ast::TableObject::TableName(object) = &insert.table else {
             return Err(EngineError::unsupported("INSERT INTO other than a table is not supported"));
         };
@@ -66,7 +75,7 @@ impl Insert {
         let rules = rules::of(context, &target)?;
         let target = Target { name: &name, schema: &schema, columns: &columns, rules: &rules };
         match target.plan(context, source.clone()).await {
-            Ok((rows, plan)) => Ok(Self { rows, plan, columns, new_columns, name }),
+            Ok((rows, plan)) => Ok(Self { rows, plan, columns, new_columns, name, overwrite }),
             Err(fault) => {
                 let place = match fault.column {
                     Some(column) => given::place(context, &target, source, column).await,
@@ -78,6 +87,11 @@ impl Insert {
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        if let Some(insert) = &self.overwrite {
+            // On the newest tables, however long ago it was planned.
+            let context = context.again();
+            return Self::plan(&context, insert.as_ref().clone(), false).await?.replace_all(&context, parameters).await;
+        }
         check_parameters(&self.rows, parameters)?;
         // Values are put in before names and types, so that each is judged as the constant that it is.
         let plan = under_names(parameter::bind(&self.rows, parameters)?, &self.columns)?;
@@ -91,6 +105,25 @@ impl Insert {
         };
         let version = Some(committed.version);
         Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
+    }
+
+    /// INSERT OVERWRITE: every file of the version that was read goes.
+    async fn replace_all(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        check_parameters(&self.rows, parameters)?;
+        let plan = under_names(parameter::bind(&self.rows, parameters)?, &self.columns)?;
+        let target = table(context, &self.name).await?;
+        let rules = rules::of(context, &target)?;
+        let change = RowChange {
+            operation: "WRITE",
+            parameters: [("mode".to_owned(), "Overwrite".to_owned())].into(),
+            target: &target.addressed()?,
+            plan: write::conform(&self.name.to_string(), &target.schema(), &rules, plan)?,
+            actions: Actions::All(Action::Insert),
+            rules: Some(&rules),
+            replaces: Some(Vec::new()),
+        };
+        let info = name::commit_info(context);
+        Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))
     }
 
     /// The query that is read, for EXPLAIN and parameters.
@@ -160,10 +193,8 @@ pub(super) fn unfit(error: StorageError) -> EngineError {
 
 /// What other products take after INSERT.
 fn refuse(context: &Context, insert: &ast::Insert) -> Result<(), EngineError> {
-    let overwrite = "Write CREATE OR REPLACE TABLE ... AS query.";
     let refused = [
-        (insert.overwrite, "INSERT OVERWRITE", overwrite),
-        (insert.replace_into, "REPLACE INTO", overwrite),
+        (insert.replace_into, "REPLACE INTO", "Write INSERT OVERWRITE, or MERGE by a key."),
         (insert.or.is_some() || insert.ignore, "INSERT OR ...", "Leave it out: tables have no unique keys."),
         (insert.on.is_some(), "ON CONFLICT", "Leave it out: tables have no unique keys."),
         (insert.returning.is_some() || insert.output.is_some(), "RETURNING", "Query the table afterwards."),

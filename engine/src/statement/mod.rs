@@ -5,17 +5,20 @@
 
 mod alter_table;
 mod answer;
+mod change;
 mod context;
 mod copy;
 mod create_external_table;
 mod create_table;
 pub(crate) mod data_type;
 mod definition;
+mod delete;
 mod describe;
 mod dispatch;
 mod drop_table;
 mod explain;
 mod insert;
+mod merge;
 mod name;
 mod parameter;
 mod prepare;
@@ -28,6 +31,8 @@ mod schema;
 mod set;
 pub(crate) mod settings;
 mod show;
+mod truncate;
+mod update;
 mod view;
 
 pub use self::answer::{Effect, Outcome, Prepared};

@@ -1,5 +1,5 @@
 //! ```text
-//! PREPARE name [(type, ...)] AS { query | INSERT ... }
+//! PREPARE name [(type, ...)] AS { query | INSERT ... | UPDATE ... | DELETE ... | MERGE ... }
 //! EXECUTE name [(value, ...)]
 //! DEALLOCATE { name | ALL }
 //! ```
@@ -65,8 +65,9 @@ impl Prepare {
         types: Vec<ast::DataType>,
         statement: ast::Statement,
     ) -> Result<Self, EngineError> {
-        if !matches!(statement, ast::Statement::Query(_) | ast::Statement::Insert(_)) {
-            return Err(EngineError::unsupported("only queries and INSERT can be prepared"));
+        use ast::Statement::{Delete, Insert, Merge, Query, Update};
+        if !matches!(statement, Query(_) | Insert(_) | Delete(_) | Update(_) | Merge(_)) {
+            return Err(EngineError::unsupported("only queries, INSERT, UPDATE, DELETE and MERGE can be prepared"));
         }
         let types: Vec<DataType> = types.iter().map(data_type::arrow_type).collect::<Result<_, _>>()?;
         let planned = Statement::plan(context, Ast::Sql(Box::new(statement.clone()))).await?;

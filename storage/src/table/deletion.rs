@@ -12,6 +12,7 @@ use deltalake::{
 };
 use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use roaring::RoaringBitmap;
 
 /// About 16 MB of selections per snapshot.
 const CACHED_RUNS_MAX: usize = 1 << 20;
@@ -67,6 +68,39 @@ fn selection(keep: &[bool]) -> RowSelection {
     selectors.collect::<Vec<_>>().into()
 }
 
+/// The rows that a selection leaves out.
+pub(super) fn hidden(selection: &RowSelection) -> RoaringBitmap {
+    let (mut hidden, mut next) = (RoaringBitmap::new(), 0u32);
+    for selector in selection.iter() {
+        let end = next.saturating_add(u32::try_from(selector.row_count).unwrap_or(u32::MAX));
+        if selector.skip {
+            hidden.insert_range(next..end);
+        }
+        next = end;
+    }
+    hidden
+}
+
+/// The rows of a file of `stored` rows that are not in `gone`.
+pub(super) fn all_but(gone: &RoaringBitmap, stored: usize) -> RowSelection {
+    let mut selectors: Vec<RowSelector> = Vec::new();
+    let mut next = 0;
+    for row in gone.iter().map(|row| row as usize).take_while(|row| *row < stored) {
+        if row > next {
+            selectors.push(RowSelector::select(row - next));
+        }
+        match selectors.last_mut() {
+            Some(last) if last.skip => last.row_count += 1,
+            _ => selectors.push(RowSelector::skip(1)),
+        }
+        next = row + 1;
+    }
+    if stored > next {
+        selectors.push(RowSelector::select(stored - next));
+    }
+    selectors.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +115,15 @@ mod tests {
         ]);
         assert_eq!(selection(&[true, true, false, true, false, false]), expected);
         assert_eq!(selection(&[]).row_count(), 0);
+    }
+
+    #[test]
+    fn all_rows_but_those_gone() {
+        let expected = selection(&[true, false, false, true, false]);
+        assert_eq!(all_but(&RoaringBitmap::from_iter([1, 2, 4]), 5), expected);
+        assert_eq!(all_but(&RoaringBitmap::from_iter([0]), 2), selection(&[false, true]));
+        assert_eq!(all_but(&RoaringBitmap::new(), 2), selection(&[true, true]));
+        assert_eq!(all_but(&RoaringBitmap::from_iter(0..3), 3), selection(&[false; 3]));
+        assert_eq!(hidden(&expected), RoaringBitmap::from_iter([1, 2, 4]));
     }
 }

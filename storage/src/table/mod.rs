@@ -2,8 +2,9 @@
 //!
 //! In reading order: [`Snapshot`] is the table; `files` is what its log (`crate::log`) says
 //! of every file; `prune` chooses the files of a query; `scan` makes the plan that reads them and `source` opens them; [`scan_reports`] tells
-//! afterwards what was read.
+//! afterwards what was read. `address` scans rows together with where they lie.
 
+mod address;
 mod cache;
 mod data_file;
 mod deletion;
@@ -24,6 +25,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
+pub use address::{ADDRESS_PREFIX, Addressed};
 pub(crate) use cache::Snapshots;
 pub(crate) use files::FileIndex;
 pub use footers::{FooterCache, FooterReaders};

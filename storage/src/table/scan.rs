@@ -17,7 +17,10 @@ use std::{
     },
 };
 
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::{
+    array::Array,
+    datatypes::{FieldRef, Schema, SchemaRef},
+};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -34,17 +37,21 @@ use datafusion::{
     physical_plan::{ExecutionPlan, union::UnionExec},
 };
 use parquet::arrow::arrow_reader::RowSelection;
+use roaring::RoaringBitmap;
 
 use super::{
-    Snapshot, deletion,
+    Snapshot,
+    address::{AddressColumns, Addresses},
+    deletion,
     files::FileIndex,
+    footers::FooterReaders,
     guard::GuardedSource,
     location::{self, FileLocation},
     mapping::{MappingMode, TableAdapterFactory},
     prune::{self, Pruned},
     report::ScanCounts,
     selectivity,
-    source::StoreSource,
+    source::{self, StoreSource},
     statistics::StatisticsBuilder,
 };
 use crate::StorageError;
@@ -66,28 +73,32 @@ static SCANS: AtomicU64 = AtomicU64::new(0);
 
 /// The provider of a table at its version. `UnsupportedFeature` when the table cannot be read right.
 pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>, StorageError> {
-    Ok(Arc::new(table_scan(snapshot)?))
+    Ok(Arc::new(TableScan::new(snapshot, None)?))
 }
 
 /// The provider of some of the files, by their positions in the index.
 pub(crate) fn provider_of(snapshot: &Arc<Snapshot>, files: Vec<usize>) -> Result<Arc<dyn TableProvider>, StorageError> {
-    Ok(Arc::new(TableScan { only: Some(files), ..table_scan(snapshot)? }))
+    Ok(Arc::new(TableScan { only: Some(files), ..TableScan::new(snapshot, None)? }))
 }
 
-fn table_scan(snapshot: &Arc<Snapshot>) -> Result<TableScan, StorageError> {
-    check_features(snapshot)?;
+/// The columns of a table, with the addresses of its rows when they are asked for: as declared, and as the scan has them.
+fn layout(snapshot: &Snapshot, addresses: Option<&AddressColumns>) -> (SchemaRef, TableSchema) {
     let schema = snapshot.schema();
     let partition_columns = snapshot.partition_columns();
     let (partitions, columns): (Vec<FieldRef>, Vec<FieldRef>) =
         schema.fields().iter().cloned().partition(|field| partition_columns.contains(field.name()));
     // In the order of the partition columns, as the index has them.
     let partitions = partition_columns.iter().filter_map(|name| partitions.iter().find(|f| f.name() == name).cloned());
-    let layout = TableSchema::builder(Arc::new(Schema::new(columns)))
-        .with_table_partition_cols(partitions.collect::<Vec<_>>())
+    let builder = TableSchema::builder(Arc::new(Schema::new(columns)));
+    let Some(AddressColumns { file, row }) = addresses else {
+        return (schema, builder.with_table_partition_cols(partitions.collect::<Vec<_>>()).build());
+    };
+    let layout = builder
+        .with_table_partition_cols(partitions.chain([file.clone()]).collect::<Vec<_>>())
+        .with_virtual_columns(vec![row.clone()])
         .build();
-    let mode = snapshot.properties().get("delta.columnMapping.mode").map(String::as_str);
-    let adapter = TableAdapterFactory { columns: snapshot.arrow_schema(), mode: MappingMode::parse(mode) };
-    Ok(TableScan { snapshot: snapshot.clone(), schema, layout, adapter: Arc::new(adapter), only: None })
+    let all = schema.fields().iter().cloned().chain([file.clone(), row.clone()]);
+    (Arc::new(Schema::new(all.collect::<Vec<_>>())), layout)
 }
 
 /// What `provider` scans, when it is one of ours.
@@ -112,15 +123,18 @@ fn check_features(snapshot: &Snapshot) -> Result<(), StorageError> {
 
 /// A snapshot that can be scanned.
 #[derive(Debug)]
-struct TableScan {
+pub(super) struct TableScan {
     snapshot: Arc<Snapshot>,
-    /// Columns in their declared order.
+    /// Columns in their declared order, then those of the addresses.
     schema: SchemaRef,
-    /// Columns as the scan has them: those of the files, then the partition columns.
+    /// Columns as the scan has them: those of the files, then the partition columns, then those that are made up.
     layout: TableSchema,
     adapter: Arc<dyn PhysicalExprAdapterFactory>,
     /// The files that are scanned; all when `None`.
     only: Option<Vec<usize>>,
+    addresses: Option<Addresses>,
+    /// Only the files themselves are read, no hot copies.
+    plain: bool,
 }
 
 #[async_trait]
@@ -158,6 +172,9 @@ impl TableProvider for TableScan {
         if let Some(only) = &self.only {
             pruned.kept.retain(|file| only.contains(file));
         }
+        if let Some(addresses) = &self.addresses {
+            addresses.seen.add(filters, &pruned.kept);
+        }
         let partition_columns = self.snapshot.partition_columns();
         let all_exact = filters.iter().all(|filter| prune::is_partition_filter(filter, partition_columns));
         let limit = limit.filter(|_| all_exact);
@@ -184,6 +201,79 @@ struct Request<'a> {
 }
 
 impl TableScan {
+    /// `UnsupportedFeature` when the table cannot be read right.
+    pub(super) fn new(snapshot: &Arc<Snapshot>, addresses: Option<Addresses>) -> Result<Self, StorageError> {
+        check_features(snapshot)?;
+        let (schema, layout) = layout(snapshot, addresses.as_ref().map(|addresses| &addresses.columns));
+        let mode = snapshot.properties().get("delta.columnMapping.mode").map(String::as_str);
+        let adapter = TableAdapterFactory { columns: snapshot.arrow_schema(), mode: MappingMode::parse(mode) };
+        let plain = addresses.is_some();
+        Ok(Self {
+            snapshot: snapshot.clone(),
+            schema,
+            layout,
+            adapter: Arc::new(adapter),
+            only: None,
+            addresses,
+            plain,
+        })
+    }
+
+    /// The same scan without hot copies.
+    pub(super) fn plain(self) -> Self {
+        Self { plain: true, ..self }
+    }
+
+    /// All visible rows of some files but those `gone`, by file; all columns in their declared order.
+    pub(super) async fn survivors(
+        &self,
+        session: &dyn Session,
+        gone: &BTreeMap<usize, RoaringBitmap>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let index = self.snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let kept: Vec<usize> = gone.keys().copied().collect();
+        let mut selections = self.row_selections(session, index, &kept).await?;
+        for (file, rows) in gone {
+            let stored = self.stored_rows(session, index, *file).await?;
+            let rest = deletion::all_but(rows, stored);
+            let visible = selections.remove(file);
+            selections.insert(*file, visible.map_or_else(|| rest.clone(), |visible| visible.intersection(&rest)));
+        }
+        let pruned = Pruned { kept, by_partition: 0, by_statistics: 0 };
+        let projection = self.scan_projection(None)?;
+        self.plan(session, Request { index, pruned: &pruned, selections, projection, filters: &[], limit: None })
+    }
+
+    /// Adds the rows that deletion vectors hide.
+    pub(super) async fn add_hidden(
+        &self,
+        session: &dyn Session,
+        rows: &mut BTreeMap<usize, RoaringBitmap>,
+    ) -> Result<()> {
+        let index = self.snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let files: Vec<usize> = rows.keys().copied().collect();
+        for (file, selection) in self.row_selections(session, index, &files).await? {
+            *rows.entry(file).or_default() |= deletion::hidden(&selection);
+        }
+        Ok(())
+    }
+
+    /// Rows in a file, hidden ones included: from the log, else from the file.
+    async fn stored_rows(&self, session: &dyn Session, index: &FileIndex, file: usize) -> Result<usize> {
+        let known = index.stored_rows();
+        let rows = match known.is_valid(file) {
+            true => known.value(file),
+            false => {
+                let FileLocation { store, path } = location::resolve(self.snapshot.location(), index.path(file))?;
+                let readers = FooterReaders::of(session.runtime_env(), &store)?;
+                let meta = source::meta(index, file, path);
+                let footer = readers.footer(&meta).fetch_metadata().await?;
+                footer.file_metadata().num_rows()
+            }
+        };
+        usize::try_from(rows).map_err(|_| exec_datafusion_err!("a file with {rows} rows"))
+    }
+
     /// One plan node per store: almost always one.
     fn plan(&self, session: &dyn Session, mut request: Request<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let table = self.snapshot.location();
@@ -238,8 +328,14 @@ impl TableScan {
         let statistics = builder.table(&numbers)?;
         // One for all files where there are too many: some rules of the optimizer count on statistics being there.
         let unknown = (!builder.per_file(files.len())).then(|| Arc::new(Statistics::new_unknown(schema)));
-        let opener =
-            StoreSource { snapshot: &self.snapshot, store: &store_url, index: request.index, layout: &self.layout };
+        let opener = StoreSource {
+            snapshot: &self.snapshot,
+            store: &store_url,
+            index: request.index,
+            layout: &self.layout,
+            addressed: self.addresses.is_some(),
+            plain: self.plain,
+        };
         let mut parts = Vec::with_capacity(files.len());
         for (file, location) in files {
             let mut part = opener.part(file, location.path, request.selections.remove(&file))?;

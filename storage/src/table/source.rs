@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::DateTime;
 use datafusion::{
     catalog::Session,
-    common::{DataFusionError, Result, ScalarValue, config::TableParquetOptions},
+    common::{DataFusionError, Result, ScalarValue, config::TableParquetOptions, exec_datafusion_err},
     datasource::{
         listing::PartitionedFile,
         physical_plan::{FileSource, ParquetSource, parquet::ParquetRowSelection},
@@ -36,6 +36,10 @@ pub(super) struct StoreSource<'a> {
     pub(super) index: &'a FileIndex,
     /// Columns as the scan has them: those of the files, then the partition columns.
     pub(super) layout: &'a TableSchema,
+    /// The last of the partition columns is the file's position in the index.
+    pub(super) addressed: bool,
+    /// No hot copies.
+    pub(super) plain: bool,
 }
 
 impl StoreSource<'_> {
@@ -45,10 +49,14 @@ impl StoreSource<'_> {
         let values = self.index.partitions().iter();
         part.partition_values =
             values.map(|(_, values)| ScalarValue::try_from_array(values, file)).collect::<Result<_>>()?;
+        if self.addressed {
+            let number = i64::try_from(file).map_err(|_| exec_datafusion_err!("a table of too many files"))?;
+            part.partition_values.push(ScalarValue::Int64(Some(number)));
+        }
         if let Some(selection) = selection {
             part = part.with_extension(ParquetRowSelection::new(selection));
         }
-        if self.snapshot.hot().is_some() {
+        if !self.plain && self.snapshot.hot().is_some() {
             part = part.with_extension(Arc::<HotPart>::default());
         }
         Ok(part)
@@ -63,7 +71,7 @@ impl StoreSource<'_> {
             source = source.with_metadata_size_hint(hint);
         }
         let source = Arc::new(source.with_table_parquet_options(options));
-        let Some(copies) = self.snapshot.hot() else { return Ok(source) };
+        let Some(copies) = self.snapshot.hot().filter(|_| !self.plain) else { return Ok(source) };
         let files = HotFiles {
             copies: copies.clone(),
             object_store: session.runtime_env().object_store(self.store)?,
@@ -89,7 +97,7 @@ pub(crate) fn originals(
     (0..index.len()).map(original).collect()
 }
 
-fn meta(index: &FileIndex, file: usize, path: Path) -> ObjectMeta {
+pub(super) fn meta(index: &FileIndex, file: usize, path: Path) -> ObjectMeta {
     ObjectMeta {
         location: path,
         last_modified: DateTime::from_timestamp_millis(index.modified_ms(file)).unwrap_or_default(),

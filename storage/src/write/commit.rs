@@ -46,6 +46,10 @@ pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Stora
                     given: given.clone(),
                 });
             }
+            Some(StorageError::MatchedTwice { table, file, row, values }) => {
+                let (table, values) = (table.clone(), values.clone());
+                return Some(StorageError::MatchedTwice { table, file: *file, row: *row, values });
+            }
             _ => cause = error.source(),
         }
     }

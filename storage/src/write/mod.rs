@@ -8,6 +8,7 @@
 
 mod alter;
 mod append;
+mod change;
 mod check;
 mod commit;
 mod conflict;
@@ -35,6 +36,7 @@ mod type_name;
 
 pub use alter::{Altered, Change, Position, alter};
 pub use append::{append, append_evolved};
+pub use change::{Action, Actions, Changed, RowChange, change, remove_files};
 pub use commit::{CommitInfo, Committed};
 pub(crate) use conflict::Reads;
 pub use conform::conform;

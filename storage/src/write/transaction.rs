@@ -19,7 +19,7 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use bytes::Bytes;
-use deltalake::kernel::{Action, Add, AddCDCFile, Metadata, Protocol};
+use deltalake::kernel::{Action, Add, AddCDCFile, DeletionVectorDescriptor, Metadata, Protocol};
 use object_store::{ObjectStore, PutMode, PutPayload};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -121,6 +121,33 @@ impl Transaction {
         Ok(())
     }
 
+    /// Adds a file of the version that was read once more, by its position in the index: with a vector of all its hidden
+    /// rows. The same commit removes it.
+    pub(crate) fn add_hiding(
+        &mut self,
+        file: usize,
+        vector: &DeletionVectorDescriptor,
+        stats: &str,
+    ) -> Result<(), StorageError> {
+        let index = self.base.files()?;
+        let add = json!({
+            "path": index.path(file),
+            "partitionValues": self.partition_values(file)?,
+            "size": index.size(file),
+            "modificationTime": index.modified_ms(file),
+            "dataChange": true,
+            "stats": stats,
+            "deletionVector": serde_json::to_value(vector).map_err(unwritable)?,
+        });
+        self.adds.push(json!({ "add": add }));
+        Ok(())
+    }
+
+    /// A file beside the data that was written for this commit: it is deleted when the commit does not come about.
+    pub(crate) fn note_written(&mut self, path: &str) {
+        self.written.note(path);
+    }
+
     /// Adds a file of change data, which is written for this commit.
     pub(crate) fn change_file(&mut self, file: AddCDCFile) -> Result<(), StorageError> {
         self.written.note(&file.path);
@@ -136,16 +163,7 @@ impl Transaction {
         }
         let index = self.base.files()?;
         let path = index.path(file);
-        let mut values = Map::new();
-        let schema = self.base.arrow_schema();
-        for (name, column) in index.partitions() {
-            let stored = schema.field_with_name(name).map_or(name.as_str(), |field| physical_name(field));
-            let text = match column.is_null(file) {
-                true => Value::Null,
-                false => Value::String(partition_text(column, file)?),
-            };
-            values.insert(stored.to_owned(), text);
-        }
+        let values = self.partition_values(file)?;
         let mut remove = json!({
             // As the log has it: that is what identifies the file.
             "path": path,
@@ -162,6 +180,22 @@ impl Transaction {
         self.removed.insert(path.to_owned());
         self.removes.push(json!({ "remove": remove }));
         Ok(())
+    }
+
+    /// A file's partition values as the log has them.
+    fn partition_values(&self, file: usize) -> Result<Map<String, Value>, StorageError> {
+        let index = self.base.files()?;
+        let mut values = Map::new();
+        let schema = self.base.arrow_schema();
+        for (name, column) in index.partitions() {
+            let stored = schema.field_with_name(name).map_or(name.as_str(), |field| physical_name(field));
+            let text = match column.is_null(file) {
+                true => Value::Null,
+                false => Value::String(partition_text(column, file)?),
+            };
+            values.insert(stored.to_owned(), text);
+        }
+        Ok(values)
     }
 
     pub(crate) fn set_metadata(&mut self, metadata: Metadata) {

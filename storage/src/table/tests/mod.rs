@@ -1,6 +1,7 @@
 //! The scan against plain DataFusion: tables are written by the Delta library, rows are compared with the same rows
 //! in memory.
 
+mod address;
 mod encodings;
 mod features;
 mod hot;
@@ -16,7 +17,7 @@ use datafusion::{physical_plan::collect, prelude::SessionContext};
 use deltalake::{DeltaTable, protocol::SaveMode};
 use url::Url;
 
-use super::{ScanReport, Snapshot, library::Library, originals, scan_reports, table_store};
+use super::{ScanReport, Snapshot, library::Library, location, originals, scan_reports, table_store};
 use crate::{HotOptions, StorageOptions, hot::HotCopies, log, store::Stores};
 
 /// Appends `batches` as one commit; makes the table when it is not there.

@@ -1,0 +1,116 @@
+//! ```text
+//! UPDATE table [[AS] alias] SET column = value, ... [FROM relation, ...] [WHERE condition]
+//! ```
+//! Values see the row as it was; DEFAULT is the column's default, or NULL. The table computes its generated columns anew. A row that several rows of FROM match is an error: which of them it took would be chance.
+
+use std::collections::BTreeMap;
+
+use boathouse_storage::write::{self, Action, Actions, RowChange, Rules};
+use datafusion::{
+    arrow::datatypes::FieldRef,
+    common::ScalarValue,
+    logical_expr::LogicalPlan,
+    sql::sqlparser::ast::{self, TableWithJoins, UpdateTableFromKind},
+};
+
+use super::{
+    Context, Outcome,
+    change::{Assigned, Select, Target, assignments, column, conform, outcome, plain_rows},
+    name, parameter, rules,
+};
+use crate::{EngineError, error::Place};
+
+const NAME: &str = "UPDATE";
+
+#[derive(Debug)]
+pub(crate) struct Update {
+    ast: ast::Update,
+    target: Target,
+    assigned: Vec<Assigned>,
+    rules: Rules,
+    /// The addresses of the rows that change, and the values that they get, as the statement gives them.
+    rows: LogicalPlan,
+    /// The same under the table's types.
+    plan: LogicalPlan,
+}
+
+impl Update {
+    pub async fn plan(context: &Context, update: ast::Update) -> Result<Self, EngineError> {
+        let at = Place::of_token_span(update.update_token.0.span);
+        refuse(&update).map_err(|error| error.at(&context.sql, at))?;
+        let target = Target::open(context, &update.table.relation, NAME).await?;
+        let rules = rules::of(context, target.snapshot())?;
+        let assigned = assignments(context, &target, &update.assignments)?;
+        let mut select = Select::addresses(&target);
+        let mut types: Vec<Option<FieldRef>> = vec![None; select.items.len()];
+        for field in target.schema().fields().iter().filter(|field| !target.snapshot().is_generated(field.name())) {
+            let value = match assigned.iter().find(|assigned| assigned.column == *field) {
+                Some(assigned) => assigned.value.clone(),
+                None => column(&target.alias, field.name()),
+            };
+            select.item(value, field.name());
+            types.push(Some(field.clone()));
+        }
+        let of_target = TableWithJoins { relation: target.factor.clone(), joins: Vec::new() };
+        let from = match &update.from {
+            Some(UpdateTableFromKind::AfterSet(from) | UpdateTableFromKind::BeforeSet(from)) => from.clone(),
+            None => Vec::new(),
+        };
+        select = select.from([of_target]).from(from);
+        select.selection = update.selection.clone();
+        let rows = plain_rows(context, select.plan(context, "UPDATE").await?, &types)?;
+        let plan = conform(context, &target, &rules, rows.clone(), &assigned)?;
+        Ok(Self { ast: update, target, assigned, rules, rows, plan })
+    }
+
+    pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        // On the newest tables, however long ago it was planned.
+        let context = context.again();
+        Self::plan(&context, self.ast.clone()).await?.run_once(&context, parameters).await
+    }
+
+    async fn run_once(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        // Values are put in before types, so that each is judged as the constant that it is.
+        let rows = parameter::bind(&self.rows, parameters)?;
+        let plan = conform(context, &self.target, &self.rules, rows, &self.assigned)?;
+        let predicate = self.ast.selection.iter().map(|condition| ("predicate".to_owned(), condition.to_string()));
+        let change = RowChange {
+            operation: NAME,
+            parameters: predicate.collect::<BTreeMap<_, _>>(),
+            target: &self.target.addressed,
+            plan,
+            actions: Actions::All(Action::Update),
+            rules: Some(&self.rules),
+            replaces: None,
+        };
+        let info = name::commit_info(context);
+        Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))
+    }
+
+    /// The query that finds the rows, for EXPLAIN and parameters.
+    pub fn source(&self) -> &LogicalPlan {
+        &self.plan
+    }
+}
+
+/// What other products take in UPDATE.
+fn refuse(update: &ast::Update) -> Result<(), EngineError> {
+    let in_subquery = "Write WHERE id IN (SELECT id ... ORDER BY ... LIMIT n).";
+    let refused = [
+        (update.returning.is_some() || update.output.is_some(), "RETURNING", "Query the rows afterwards."),
+        (!update.table.joins.is_empty(), "a join before SET", "Write UPDATE t SET ... FROM u WHERE t.id = u.id."),
+        (
+            matches!(update.from, Some(UpdateTableFromKind::BeforeSet(_))),
+            "FROM before SET",
+            "Write UPDATE t SET ... FROM u WHERE t.id = u.id.",
+        ),
+        (update.or.is_some(), "UPDATE OR ...", "Leave it out: tables have no unique keys."),
+        (!update.order_by.is_empty(), "ORDER BY in UPDATE", in_subquery),
+        (update.limit.is_some(), "LIMIT in UPDATE", in_subquery),
+        (!update.optimizer_hints.is_empty(), "a hint in UPDATE", "Leave it out."),
+    ];
+    match refused.into_iter().find(|(is, ..)| *is) {
+        Some((_, what, hint)) => Err(EngineError::unsupported(format!("{what} is not supported")).with_hint(hint)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,75 @@
+//! Rows changed in place: DELETE, UPDATE and MERGE.
+//!
+//! ```text
+//!   query: rows with addresses, what to do ──> exec ──> new rows ─────────────────────┐
+//!                                                └─> gone: a bitmap a file            ├─> data files ──> one commit
+//!                                                      └─ when all partitions ended: survivors of the touched files
+//! ```
+//! The query is planned and run once, as it was written, so that conditions mean what they mean in SELECT, and a row whose
+//! condition depends on chance is decided once. What stays is then copied by row numbers, without a condition; in a table
+//! with `delta.enableDeletionVectors` it stays where it is, and the file gets a vector of the rows that went.
+//! `gone` keeps the addresses, `exec` is the plan that writers pull, `vector` hides rows, `commit` runs it all.
+
+mod commit;
+mod exec;
+mod gone;
+mod vector;
+
+use std::collections::BTreeMap;
+
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use super::Rules;
+use crate::table::Addressed;
+
+pub use commit::{change, remove_files};
+
+/// What is done with a row that the query of a statement yields, as the statement's column of actions says it (TINYINT).
+/// Rows whose action is NULL stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i8)]
+pub enum Action {
+    /// The row at the address goes.
+    Delete = 0,
+    /// The row at the address goes, the row given comes in its place.
+    Update = 1,
+    /// The row given is added; its address is NULL.
+    Insert = 2,
+}
+
+/// How the rows of a plan say what is done with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actions<'a> {
+    /// The same for all rows. A row may be deleted more than once, but updated only once.
+    All(Action),
+    /// By the column of this name. A row may be changed only once.
+    Column(&'a str),
+}
+
+/// A statement that changes rows in place.
+#[derive(Debug)]
+pub struct RowChange<'a> {
+    /// The statement's name as the history of the table tells it: `DELETE`, `UPDATE`, `MERGE`.
+    pub operation: &'static str,
+    /// What the history tells besides, such as the predicate.
+    pub parameters: BTreeMap<String, String>,
+    pub target: &'a Addressed,
+    /// Yields the columns of addresses, that of actions when there is one, and the table's columns as
+    /// [`super::conform`] makes them; the latter may all be missing when rows are only deleted.
+    pub plan: LogicalPlan,
+    pub actions: Actions<'a>,
+    /// The rules that the rows given were held to; `None` when rows are only deleted.
+    pub rules: Option<&'a Rules>,
+    /// Whole files go besides: those whose partition values match all of these conditions, which are about partition
+    /// columns alone. `None`: no file. The plan of a statement that only inserts has no addresses.
+    pub replaces: Option<Vec<Expr>>,
+}
+
+/// What a statement did. No version: there was nothing to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub version: Option<u64>,
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+}
