@@ -17,7 +17,7 @@ use super::{
 
 #[derive(Debug, Clone)]
 pub(crate) enum Alter {
-    Table(AlterTable),
+    Table(Box<AlterTable>),
     Unsupported(Unsupported),
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum ColumnChange {
     DropNotNull,
     Comment(Option<String>),
     Type(DataType),
-    SetDefault(Expr),
+    SetDefault(Box<Expr>),
     DropDefault,
     Move(Position),
 }
@@ -75,7 +75,7 @@ pub(crate) enum ColumnChange {
 pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Alter, ParserError> {
     let parsed = if take_word(parser, "COMMENT") { comment_on(parser) } else { alter(parser) };
     match parsed {
-        Ok(table) => Ok(Alter::Table(table)),
+        Ok(table) => Ok(Alter::Table(Box::new(table))),
         Err(Fault::Syntax(error)) => Err(error),
         Err(Fault::Unsupported(unsupported)) => {
             clause::skip_statement(parser);
@@ -290,7 +290,7 @@ fn column_change(parser: &mut Parser<'_>) -> Result<ColumnChange, Fault> {
         return Ok(ColumnChange::DropDefault);
     }
     if take_words(parser, &["SET", "DEFAULT"]) {
-        return Ok(ColumnChange::SetDefault(create_rule::default(parser)?));
+        return Ok(ColumnChange::SetDefault(Box::new(create_rule::default(parser)?)));
     }
     if take_words(parser, &["SET", "DATA", "TYPE"]) || take_word(parser, "TYPE") {
         let data_type = parser.parse_data_type()?;

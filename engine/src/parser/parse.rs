@@ -61,7 +61,7 @@ impl<'a> Parser<'a> {
             },
             Keyword::ALTER | Keyword::COMMENT => match alter::parse(parser).map_err(|error| self.fault(error))? {
                 alter::Alter::Unsupported(clause) => Err(self.unsupported(&clause)),
-                alter::Alter::Table(table) => Ok(Ast::Alter(Box::new(table))),
+                alter::Alter::Table(table) => Ok(Ast::Alter(table)),
             },
             Keyword::MERGE => {
                 let merge = merge::parse(parser).map_err(|error| self.fault(error))?;

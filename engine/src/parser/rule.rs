@@ -110,13 +110,26 @@ impl Walk<'_> {
             Expr::Value(value) => literal(&mut value.value, self.writing),
             Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false }) => {
                 self.data_type(data_type)?;
-                literal(&mut value.value, self.writing)
-            }
-            Expr::Cast { kind, data_type, array: false, format: None, .. } => {
-                if !matches!(kind, CastKind::TryCast) {
-                    *kind = CastKind::Cast;
+                literal(&mut value.value, self.writing)?;
+                if has_zone(data_type) {
+                    *expr = rule_function::in_utc(Expr::Value(value.clone()));
                 }
-                self.data_type(data_type)
+                Ok(())
+            }
+            Expr::Cast { kind, data_type, array: false, format: None, expr: inner } => {
+                self.data_type(data_type)?;
+                match kind {
+                    CastKind::TryCast if has_zone(data_type) => {
+                        return Err(Refused::new("TRY_CAST AS TIMESTAMP is not among what rules can say"));
+                    }
+                    CastKind::TryCast => {}
+                    _ if has_zone(data_type) => {
+                        let inner = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+                        *expr = rule_function::in_utc(inner);
+                    }
+                    _ => *kind = CastKind::Cast,
+                }
+                Ok(())
             }
             Expr::UnaryOp { op: UnaryOperator::Not | UnaryOperator::Minus | UnaryOperator::Plus, .. } => Ok(()),
             Expr::UnaryOp { op: op @ UnaryOperator::BangNot, .. } => {
@@ -132,12 +145,12 @@ impl Walk<'_> {
             Expr::Like { any: false, escape_char: None, .. } | Expr::ILike { any: false, escape_char: None, .. } => {
                 Ok(())
             }
-            Expr::Function(function) => self.function(function).and_then(|replaced| {
-                if let Some(replaced) = replaced {
+            Expr::Function(function) => {
+                if let Some(replaced) = self.function(function)? {
                     *expr = replaced;
                 }
                 Ok(())
-            }),
+            }
             Expr::Nested(_)
             | Expr::IsFalse(_)
             | Expr::IsNotFalse(_)
@@ -288,6 +301,11 @@ fn literal(value: &mut Value, writing: bool) -> Result<(), Refused> {
     }
 }
 
+/// Only what is read has such a type left: see [`Walk::data_type`].
+fn has_zone(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, TimezoneInfo::WithTimeZone))
+}
+
 fn date_field(field: &DateTimeField) -> Result<(), Refused> {
     use DateTimeField as Field;
     match field {
@@ -328,7 +346,10 @@ mod tests {
             ("QTY > 0 AND name != \"x\"", "\"qty\" > 0 AND \"Name\" <> 'x'"),
             ("`Name` <=> 'a'", "\"Name\" IS NOT DISTINCT FROM 'a'"),
             ("year(at) = 2024", "date_part('year', \"at\") = 2024"),
-            ("CAST(at AS TIMESTAMP) IS NOT NULL", "CAST(\"at\" AS TIMESTAMP(6) WITH TIME ZONE) IS NOT NULL"),
+            (
+                "CAST(at AS TIMESTAMP) IS NOT NULL",
+                "arrow_cast(\"at\", 'Timestamp(Microsecond, Some(\"UTC\"))') IS NOT NULL",
+            ),
             ("home.city LIKE 'B%'", "\"home\".\"City\" LIKE 'B%'"),
         ];
         for (text, meaning) in cases {

@@ -60,7 +60,8 @@ pub(super) fn planned(name: &str, arguments: Vec<Expr>) -> Result<Expr, Refused>
         if !count.contains(&arguments.len()) {
             return Err(Refused::new(format!("{name} does not take {} values", arguments.len())));
         }
-        return Ok(call(ours, arguments));
+        let call = call(ours, arguments);
+        return Ok(if *ours == "now" { in_utc(call) } else { call });
     }
     let part = PARTS.iter().find(|(theirs, _)| *theirs == name);
     match (name, part, <[Expr; 1]>::try_from(arguments)) {
@@ -99,10 +100,15 @@ fn unknown(name: &str) -> Refused {
 /// `CURRENT_DATE`, which is a call without brackets.
 pub(super) fn without_brackets(word: &str) -> Option<Expr> {
     match word.to_lowercase().as_str() {
-        "current_timestamp" => Some(call("now", Vec::new())),
+        "current_timestamp" => Some(in_utc(call("now", Vec::new()))),
         "current_date" => Some(call("current_date", Vec::new())),
         _ => None,
     }
+}
+
+/// A time with a zone, whatever the session's zone is: rows are judged the same for everyone.
+pub(super) fn in_utc(value: Expr) -> Expr {
+    call("arrow_cast", vec![value, text("Timestamp(Microsecond, Some(\"UTC\"))")])
 }
 
 /// Spark counts 0 as 1 and negative places from the end.

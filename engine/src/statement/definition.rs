@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use boathouse_storage::write::{self, CONSTRAINT_PREFIX, DEFAULT_KEY, GENERATED_KEY, RuleTexts, Rules};
 use datafusion::{
-    arrow::datatypes::{Field, FieldRef, Schema, SchemaRef},
+    arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
     common::tree_node::TreeNode,
     logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder},
     sql::sqlparser::ast::{self, Spanned},
@@ -20,6 +20,9 @@ use crate::{
         rule::{self, Refused},
     },
 };
+
+/// Functions that tell the time of the statement.
+const CLOCKS: [&str; 2] = ["now", "current_date"];
 
 /// The columns of a new table with their rules, and its constraints.
 #[derive(Debug, Clone, Default)]
@@ -111,8 +114,18 @@ pub(super) fn default(context: &Context, table: &str, field: &Field, value: &ast
     let text = text(context, value, &none)?;
     let expr = rules::expression(context, &text, &none)
         .map_err(|reason| at(context, refusal("the default cannot be kept", reason), value))?;
-    fits(table, field, expr, &none).map_err(|error| at(context, error, value))?;
+    // The time of the statement goes into a column without a zone, too.
+    let is_time = matches!(field.data_type(), DataType::Timestamp(..)) && has_clock(&expr);
+    if !is_time {
+        fits(table, field, expr, &none).map_err(|error| at(context, error, value))?;
+    }
     Ok(text)
+}
+
+/// Whether the expression asks for the time of the statement.
+fn has_clock(expr: &Expr) -> bool {
+    let clock = |part: &Expr| matches!(part, Expr::ScalarFunction(call) if CLOCKS.contains(&call.name()));
+    expr.exists(|part| Ok(clock(part))).unwrap_or(true)
 }
 
 /// The text of a generated column, which computes its type from columns that are not computed.
@@ -130,9 +143,7 @@ fn generated(
     if let Some(column) = expr.column_refs().iter().find(|column| is_generated(column.name())) {
         return Err(refused(format!("\"{}\" is computed itself", column.name())));
     }
-    let clock =
-        |part: &Expr| matches!(part, Expr::ScalarFunction(call) if ["now", "current_date"].contains(&call.name()));
-    if expr.exists(|part| Ok(clock(part))).unwrap_or(true) {
+    if has_clock(&expr) {
         return Err(refused("the time of the statement is another for every row that is checked later".into()));
     }
     fits(table, field, expr, schema).map_err(|error| at(context, error, value))?;

@@ -35,7 +35,7 @@ pub(super) async fn columns(
             check_names(&source.body)?;
             given.iter().map(|field| field.name().clone()).collect()
         }
-        false => named.iter().map(|name| column_name(name)).collect::<Result<_, _>>()?,
+        false => named.iter().map(column_name).collect::<Result<_, _>>()?,
     };
     if names.len() != given.len() {
         let message = format!("INSERT gives {} values for {} columns of table \"{table}\"", given.len(), names.len());

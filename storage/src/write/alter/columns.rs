@@ -4,6 +4,9 @@ use deltalake::kernel::{DataType, StructField, StructType};
 
 use super::Position;
 
+/// What is done to a field among its neighbours, given its place.
+type ChangeAt<'a> = &'a dyn Fn(&mut Vec<StructField>, usize) -> Result<(), String>;
+
 /// Changes the fields of the struct at `path`; the empty path is the table.
 pub(super) fn change_struct(
     columns: &mut StructType,
@@ -27,11 +30,7 @@ pub(super) fn change_struct(
 }
 
 /// Changes the struct that holds the column at `path`, given the column's place in it.
-pub(super) fn change_siblings(
-    columns: &mut StructType,
-    path: &[String],
-    change: &dyn Fn(&mut Vec<StructField>, usize) -> Result<(), String>,
-) -> Result<(), String> {
+pub(super) fn change_siblings(columns: &mut StructType, path: &[String], change: ChangeAt<'_>) -> Result<(), String> {
     let (name, outer) = path.split_last().ok_or("a column has no name")?;
     change_struct(columns, outer, &|fields| {
         let at = find(fields, name)?;
