@@ -37,16 +37,17 @@ impl Engine {
     /// Opens the lake at `url` (`./lake`, `s3://bucket/prefix`, `memory://`) and starts the CPU threads.
     pub async fn open(url: &str, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let lake = Lake::open(url, &config.storage_bounded()).await?;
-        Self::new(lake, config)
+        Self::on(lake, config)
     }
 
     /// Like [`Engine::open`], but makes the folder when it is missing.
     pub async fn create(url: &str, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let lake = Lake::create(url, &config.storage_bounded()).await?;
-        Self::new(lake, config)
+        Self::on(lake, config)
     }
 
-    fn new(lake: Lake, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
+    /// On a lake that is open.
+    pub fn on(lake: Lake, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let runtime = CpuRuntime::new(config.threads)?;
         // First of all rules: the library's make types equal.
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =

@@ -118,6 +118,12 @@ pub enum StorageError {
         #[source]
         source: object_store::Error,
     },
+    /// VACUUM with a retention so short that others may still need the files.
+    #[error("{hours} hours are too short a retention for table \"{table}\": less than {hours_min} is refused")]
+    RetentionTooShort { table: String, hours: u64, hours_min: u64 },
+    /// The log does not tell which files the versions within the retention have.
+    #[error("the log of table \"{table}\" was cleaned up within the retention")]
+    LogTooShort { table: String },
     /// `delta.appendOnly` is set.
     #[error("table \"{table}\" is append-only: its rows can be neither changed nor removed")]
     AppendOnly { table: String },

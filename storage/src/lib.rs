@@ -4,7 +4,8 @@
 //! and parses nothing. `engine` above turns statements into the plans that [`write`] carries out.
 //!
 //! In reading order: [`store`] opens a folder or a bucket, [`Lake`] finds tables in it, `log` reads their transaction logs,
-//! [`table`] is one table at one version, [`write`] is every commit in the product.
+//! [`table`] is one table at one version, [`write`] is every commit in the product, [`maintain`] keeps tables
+//! small and quick.
 
 pub mod catalog;
 pub mod config;
@@ -13,7 +14,7 @@ pub mod file;
 mod hot;
 mod lake;
 mod log;
-mod maintain;
+pub mod maintain;
 mod reason;
 pub mod store;
 pub mod table;

@@ -11,6 +11,7 @@ mod damage;
 mod discover;
 mod drop;
 mod log;
+mod maintain;
 mod names;
 mod open;
 mod place;

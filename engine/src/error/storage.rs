@@ -56,6 +56,8 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::SchemaNotEmpty { .. }
         | StorageError::SchemaRequired { .. }
         | StorageError::AppendOnly { .. }
+        | StorageError::RetentionTooShort { .. }
+        | StorageError::LogTooShort { .. }
         | StorageError::Query { .. } => ErrorKind::InvalidSql,
         StorageError::SchemaNotFound { .. }
         | StorageError::TableNotFound { .. }
@@ -87,6 +89,12 @@ fn hint(error: &StorageError) -> Option<&'static str> {
             Some("Check the path or the bucket's name; a folder that is not there must be made first.")
         }
         StorageError::AppendOnly { .. } => Some("It has the property 'delta.appendOnly'."),
+        StorageError::RetentionTooShort { .. } => Some(
+            "Writes and queries of others may still need the files. When there are none, SET vacuum_retention_check = false.",
+        ),
+        StorageError::LogTooShort { .. } => {
+            Some("Write RETAIN with fewer hours, so that it ends after the oldest commit in the log.")
+        }
         StorageError::Undecided { .. } => Some("Look at the table before the statement is run again."),
         StorageError::VersionOutside { .. }
         | StorageError::VersionCleanedUp { .. }

@@ -9,6 +9,7 @@ use super::{
     copy::{Copy, CopySource},
     create::Create,
     show::Show,
+    vacuum::Vacuum,
 };
 
 /// One parsed statement.
@@ -26,6 +27,7 @@ pub(crate) enum Ast {
     Show(Show),
     /// `RESET name`; `None` is `RESET ALL`.
     Reset(Option<ObjectName>),
+    Vacuum(Vacuum),
 }
 
 impl Ast {
@@ -83,7 +85,9 @@ impl Ast {
                 },
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
-            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
+            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) | Self::Vacuum(_) => {
+                ControlFlow::Continue(())
+            }
         }
     }
 
@@ -106,7 +110,9 @@ impl Ast {
                 },
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
-            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) => ControlFlow::Continue(()),
+            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) | Self::Vacuum(_) => {
+                ControlFlow::Continue(())
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ mod rule_function;
 mod show;
 mod split;
 mod timestamp;
+mod vacuum;
 mod version;
 
 pub(crate) use self::{
@@ -33,5 +34,6 @@ pub(crate) use self::{
     limit::check_size,
     parse::{Parser, parse, parse_query},
     show::Show,
+    vacuum::Vacuum,
 };
 pub use self::{keyword::keywords, split::split};

@@ -12,7 +12,7 @@ use datafusion::sql::{
 
 use super::{
     Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, limit, merge, placeholder,
-    precedence, refuse, show, timestamp, version,
+    precedence, refuse, show, timestamp, vacuum, version,
 };
 use crate::{EngineError, error::Place};
 
@@ -71,6 +71,7 @@ impl<'a> Parser<'a> {
                 parser.next_token();
                 Ok(Ast::Explain(explain::parse(self)?))
             }
+            Keyword::VACUUM => Ok(Ast::Vacuum(vacuum::parse(parser).map_err(|error| self.fault(error))?)),
             Keyword::SHOW => Ok(Ast::Show(show::parse(parser).map_err(|error| self.fault(error))?)),
             Keyword::DESCRIBE | Keyword::DESC => {
                 parser.next_token();

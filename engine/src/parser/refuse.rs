@@ -38,7 +38,7 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut clauses),
             copy::Copy::To(_) | copy::Copy::From(_) | copy::Copy::Unsupported(_) => ControlFlow::Continue(()),
         },
-        Ast::Alter(_) | Ast::Describe(_) | Ast::Show(_) | Ast::Reset(_) => ControlFlow::Continue(()),
+        Ast::Alter(_) | Ast::Describe(_) | Ast::Show(_) | Ast::Reset(_) | Ast::Vacuum(_) => ControlFlow::Continue(()),
     };
     match flow {
         ControlFlow::Break(error) => Err(*error),
@@ -57,8 +57,6 @@ fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
             "transactions over several statements are",
             "Each statement commits by itself; leave BEGIN and COMMIT out.",
         ),
-        Statement::OptimizeTable { .. } => ("OPTIMIZE is", "Write CREATE OR REPLACE TABLE t AS SELECT * FROM t."),
-        Statement::Vacuum(_) => ("VACUUM is", "Another Delta writer may vacuum the table."),
         Statement::Analyze(_) => {
             ("ANALYZE is", "Statistics are kept with each commit; EXPLAIN ANALYZE measures a query.")
         }
@@ -227,7 +225,6 @@ mod tests {
             "COMMIT",
             "ROLLBACK",
             "ALTER TABLE t CLUSTER BY (b)",
-            "VACUUM t",
             "GRANT SELECT ON t TO someone",
             "SELECT * FROM t TABLESAMPLE (10 PERCENT)",
             "SELECT * FROM t FOR UPDATE",

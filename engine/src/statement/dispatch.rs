@@ -22,6 +22,7 @@ use super::{
     explain::Explain,
     insert::Insert,
     merge::Merge,
+    optimize::Optimize,
     prepare::{Deallocate, Execute, Prepare},
     query::Query,
     schema::{CreateSchema, DropSchema},
@@ -29,6 +30,7 @@ use super::{
     show::Show,
     truncate::Truncate,
     update::Update,
+    vacuum::Vacuum,
     view::{CreateView, DropView},
 };
 use crate::{
@@ -63,6 +65,8 @@ pub(crate) enum Statement {
     Truncate(Truncate),
     CopyFrom(CopyFrom),
     CopyTo(CopyTo),
+    Optimize(Optimize),
+    Vacuum(Vacuum),
 }
 
 impl Statement {
@@ -120,7 +124,9 @@ impl Statement {
             | Self::Merge(_)
             | Self::Truncate(_)
             | Self::CopyFrom(_)
-            | Self::CopyTo(_) => None,
+            | Self::CopyTo(_)
+            | Self::Optimize(_)
+            | Self::Vacuum(_) => None,
         }
     }
 
@@ -133,6 +139,7 @@ impl Statement {
                 Ast::Explain(explain) => Self::Explain(Explain::plan(context, explain).await?),
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
                 Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),
+                Ast::Vacuum(vacuum) => Self::Vacuum(Vacuum::plan(context, vacuum).await?),
                 Ast::Reset(name) => Self::Set(Set::plan_reset(name)?),
                 Ast::Create(create) => match *create {
                     Create::Table(table) => Self::CreateTable(CreateTable::plan(context, table).await?),
@@ -162,6 +169,7 @@ impl Statement {
             ast::Statement::Update(update) => Self::Update(Update::plan(context, update).await?),
             ast::Statement::Merge(merge) => Self::Merge(Merge::plan(context, merge).await?),
             ast::Statement::Truncate(truncate) => Self::Truncate(Truncate::plan(context, truncate).await?),
+            optimize @ ast::Statement::OptimizeTable { .. } => Self::Optimize(Optimize::plan(context, optimize).await?),
             ast::Statement::Set(set) => Self::Set(Set::plan(context, set).await?),
             ast::Statement::Use(target) => Self::Set(Set::plan_use(context, target).await?),
             ast::Statement::Prepare { name, data_types, statement } => {
@@ -213,6 +221,8 @@ impl Statement {
                 Self::Truncate(statement) => statement.run(context, parameters).await,
                 Self::CopyFrom(statement) => statement.run(context, parameters).await,
                 Self::CopyTo(statement) => statement.run(context, parameters).await,
+                Self::Optimize(statement) => statement.run(context, parameters).await,
+                Self::Vacuum(statement) => statement.run(context, parameters).await,
             }
         }
         .boxed()
@@ -239,7 +249,9 @@ impl Statement {
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
-            | Self::DropView(_) => Effect::Define,
+            | Self::DropView(_)
+            | Self::Optimize(_) => Effect::Define,
+            Self::Vacuum(vacuum) => vacuum.effect(),
         }
     }
 
@@ -273,7 +285,9 @@ impl Statement {
             | Self::Merge(_)
             | Self::Truncate(_)
             | Self::CopyFrom(_)
-            | Self::CopyTo(_) => Arc::new(Schema::empty()),
+            | Self::CopyTo(_)
+            | Self::Optimize(_) => Arc::new(Schema::empty()),
+            Self::Vacuum(vacuum) => vacuum.schema(),
         }
     }
 
@@ -310,7 +324,9 @@ impl Statement {
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
-            | Self::DropView(_) => None,
+            | Self::DropView(_)
+            | Self::Optimize(_)
+            | Self::Vacuum(_) => None,
         }
     }
 
@@ -340,6 +356,8 @@ impl Statement {
             Self::Truncate(_) => "TRUNCATE",
             Self::CopyFrom(_) => "COPY FROM",
             Self::CopyTo(_) => "COPY TO",
+            Self::Optimize(_) => "OPTIMIZE",
+            Self::Vacuum(_) => "VACUUM",
         }
     }
 }

@@ -20,6 +20,7 @@ mod explain;
 mod insert;
 mod merge;
 mod name;
+mod optimize;
 mod parameter;
 mod prepare;
 mod property;
@@ -33,6 +34,7 @@ pub(crate) mod settings;
 mod show;
 mod truncate;
 mod update;
+mod vacuum;
 mod view;
 
 pub use self::answer::{Effect, Outcome, Prepared};

@@ -21,6 +21,7 @@ enum Target {
     Schema,
     StatementTimeout,
     ResultCache,
+    VacuumRetentionCheck,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,12 @@ const SETTINGS: &[Setting] = &[
         Kind::TimeZone,
         "Zone of timestamps with a zone that are written without one.",
     ),
+    Setting {
+        name: "vacuum_retention_check",
+        target: Target::VacuumRetentionCheck,
+        kind: Kind::Bool,
+        doc: "Refuse VACUUM with a retention of less than seven days.",
+    },
 ];
 
 /// Other spellings.
@@ -158,6 +165,7 @@ pub(crate) struct Settings {
     pub config: SessionConfig,
     pub statement_timeout: Option<Duration>,
     pub result_cache: bool,
+    pub vacuum_retention_check: bool,
     /// What tells plans and rows of this session from those of one with the engine's defaults.
     pub changed: Arc<BTreeMap<&'static str, String>>,
 }
@@ -184,6 +192,7 @@ impl Settings {
             config: base_config(config),
             statement_timeout: config.statement_timeout,
             result_cache: true,
+            vacuum_retention_check: true,
             changed: Arc::default(),
         }
     }
@@ -217,9 +226,14 @@ impl Settings {
             Target::Schema => self.config.options_mut().catalog.default_schema = change.value.clone(),
             Target::StatementTimeout => self.statement_timeout = parse_duration(&change.value)?,
             Target::ResultCache => self.result_cache = change.value == "true",
+            Target::VacuumRetentionCheck => self.vacuum_retention_check = change.value == "true",
         }
         // How long a query may run, and whether it is looked for, changes nothing of its rows.
-        if !matches!(change.setting.target, Target::StatementTimeout | Target::ResultCache) {
+        let of_plans = !matches!(
+            change.setting.target,
+            Target::StatementTimeout | Target::ResultCache | Target::VacuumRetentionCheck
+        );
+        if of_plans {
             Arc::make_mut(&mut self.changed).insert(change.setting.name, change.value.clone());
         }
         Ok(())
@@ -256,6 +270,7 @@ impl Settings {
                 None => "0".to_owned(),
             },
             Target::ResultCache => self.result_cache.to_string(),
+            Target::VacuumRetentionCheck => self.vacuum_retention_check.to_string(),
         }
     }
 }

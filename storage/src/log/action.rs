@@ -72,6 +72,51 @@ pub(crate) struct DeletionVector {
     pub(crate) cardinality: i64,
 }
 
+/// Where a deletion vector lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VectorFile {
+    /// In the action itself.
+    InLog,
+    /// A path in the table's folder.
+    Relative(String),
+    Absolute(String),
+}
+
+impl DeletionVector {
+    /// Delta protocol, "Derived Fields". The error says what is wrong with the descriptor.
+    pub(crate) fn file(&self) -> Result<VectorFile, String> {
+        const UUID_CHARS: usize = 20;
+        let text = &self.path_or_inline_dv;
+        match self.storage_type.as_str() {
+            "i" => Ok(VectorFile::InLog),
+            "p" => Ok(VectorFile::Absolute(text.clone())),
+            "u" => {
+                let wrong = || format!("the deletion vector \"{text}\" has no id");
+                let (prefix, id) = text.split_at_checked(text.len().saturating_sub(UUID_CHARS)).ok_or_else(wrong)?;
+                let id = uuid::Uuid::from_slice(&z85(id).ok_or_else(wrong)?).map_err(|_| wrong())?;
+                let folder = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+                Ok(VectorFile::Relative(format!("{folder}deletion_vector_{id}.bin")))
+            }
+            other => Err(format!("deletion vectors of kind \"{other}\" are not known")),
+        }
+    }
+}
+
+/// Base85 as ZeroMQ has it: five characters are four bytes.
+fn z85(text: &str) -> Option<Vec<u8>> {
+    const ALPHABET: &[u8; 85] =
+        b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+    let mut bytes = Vec::with_capacity(text.len() / 5 * 4);
+    for group in text.as_bytes().chunks(5) {
+        let mut number = 0_u64;
+        for byte in group {
+            number = number * 85 + ALPHABET.iter().position(|c| c == byte)? as u64;
+        }
+        bytes.extend(u32::try_from(number).ok().filter(|_| group.len() == 5)?.to_be_bytes());
+    }
+    Some(bytes)
+}
+
 /// A file of a V2 checkpoint that holds some of its actions.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Sidecar {
@@ -193,6 +238,26 @@ mod tests {
             panic!("{:?}", actions.files)
         };
         assert_eq!((gone.path.as_str(), add.path.as_str(), add.stats(), odd.stats()), ("a", "b", Some("{}"), None));
+    }
+
+    #[test]
+    fn a_deletion_vector_tells_its_file() {
+        let vector = |kind: &str, path: &str| DeletionVector {
+            storage_type: kind.to_owned(),
+            path_or_inline_dv: path.to_owned(),
+            offset: Some(1),
+            size_in_bytes: 1,
+            cardinality: 1,
+        };
+        // The example of the protocol.
+        let file = "deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin";
+        assert_eq!(vector("u", "^-aqEH.-t@S}K{vb[*k^").file(), Ok(VectorFile::Relative(file.to_owned())));
+        assert_eq!(vector("u", "ab^-aqEH.-t@S}K{vb[*k^").file(), Ok(VectorFile::Relative(format!("ab/{file}"))));
+        assert_eq!(vector("p", "s3://b/x.bin").file(), Ok(VectorFile::Absolute("s3://b/x.bin".to_owned())));
+        assert_eq!(vector("i", "x").file(), Ok(VectorFile::InLog));
+        for (kind, path) in [("u", "short"), ("u", "^-aqEH.-t@S}K{vb[*k~"), ("x", "y")] {
+            assert!(vector(kind, path).file().is_err(), "{kind} {path}");
+        }
     }
 
     #[test]

@@ -8,14 +8,13 @@ use arrow::datatypes::SchemaRef;
 use datafusion::{
     catalog::Session, common::tree_node::TreeNodeRecursion, datasource::source_as_provider, logical_expr::LogicalPlan,
 };
-use deltalake::kernel::Add;
 
 use super::{
     CommitInfo, Committed,
     alter::Altered,
     conflict::Reads,
     conform::{conform, query_error},
-    data::{FileLayout, write_rows},
+    data::{FileLayout, file_rows, write_rows},
     group::commit_append,
     rows::Rows,
     rules::Rules,
@@ -87,7 +86,7 @@ async fn append_to(
     let store = table_store(lake.store_registry(), target.location())?;
     let files = write_rows(&to.layout, &rows, &store, &session.task_ctx()).await?;
     let operation = transaction.operation_mut();
-    operation.inserted = files.iter().map(rows_in).sum();
+    operation.inserted = files.iter().map(file_rows).sum();
     let bytes: u64 = files.iter().filter_map(|file| u64::try_from(file.size).ok()).sum();
     let metrics = [("numFiles", files.len() as u64), ("numOutputRows", operation.inserted), ("numOutputBytes", bytes)];
     operation.metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();
@@ -120,15 +119,4 @@ fn parameters(target: &Snapshot) -> BTreeMap<String, String> {
     let columns: Vec<_> = target.partition_columns().iter().map(|name| format!("{name:?}")).collect();
     let partition_by = format!("[{}]", columns.join(","));
     [("mode".to_owned(), "Append".to_owned()), ("partitionBy".to_owned(), partition_by)].into()
-}
-
-/// Rows in a file, from its statistics.
-pub(super) fn rows_in(file: &Add) -> u64 {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Rows {
-        num_records: u64,
-    }
-    let stats = file.stats.as_deref().and_then(|stats| serde_json::from_str::<Rows>(stats).ok());
-    stats.map_or(0, |stats| stats.num_records)
 }

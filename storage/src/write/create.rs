@@ -12,10 +12,9 @@ use deltalake::kernel::Add;
 
 use super::{
     CommitInfo, Committed,
-    append::rows_in,
     conflict::Reads,
     conform::conform,
-    data::{FileLayout, write_rows},
+    data::{FileLayout, file_rows, write_rows},
     define::Definition,
     discard::Discard,
     drop::finish,
@@ -138,7 +137,7 @@ async fn commit_once(
     replaced: Option<Arc<Snapshot>>,
 ) -> Result<Committed, StorageError> {
     let name = if table.replace { "CREATE OR REPLACE TABLE" } else { "CREATE TABLE" };
-    let inserted: u64 = files.iter().map(rows_in).sum();
+    let inserted: u64 = files.iter().map(file_rows).sum();
     let mut operation = Operation { name, inserted, ..Operation::default() };
     let metrics = [("numFiles", files.len() as u64), ("numOutputRows", inserted)];
     operation.metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();

@@ -3,7 +3,7 @@
 //! Rows come under the table's names and types (see `conform`). Here they get the names that the table's files have
 //! (column mapping), are split by partition and written with statistics, one writer for each stream of the query.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use arrow::{
     array::RecordBatch,
@@ -67,6 +67,11 @@ impl FileLayout {
 
     /// Of a table of these columns, the protocol's metadata on every field.
     pub(super) fn new(table: &str, columns: &Schema, metadata: &Metadata) -> Self {
+        Self::sized(table, columns, metadata, target_file_size())
+    }
+
+    /// The same, with another size at which files are closed.
+    fn sized(table: &str, columns: &Schema, metadata: &Metadata, file_bytes: Option<NonZeroU64>) -> Self {
         let mode = metadata.configuration().get(MAPPING_MODE).map(String::as_str);
         let mapped = MappingMode::parse(mode) != MappingMode::None;
         let stored = Arc::new(Schema::new(stored_fields(columns.fields(), mapped)));
@@ -83,7 +88,7 @@ impl FileLayout {
             stored.clone(),
             stored_partition_columns,
             Some(writer_properties()),
-            target_file_size(),
+            file_bytes,
             Some(PIECE_ROWS),
             properties.num_indexed_cols(),
             counted,
@@ -103,6 +108,30 @@ pub(crate) async fn write_data(
 ) -> Result<Vec<Add>, StorageError> {
     let store = table_store(lake.store_registry(), target.location())?;
     write_rows(&FileLayout::of_table(target), &Rows::of(plan), &store, &session.task_ctx()).await
+}
+
+/// The same for rows that are in the table already, in files of about `file_bytes`.
+pub(crate) async fn write_compact(
+    target: &Snapshot,
+    store: &Arc<dyn ObjectStore>,
+    plan: Arc<dyn ExecutionPlan>,
+    session: &dyn Session,
+    file_bytes: u64,
+) -> Result<Vec<Add>, StorageError> {
+    let (columns, metadata) = (target.arrow_schema(), &target.log().metadata);
+    let layout = FileLayout::sized(target.name(), &columns, metadata, NonZeroU64::new(file_bytes));
+    write_rows(&layout, &Rows::of(plan), store, &session.task_ctx()).await
+}
+
+/// Rows of a file that was just written.
+pub(crate) fn file_rows(file: &Add) -> u64 {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Rows {
+        num_records: u64,
+    }
+    let stats = file.stats.as_deref().and_then(|stats| serde_json::from_str::<Rows>(stats).ok());
+    stats.map_or(0, |stats| stats.num_records)
 }
 
 /// The same for rows that are watched, in any table's folder.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::{ObjectStore, path::Path};
 use parking_lot::Mutex;
 
@@ -69,12 +69,13 @@ impl Drop for Discard {
 
 /// Deletes files that no commit names. Best effort: nobody sees them.
 async fn delete(store: Arc<dyn ObjectStore>, files: Vec<Path>) {
-    let deleted = store.delete_stream(futures::stream::iter(files.into_iter().map(Ok)).boxed());
-    let failed = deleted.filter_map(async |deleted| match deleted {
-        Err(error) if !is_not_found(&error) => Some(Err(error)),
-        _ => None,
-    });
-    if let Err(error) = failed.try_for_each(async |(): ()| Ok(())).await {
-        tracing::warn!(%error, "could not delete the files of a write that failed");
+    let mut deleted = store.delete_stream(futures::stream::iter(files.into_iter().map(Ok)).boxed());
+    while let Some(result) = deleted.next().await {
+        match result {
+            Err(error) if !is_not_found(&error) => {
+                tracing::warn!(%error, "could not delete the files of a write that failed");
+            }
+            _ => {}
+        }
     }
 }

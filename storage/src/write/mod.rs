@@ -41,7 +41,7 @@ pub use commit::{CommitInfo, Committed};
 pub(crate) use conflict::Reads;
 pub use conform::conform;
 pub use create::{NewTable, create, create_as};
-pub(crate) use data::write_data;
+pub(crate) use data::{file_rows, write_compact, write_data};
 pub use drop::drop_table;
 pub(crate) use drop::finish_drop;
 pub(crate) use group::Groups;
