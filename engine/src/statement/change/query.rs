@@ -1,11 +1,12 @@
 //! The query that a statement becomes.
 
+use boathouse_storage::table::ADDRESS_PREFIX;
 use datafusion::{
     logical_expr::{LogicalPlan, Projection},
     sql::sqlparser::ast::{Expr, Ident, Query, SelectItem, SetExpr, TableWithJoins},
 };
 
-use super::target::{Target, check_no_aggregates};
+use super::target::{Target, aggregate, check_no_aggregates};
 use crate::{EngineError, parser, statement::Context};
 
 /// `SELECT items FROM from WHERE selection`, put together from parts of the statement.
@@ -46,7 +47,11 @@ impl Select {
         select.projection = self.items.into_iter().map(item).collect();
         select.from = self.from;
         select.selection = self.selection;
-        let plan = context.plan_query(Query::clone(&query)).await?;
+        let plan = context.plan_query(Query::clone(&query)).await.map_err(|error| match error.message.as_str() {
+            // Nobody wrote these columns: they are beside an aggregate.
+            message if message.contains(ADDRESS_PREFIX) => aggregate("an aggregate function", clause),
+            _ => error,
+        })?;
         check_no_aggregates(&plan, clause)?;
         match plan {
             LogicalPlan::Projection(projection) => Ok(projection),

@@ -154,10 +154,11 @@ pub(crate) fn check_no_aggregates(plan: &LogicalPlan, clause: &str) -> Result<()
         Ok(TreeNodeRecursion::Stop)
     })?;
     match found {
-        Some(what) => {
-            Err(EngineError::invalid(format!("{what} is not allowed in {clause}"))
-                .with_hint("Compute it in a subquery."))
-        }
+        Some(what) => Err(aggregate(what, clause)),
         None => Ok(()),
     }
+}
+
+pub(super) fn aggregate(what: &str, clause: &str) -> EngineError {
+    EngineError::invalid(format!("{what} is not allowed in {clause}")).with_hint("Compute it in a subquery.")
 }
