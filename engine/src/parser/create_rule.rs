@@ -94,7 +94,10 @@ const IDENTITY: &str = "Numbers that no two rows share would make every write wa
 
 /// A value as it stands, or an expression in brackets.
 pub(super) fn default(parser: &mut Parser<'_>) -> Result<Expr, Fault> {
-    Ok(parser.parse_prefix()?)
+    Ok(match parser.parse_prefix()? {
+        Expr::Nested(inner) => *inner,
+        other => other,
+    })
 }
 
 fn generated(parser: &mut Parser<'_>) -> Result<Expr, Fault> {

@@ -80,7 +80,7 @@ pub(super) fn define(
         }
         texts.checks.push((format!("constraint \"{name}\""), text));
     }
-    let rules = rules::plan(context, table, &schema, &texts)?;
+    let rules = rules::of_texts(context, table, &schema, &texts)?;
     Ok(Definition { fields: kept, constraints, rules })
 }
 

@@ -23,11 +23,11 @@ use crate::{EngineError, parser::rule};
 
 /// The rules that rows for `table` must keep.
 pub(crate) fn of(context: &Context, table: &Snapshot) -> Result<Rules, EngineError> {
-    plan(context, table.name(), &table.schema(), &table.rule_texts())
+    of_texts(context, table.name(), &table.schema(), &table.rule_texts())
 }
 
 /// The rules of a table with these columns.
-pub(super) fn plan(
+pub(super) fn of_texts(
     context: &Context,
     table: &str,
     columns: &SchemaRef,

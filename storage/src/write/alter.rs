@@ -331,6 +331,12 @@ impl Altered {
     fn widen(&mut self, path: &[String], data_type: &ArrowType) -> Result<(), String> {
         let on =
             self.properties.get("delta.enableTypeWidening").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        if let [column] = path
+            && self.partition_columns.contains(column)
+            && matches!(data_type, ArrowType::Timestamp(..))
+        {
+            return Err(format!("\"{column}\" is a partition column, whose values the log has as dates"));
+        }
         let kind = delta_type(data_type).map_err(str::to_owned)?;
         let wanted: StructField =
             (&Field::new("new", kind, true)).try_into_kernel().map_err(|error| error.to_string())?;

@@ -6,7 +6,7 @@ use boathouse_storage::{
     Snapshot, StorageError,
     write::{self, Altered, Change},
 };
-use datafusion::common::ScalarValue;
+use datafusion::{common::ScalarValue, logical_expr::Expr};
 
 use super::{
     change::{self, Planned},
@@ -86,19 +86,46 @@ impl AlterTable {
     fn altered(&self, context: &Context, snapshot: &Arc<Snapshot>) -> Result<(Altered, Planned), EngineError> {
         let planned = change::plan(context, &self.name, snapshot, &self.ast.action)?;
         let altered = Altered::try_new(snapshot, &planned.changes)?;
-        let moves_columns = |change: &Change| {
-            matches!(change, Change::DropColumn { .. } | Change::RenameColumn { .. } | Change::Widen { .. })
-        };
-        if planned.changes.iter().any(moves_columns) {
-            // What the rules say must go on meaning the same.
-            let (schema, texts) = (altered.schema()?, altered.rule_texts());
-            rules::plan(context, &self.name.to_string(), &schema, &texts).map_err(|error| {
-                let message = format!("a rule of table \"{}\" stands against it: {}", self.name, error.message);
-                let mut refused = EngineError::invalid(message).with_hint("Drop the rule first.");
-                refused.detail = error.detail;
-                refused
-            })?;
-        }
+        self.check_rules(context, snapshot, &altered, &planned.changes)?;
         Ok((altered, planned))
+    }
+
+    /// What the rules say must go on meaning the same.
+    fn check_rules(
+        &self,
+        context: &Context,
+        snapshot: &Snapshot,
+        altered: &Altered,
+        changes: &[Change],
+    ) -> Result<(), EngineError> {
+        let against = |what: &str| format!("a rule of table \"{}\" stands against it: {what}", self.name);
+        let widened = changes.iter().find_map(|change| match change {
+            Change::Widen { path, .. } => path.first(),
+            _ => None,
+        });
+        if let Some(column) = widened {
+            let rules = rules::of(context, snapshot)?;
+            let checks = rules.checks.iter().map(|check| (check.rule.clone(), &check.sql, &check.expr));
+            let generated = rules.generated.iter().map(|rule| {
+                let what = format!("generated column \"{}\"", rule.column);
+                (what, &rule.sql, &rule.expr)
+            });
+            let named = |expr: &Expr| expr.column_refs().iter().any(|named| named.name() == column);
+            if let Some((rule, sql, _)) = checks.chain(generated).find(|(_, _, expr)| named(expr)) {
+                let message = against(&format!("the {rule} reads column \"{column}\": {sql}"));
+                return Err(EngineError::invalid(message).with_hint("Drop the rule first."));
+            }
+        }
+        let moves = |change: &Change| matches!(change, Change::DropColumn { .. } | Change::RenameColumn { .. });
+        if !changes.iter().any(moves) {
+            return Ok(());
+        }
+        let (schema, texts) = (altered.schema()?, altered.rule_texts());
+        let planned = rules::of_texts(context, &self.name.to_string(), &schema, &texts);
+        planned.map(drop).map_err(|error| {
+            let mut refused = EngineError::invalid(against(&error.message)).with_hint("Drop the rule first.");
+            refused.detail = error.detail;
+            refused
+        })
     }
 }
