@@ -193,10 +193,14 @@ fn what_is_typed_and_what_fails_has_colours() {
 fn statements_of_another_day_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::open(folder.path(), "cat", false);
-    for sql in ["SELECT 'the first';", "SELECT 'the second';", "\\q"] {
+    terminal.wait_for("shows help");
+    for sql in ["SELECT 'the first';", "SELECT 'the second';"] {
         terminal.wait_for("lake> ");
         terminal.press(&format!("{sql}\r"));
+        terminal.wait_for("Time: ");
     }
+    terminal.wait_for("lake> ");
+    terminal.press("\\q\r");
     assert!(terminal.child.wait().unwrap().success());
 
     let mut terminal = Terminal::open(folder.path(), "cat", false);

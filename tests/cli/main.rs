@@ -9,6 +9,7 @@ mod command;
 mod disk;
 mod format;
 mod interactive;
+mod memory;
 mod script;
 mod serve;
 mod server;

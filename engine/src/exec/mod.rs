@@ -2,6 +2,7 @@
 
 mod join;
 mod memory;
+mod padded;
 mod permit;
 mod pool;
 mod process;
@@ -14,6 +15,7 @@ mod wire;
 pub(crate) use self::{
     join::SpillingJoinExec,
     memory::runtime_env,
+    padded::PaddedExec,
     permit::{Permit, Permits, within},
     runtime::CpuRuntime,
     runtime_filter::RuntimeFilterExec,

@@ -4,6 +4,7 @@ mod build_side;
 mod conjuncts;
 mod filter_pushdown;
 mod floats;
+mod padded;
 mod route;
 mod runtime_filters;
 mod spilling;

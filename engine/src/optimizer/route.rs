@@ -26,6 +26,8 @@ use datafusion::{
     },
 };
 
+use crate::exec::PaddedExec;
+
 /// For each column of an operator, what it is in the rows of one input; `None` where it does not come from there.
 type Route = Vec<Option<Arc<dyn PhysicalExpr>>>;
 
@@ -62,7 +64,8 @@ impl Routes {
             || node.is::<UnionExec>()
             || node.is::<SortExec>()
             || node.is::<CooperativeExec>()
-            || node.is::<BufferExec>();
+            || node.is::<BufferExec>()
+            || node.is::<PaddedExec>();
         match hands_on {
             true => Self::Known(node.children().into_iter().map(|input| all(input.as_ref())).collect()),
             false => Self::ByName,

@@ -182,6 +182,28 @@ async fn filters_found_while_running_never_change_the_rows() {
     assert!(filtered > QUERIES_PER_SEED * SEEDS as usize / 2, "only {filtered} plans had such a filter");
 }
 
+/// A column with one value below an outer join has two above it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_by_keeps_a_column_that_an_outer_join_fills_with_null() {
+    let engine = engine().await;
+    let session = engine.session();
+    let one = "(SELECT * FROM t WHERE id = 3)";
+    let constant = "(SELECT id, k, 7 AS v FROM t WHERE id < 4)";
+    for sql in [
+        format!("SELECT r.id FROM t AS l LEFT JOIN {one} AS r ON l.k = r.k ORDER BY r.id, l.id"),
+        format!("SELECT r.id FROM t AS l LEFT JOIN {one} AS r ON l.k < r.k ORDER BY r.id, l.id"),
+        format!("SELECT l.id FROM {one} AS l RIGHT JOIN t AS r ON l.k = r.k ORDER BY l.id, r.id"),
+        format!("SELECT r.id FROM t AS l FULL JOIN {one} AS r ON l.k = r.k ORDER BY r.id, l.id"),
+        format!("SELECT r.v FROM t AS l LEFT JOIN {constant} AS r ON l.id = r.id ORDER BY r.v, l.id DESC"),
+        format!("SELECT r.id FROM t AS l LEFT JOIN {one} AS r ON l.k = r.k ORDER BY r.id, l.id LIMIT 2"),
+    ] {
+        let found = rows(&session, &sql).await;
+        let nulls = found.iter().filter(|row| *row == "NULL").count();
+        assert!(found[0] != "NULL" && found[found.len() - nulls..].iter().all(|row| row == "NULL"), "{sql}\n{found:?}");
+        assert_eq!(nulls == 0, sql.contains("LIMIT"), "{sql}\n{found:?}");
+    }
+}
+
 /// The queries of the reports to DataFusion, one for each kind of operator that looked for names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_operator_finds_columns_by_their_place() {

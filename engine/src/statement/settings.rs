@@ -133,6 +133,11 @@ const SETTINGS: &[Setting] = &[
 const ALIASES: &[(&str, &str)] =
     &[("timezone", "time_zone"), ("search_path", "schema"), ("current_schema", "schema"), ("schema_name", "schema")];
 
+/// Enough to make the work on each batch worth its beginning.
+const BATCH_ROWS: usize = 8192;
+/// However little memory there is.
+const BATCH_ROWS_MIN: usize = 256;
+
 /// How every session starts: what is fixed, and the defaults of what is not.
 pub(crate) fn base_config(config: &EngineConfig) -> SessionConfig {
     let mut options = ConfigOptions::new();
@@ -156,7 +161,18 @@ pub(crate) fn base_config(config: &EngineConfig) -> SessionConfig {
     options.execution.sort_spill_reservation_bytes = share.clamp(64 << 10, 10 << 20);
     // "Larger than the largest so far" skips files by statistics that leave NaN out, which max would have found.
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-    SessionConfig::from(options)
+    SessionConfig::from(options).with_batch_size(batch_rows(config))
+}
+
+/// Rows on their way are counted by nobody, and every thread has several batches of them: rows of 8 KB in batches of 8,192
+/// took a join under a limit of 384 MiB to 634 MiB in 5.5 s, and in batches of 2,048 to 334 in 3.9 s.
+fn batch_rows(config: &EngineConfig) -> usize {
+    const BYTES_PER_ROW: usize = 64 << 10;
+    let affordable = config.memory_bytes_max / (BYTES_PER_ROW * config.threads.max(1));
+    match affordable.checked_ilog2() {
+        Some(power) => (1 << power).clamp(BATCH_ROWS_MIN, BATCH_ROWS),
+        None => BATCH_ROWS_MIN,
+    }
 }
 
 /// The settings of one session.
@@ -368,6 +384,16 @@ mod tests {
                 assert!(settings.config.options().entries().iter().any(|entry| entry.key == key), "{key}");
             }
         }
+    }
+
+    #[test]
+    fn little_memory_makes_small_batches() {
+        let rows = |bytes: usize, threads| {
+            let config = EngineConfig { memory_bytes_max: bytes, threads, ..EngineConfig::default() };
+            base_config(&config).batch_size()
+        };
+        assert_eq!([rows(2 << 30, 2), rows(1 << 30, 2), rows(384 << 20, 2), rows(1 << 20, 2)], [8192, 8192, 2048, 256]);
+        assert_eq!([rows(0, 0), rows(8 << 30, 64), rows(usize::MAX, 1)], [256, 2048, 8192]);
     }
 
     #[test]
