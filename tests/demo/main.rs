@@ -47,7 +47,8 @@ async fn the_demo_runs_twice_on_one_folder() {
     for part in [
         "1500 rows  orders",
         "== sql/demo/01_look.sql",
-        "== sql/demo/07_tpch.sql",
+        "== sql/demo/06_change.sql",
+        "== sql/demo/08_tpch.sql",
         // Every statement stands before its result and its time.
         "CREATE OR REPLACE VIEW revenue_by_nation AS\n",
         "CREATE VIEW\nTime: ",

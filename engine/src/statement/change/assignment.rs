@@ -7,7 +7,7 @@ use boathouse_storage::{
     write::{self, Rules},
 };
 use datafusion::{
-    arrow::datatypes::{FieldRef, Schema},
+    arrow::datatypes::{DataType, FieldRef, Schema},
     common::DFSchema,
     logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, cast, expr::Placeholder},
     sql::sqlparser::{
@@ -119,8 +119,9 @@ fn column(target: &Target, object: &ObjectName) -> Result<FieldRef, EngineError>
 
 /// The rows with parameters typed and types coerced. `columns` says, item by item, which column an item is a value of.
 ///
-/// A parameter that is a whole value gets its column's type. Whole numbers are wider than they look, `a + 1` is BIGINT:
-/// they go into a narrower column by a cast, which fails for a row whose number does not fit.
+/// A parameter that is a whole value gets its column's type. Exact numbers are wider than they look, `a + 1` is BIGINT and
+/// `price - 5` has more digits than `price`: they go into a narrower column by a cast, which fails for a row whose number
+/// does not fit.
 pub(crate) fn plain_rows(
     context: &Context,
     projection: Projection,
@@ -157,10 +158,19 @@ fn narrowed(expr: Expr, column: Option<&FieldRef>, input: &DFSchema) -> datafusi
     let from = alias.expr.get_type(input)?;
     let to = column.data_type();
     // A constant is judged by its value.
-    if from != *to && from.is_integer() && to.is_integer() && !alias.expr.column_refs().is_empty() {
+    if from != *to && keeps_digits(&from, to) && !alias.expr.column_refs().is_empty() {
         alias.expr = Box::new(cast(*alias.expr, to.clone()));
     }
     Ok(Expr::Alias(alias))
+}
+
+/// Whether a cast from one exact number to another fails where it would lose a digit: it rounds only behind the point.
+fn keeps_digits(from: &DataType, to: &DataType) -> bool {
+    let scale = |kind: &DataType| match kind {
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => Some(*scale),
+        kind => kind.is_integer().then_some(0),
+    };
+    matches!((scale(from), scale(to)), (Some(from), Some(to)) if from <= to)
 }
 
 /// The rows under the table's names and types, held to its rules, with the columns beside them that are no column's of the

@@ -16,14 +16,15 @@ use crate::{
 };
 
 /// Name and text of each script of `sql/demo`, in the order of their numbers.
-pub const SCRIPTS: [(&str, &str); 7] = [
+pub const SCRIPTS: [(&str, &str); 8] = [
     ("sql/demo/01_look.sql", include_str!("../../../../sql/demo/01_look.sql")),
     ("sql/demo/02_query.sql", include_str!("../../../../sql/demo/02_query.sql")),
     ("sql/demo/03_prune.sql", include_str!("../../../../sql/demo/03_prune.sql")),
     ("sql/demo/04_view.sql", include_str!("../../../../sql/demo/04_view.sql")),
     ("sql/demo/05_write.sql", include_str!("../../../../sql/demo/05_write.sql")),
-    ("sql/demo/06_files.sql", include_str!("../../../../sql/demo/06_files.sql")),
-    ("sql/demo/07_tpch.sql", include_str!("../../../../sql/demo/07_tpch.sql")),
+    ("sql/demo/06_change.sql", include_str!("../../../../sql/demo/06_change.sql")),
+    ("sql/demo/07_files.sql", include_str!("../../../../sql/demo/07_files.sql")),
+    ("sql/demo/08_tpch.sql", include_str!("../../../../sql/demo/08_tpch.sql")),
 ];
 
 /// The lake as the scripts name it, so that they also run in a shell.
