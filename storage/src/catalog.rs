@@ -19,8 +19,29 @@ pub struct CatalogDocument {
     pub comment: Option<String>,
     pub views: BTreeMap<String, View>,
     pub external_tables: BTreeMap<String, ExternalTable>,
-    /// Table folder name -> Delta table ids whose files are being deleted; such a table does not exist any more.
+    /// Table folder name -> Delta table ids that were dropped; such a table does not exist any more, its files are deleted.
     pub dropped_tables: BTreeMap<String, Vec<String>>,
+    /// Those of the dropped tables whose files stay for a while, so that UNDROP can bring them back.
+    pub kept_tables: BTreeMap<String, KeptTable>,
+    /// Table folder name -> shallow clones that read its files.
+    pub clones: BTreeMap<String, Vec<TableClone>>,
+}
+
+/// A dropped table that can be brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptTable {
+    pub id: String,
+    /// Milliseconds since 1970, UTC.
+    pub dropped_ms: i64,
+}
+
+/// A table that reads files of another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableClone {
+    pub schema: String,
+    pub name: String,
+    /// Its Delta table id: another table under its name is no clone.
+    pub id: String,
 }
 
 /// A stored query.

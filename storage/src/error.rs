@@ -31,6 +31,12 @@ pub enum StorageError {
     SchemaRequired { schema: String },
     #[error("table \"{table}\" does not exist")]
     TableNotFound { table: String },
+    /// UNDROP of a table that was not dropped, or whose files were deleted since.
+    #[error("there is no dropped table \"{table}\" that can be brought back")]
+    NotDropped { table: String },
+    /// Files that shallow clones read must not be deleted.
+    #[error("the files of table \"{table}\" cannot be deleted: they are read by {clones}")]
+    ClonesExist { table: String, clones: String },
     #[error("table \"{table}\" already exists")]
     TableExists { table: String },
     #[error("table \"{table}\" has no version {version}")]
@@ -41,6 +47,11 @@ pub enum StorageError {
     /// A version that the table had, whose part of the log was deleted since.
     #[error("version {version} of table \"{table}\" was cleaned up: the log keeps versions {first} to {last}")]
     VersionCleanedUp { table: String, version: u64, first: u64, last: u64 },
+    /// A version cannot be brought back: VACUUM, or another program, deleted files of it.
+    #[error(
+        "version {version} of table \"{table}\" cannot be had: {missing} of {total} files are gone, \"{first}\" first"
+    )]
+    FilesMissing { table: String, version: u64, missing: usize, total: usize, first: String },
     /// A time before the first commit that is kept, or after the last one.
     #[error("table \"{table}\" has no version of {time}: its commits are from {first} to {last}")]
     TimeOutside { table: String, time: String, first: String, last: String },

@@ -4,6 +4,7 @@
 //! is in the schema's catalog document ([`crate::catalog`]). Finding is in `discover.rs`, changing schemas in `schema.rs`,
 //! older versions in `versions.rs`.
 
+mod clones;
 mod discover;
 mod name;
 mod schema;
@@ -133,6 +134,10 @@ impl Lake {
     /// A table at one version. `VersionOutside` or `VersionCleanedUp` when it cannot be had.
     pub async fn table_version(&self, schema: &str, name: &str, version: u64) -> Result<Arc<Snapshot>, StorageError> {
         let location = self.known_table(schema, name)?;
+        if self.document(schema).await?.dropped_tables.contains_key(name) {
+            // Older versions may have had other ids: the newest one tells whether the table is there.
+            self.table(schema, name).await?;
+        }
         let (document, snapshot) = futures::join!(self.documents.read(schema), self.at_version(&location, version));
         self.visible(schema, name, document?.map(|found| found.document), snapshot).await
     }

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     EngineError, ErrorKind,
     error::{Place, convert, did_you_mean},
+    file::access,
     function, parser,
     statement::Context,
 };
@@ -129,6 +130,13 @@ impl Context {
                 Ok(provider)
             }
             Relation::External(external) => {
+                if let Some(travel) = self.pinned.travel_of(name) {
+                    let location = access::locate(&self.engine, &external.location)?.folder_url();
+                    let snapshot = self.pinned.travelled_external(&travel, &location).await?;
+                    let (provider, identity) = (snapshot.provider()?, Identity::External(external, snapshot.serial()));
+                    self.pinned.keep_exact(Exact { name: name.clone(), identity, provider: provider.clone() });
+                    return Ok(provider);
+                }
                 let (provider, snapshot) = function::external_table(self, &name.to_string(), &external).await?;
                 if let Some(snapshot) = snapshot {
                     let identity = Identity::External(external, snapshot.serial());

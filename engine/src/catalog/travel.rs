@@ -88,11 +88,7 @@ impl Pinned {
         if is_reserved(&table.schema) {
             return Err(no_versions(table, "a table of the system"));
         }
-        let at = match self.wanted(&travel.name().to_string()) {
-            // A time that was looked up before stays the version that it was.
-            Some(version) => At::Version(version),
-            None => *at,
-        };
+        let at = self.wanted_or(travel, *at);
         let document = self.document(&table.schema).await?;
         if document.views.contains_key(&table.name) {
             return Err(no_versions(table, "a view")
@@ -102,12 +98,8 @@ impl Pinned {
             Some(external) if external.format != "delta" => {
                 return Err(no_versions(table, "an external table of files"));
             }
-            Some(external) => {
-                let location = url::Url::parse(&external.location).map_err(|error| {
-                    EngineError::internal(format!("the location of \"{table}\" is not a URL")).with_source(error)
-                })?;
-                self.external_at(&location, at).await?
-            }
+            // Whether its location may be read is asked where it is scanned.
+            Some(external) => return Ok(Relation::External(Arc::new(external.clone()))),
             None => match self.table_as_of(table, at).await {
                 Err(StorageError::TableNotFound { .. }) => return Err(self.unknown_table(table).await),
                 found => found?,
@@ -126,6 +118,22 @@ impl Pinned {
             }
         };
         self.lake.table_version(schema, name, version).await
+    }
+
+    /// A time that was looked up before stays the version that it was.
+    fn wanted_or(&self, travel: &Travel, at: At) -> At {
+        self.wanted(&travel.name().to_string()).map_or(at, At::Version)
+    }
+
+    /// The snapshot of an external Delta table at a version.
+    pub(super) async fn travelled_external(
+        &self,
+        travel: &Travel,
+        location: &url::Url,
+    ) -> Result<Arc<Snapshot>, EngineError> {
+        let snapshot = self.external_at(location, self.wanted_or(travel, travel.at)).await?;
+        self.pin(travel.name().to_string(), snapshot.version());
+        Ok(snapshot)
     }
 
     async fn external_at(&self, location: &url::Url, at: At) -> Result<Arc<Snapshot>, StorageError> {
@@ -184,7 +192,13 @@ impl Context {
             EngineError::invalid(format!("{expr} is not a time"))
                 .with_hint("Write TIMESTAMP AS OF '2026-01-31 12:00:00', or a version with VERSION AS OF.")
         };
-        let value = self.constant(expr)?;
+        let mut value = self.constant(expr)?;
+        if let ScalarValue::Utf8(Some(text)) = &mut value
+            && text.len() == "2026-01-31 12:00".len()
+        {
+            // The library's reading of times asks for seconds.
+            text.push_str(":00");
+        }
         match value.data_type() {
             DataType::Utf8 | DataType::Utf8View | DataType::Timestamp(..) | DataType::Date32 => {}
             _ => return Err(wrong()),

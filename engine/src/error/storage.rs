@@ -55,6 +55,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::InvalidTable { .. }
         | StorageError::SchemaNotEmpty { .. }
         | StorageError::SchemaRequired { .. }
+        | StorageError::ClonesExist { .. }
         | StorageError::AppendOnly { .. }
         | StorageError::RetentionTooShort { .. }
         | StorageError::LogTooShort { .. }
@@ -64,6 +65,8 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::VersionNotFound { .. }
         | StorageError::VersionOutside { .. }
         | StorageError::VersionCleanedUp { .. }
+        | StorageError::FilesMissing { .. }
+        | StorageError::NotDropped { .. }
         | StorageError::TimeOutside { .. } => ErrorKind::NotFound,
         StorageError::OpenLake { .. }
         | StorageError::Store { .. }
@@ -109,6 +112,9 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         StorageError::ChangeFeed { .. } => {
             Some("Unset delta.enableChangeDataFeed, or change the table with another Delta writer.")
         }
+        StorageError::FilesMissing { .. } => Some("VACUUM deletes the files of old versions; choose a newer version."),
+        StorageError::NotDropped { .. } => Some("SHOW DROPPED TABLES lists those that can be brought back."),
+        StorageError::ClonesExist { .. } => Some("Drop the clones first: they read files of this table."),
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,
     }

@@ -8,6 +8,7 @@ use super::{
     alter::AlterTable,
     copy::{Copy, CopySource},
     create::Create,
+    history::Recover,
     show::Show,
     vacuum::Vacuum,
 };
@@ -25,6 +26,7 @@ pub(crate) enum Ast {
     Explain(Explain),
     Describe(Describe),
     Show(Show),
+    Recover(Recover),
     /// `RESET name`; `None` is `RESET ALL`.
     Reset(Option<ObjectName>),
     Vacuum(Vacuum),
@@ -76,7 +78,9 @@ impl Ast {
             Self::Create(create) => match create.as_ref() {
                 Create::Table(table) => Visit::visit(&table.query, visitor),
                 Create::View(view) => Visit::visit(&view.query, visitor),
-                Create::ExternalTable(_) | Create::Schema(_) | Create::Unsupported(_) => ControlFlow::Continue(()),
+                Create::ExternalTable(_) | Create::Schema(_) | Create::Clone(_) | Create::Unsupported(_) => {
+                    ControlFlow::Continue(())
+                }
             },
             Self::Copy(copy) => match copy.as_ref() {
                 Copy::To(to) => match &to.source {
@@ -85,9 +89,12 @@ impl Ast {
                 },
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
-            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) | Self::Vacuum(_) => {
-                ControlFlow::Continue(())
-            }
+            Self::Alter(_)
+            | Self::Describe(_)
+            | Self::Show(_)
+            | Self::Recover(_)
+            | Self::Reset(_)
+            | Self::Vacuum(_) => ControlFlow::Continue(()),
         }
     }
 
@@ -101,7 +108,9 @@ impl Ast {
             Self::Create(create) => match create.as_mut() {
                 Create::Table(table) => VisitMut::visit(&mut table.query, visitor),
                 Create::View(view) => VisitMut::visit(&mut view.query, visitor),
-                Create::ExternalTable(_) | Create::Schema(_) | Create::Unsupported(_) => ControlFlow::Continue(()),
+                Create::ExternalTable(_) | Create::Schema(_) | Create::Clone(_) | Create::Unsupported(_) => {
+                    ControlFlow::Continue(())
+                }
             },
             Self::Copy(copy) => match copy.as_mut() {
                 Copy::To(to) => match &mut to.source {
@@ -110,9 +119,12 @@ impl Ast {
                 },
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
-            Self::Alter(_) | Self::Describe(_) | Self::Show(_) | Self::Reset(_) | Self::Vacuum(_) => {
-                ControlFlow::Continue(())
-            }
+            Self::Alter(_)
+            | Self::Describe(_)
+            | Self::Show(_)
+            | Self::Recover(_)
+            | Self::Reset(_)
+            | Self::Vacuum(_) => ControlFlow::Continue(()),
         }
     }
 }

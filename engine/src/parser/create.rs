@@ -12,10 +12,13 @@ use datafusion::sql::sqlparser::{
     tokenizer::Token,
 };
 
-use super::clause::{
-    self, Fault, Unsupported, finish, identifiers, is_word, peek_word, string, take_word, take_words, unsupported,
-};
 use super::create_rule as rule;
+use super::{
+    clause::{
+        self, Fault, Unsupported, finish, identifiers, is_word, peek_word, string, take_word, take_words, unsupported,
+    },
+    history::{self, CloneTable},
+};
 use crate::EngineError;
 
 /// A parsed CREATE.
@@ -25,6 +28,7 @@ pub(crate) enum Create {
     ExternalTable(CreateExternalTable),
     View(CreateView),
     Schema(CreateSchema),
+    Clone(CloneTable),
     Unsupported(Unsupported),
 }
 
@@ -162,7 +166,7 @@ fn create(parser: &mut Parser<'_>, sql: &str) -> Result<Create, Fault> {
         return Ok(Create::ExternalTable(external_table(parser, or_replace)?));
     }
     if take_word(parser, "TABLE") {
-        return Ok(Create::Table(table(parser, or_replace)?));
+        return table_or_clone(parser, or_replace);
     }
     if take_word(parser, "VIEW") {
         return Ok(Create::View(view(parser, or_replace, sql)?));
@@ -177,9 +181,28 @@ fn create(parser: &mut Parser<'_>, sql: &str) -> Result<Create, Fault> {
     Ok(parser.expected("TABLE, EXTERNAL TABLE, VIEW or SCHEMA after CREATE", parser.peek_token())?)
 }
 
-fn table(parser: &mut Parser<'_>, or_replace: bool) -> Result<CreateTable, Fault> {
+fn table_or_clone(parser: &mut Parser<'_>, or_replace: bool) -> Result<Create, Fault> {
     let if_not_exists = take_words(parser, &["IF", "NOT", "EXISTS"]);
     let name = parser.parse_object_name(true)?;
+    if or_replace && is_word(parser, "SHALLOW") {
+        return unsupported(parser, "OR REPLACE with SHALLOW CLONE".into(), "Write DROP TABLE, then CREATE TABLE.");
+    }
+    if take_words(parser, &["SHALLOW", "CLONE"]) {
+        return Ok(Create::Clone(history::clone(parser, name, if_not_exists)?));
+    }
+    if is_word(parser, "DEEP") || is_word(parser, "CLONE") {
+        let hint = "Write SHALLOW CLONE, or CREATE TABLE ... AS SELECT * FROM the table for a copy.";
+        return unsupported(parser, "a deep CLONE".into(), hint);
+    }
+    table(parser, name, or_replace, if_not_exists).map(Create::Table)
+}
+
+fn table(
+    parser: &mut Parser<'_>,
+    name: ObjectName,
+    or_replace: bool,
+    if_not_exists: bool,
+) -> Result<CreateTable, Fault> {
     let mut checks = Vec::new();
     let is_list = parser.peek_token_ref().token == Token::LParen;
     let columns = if is_list { columns(parser, true, Some(&mut checks))? } else { Vec::new() };
@@ -231,7 +254,7 @@ fn table_clause(parser: &mut Parser<'_>, word: &str) -> Result<CreateTable, Faul
             (word, "Write PARTITIONED BY (column, ...), or sort the rows on insert.")
         }
         "WITH" | "OPTIONS" => (word, "Write TBLPROPERTIES ('key' = 'value', ...)."),
-        "LIKE" | "CLONE" | "INHERITS" => (word, "Write CREATE TABLE ... AS SELECT * FROM the table WHERE false."),
+        "LIKE" | "INHERITS" => (word, "Write CREATE TABLE ... AS SELECT * FROM the table WHERE false."),
         "PRIMARY" | "ON" | "STRICT" | "WITHOUT" | "ENGINE" | "TABLESPACE" | "ROW" => (word, "Leave it out."),
         _ => {
             let expected = "PARTITIONED BY, COMMENT, TBLPROPERTIES, USING DELTA, AS or the end of the statement";

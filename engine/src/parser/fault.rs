@@ -84,7 +84,7 @@ fn reword(text: &str) -> (String, Option<String>) {
 
 fn hint(found: &str) -> Option<String> {
     let upper = found.to_uppercase();
-    if keywords().contains(&upper.as_str()) || !upper.chars().all(|c| c.is_ascii_alphabetic()) {
+    if found == "EOF" || keywords().contains(&upper.as_str()) || !upper.chars().all(|c| c.is_ascii_alphabetic()) {
         return None;
     }
     did_you_mean(&upper, keywords().iter().copied())

@@ -14,6 +14,7 @@ mod describe;
 mod evolution;
 mod explain;
 mod fault;
+mod history;
 mod keyword;
 mod limit;
 mod merge;
@@ -31,6 +32,7 @@ mod version;
 
 pub(crate) use self::{
     ast::{Ast, Describe, Explain, ExplainFormat},
+    history::{CloneTable, Recover},
     limit::check_size,
     parse::{Parser, parse, parse_query},
     show::Show,

@@ -11,8 +11,8 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, limit, merge, placeholder,
-    precedence, refuse, show, timestamp, vacuum, version,
+    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, history, limit, merge,
+    placeholder, precedence, refuse, show, timestamp, vacuum, version,
 };
 use crate::{EngineError, error::Place};
 
@@ -81,6 +81,12 @@ impl<'a> Parser<'a> {
                 parser.next_token();
                 parser.next_token();
                 Ok(Ast::Reset(None))
+            }
+            _ if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("RESTORE") => {
+                Ok(Ast::Recover(history::restore(parser).map_err(|error| self.fault(error))?))
+            }
+            _ if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("UNDROP") => {
+                Ok(Ast::Recover(history::undrop(parser).map_err(|error| self.fault(error))?))
             }
             _ => self.sql_statement(),
         }
@@ -205,6 +211,12 @@ mod tests {
             "DESC t",
             "DESCRIBE HISTORY s.t LIMIT 3",
             "DESCRIBE history",
+            "RESTORE TABLE s.t TO VERSION AS OF 3",
+            "RESTORE t TO TIMESTAMP AS OF '2026-01-01'",
+            "UNDROP TABLE s.t",
+            "SHOW DROPPED TABLES IN s",
+            "CREATE TABLE IF NOT EXISTS x SHALLOW CLONE s.t VERSION AS OF 3",
+            "DROP TABLE t PURGE",
             "SHOW TABLES IN s LIKE 'a%'",
             "SHOW COLUMNS FROM s.t",
             "SHOW CREATE TABLE t",

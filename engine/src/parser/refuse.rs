@@ -32,13 +32,16 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             create::Create::Table(_)
             | create::Create::ExternalTable(_)
             | create::Create::Schema(_)
+            | create::Create::Clone(_)
             | create::Create::Unsupported(_) => ControlFlow::Continue(()),
         },
         Ast::Copy(copy) => match copy.as_ref() {
             copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut clauses),
             copy::Copy::To(_) | copy::Copy::From(_) | copy::Copy::Unsupported(_) => ControlFlow::Continue(()),
         },
-        Ast::Alter(_) | Ast::Describe(_) | Ast::Show(_) | Ast::Reset(_) | Ast::Vacuum(_) => ControlFlow::Continue(()),
+        Ast::Alter(_) | Ast::Describe(_) | Ast::Show(_) | Ast::Recover(_) | Ast::Reset(_) | Ast::Vacuum(_) => {
+            ControlFlow::Continue(())
+        }
     };
     match flow {
         ControlFlow::Break(error) => Err(*error),

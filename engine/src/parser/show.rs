@@ -13,6 +13,7 @@ use super::clause::{finish, string, take_word, take_words};
 pub(crate) enum Show {
     Schemas { like: Option<String> },
     Tables { schema: Option<ObjectName>, like: Option<String>, views_only: bool },
+    DroppedTables { schema: Option<ObjectName>, like: Option<String> },
     Columns { table: ObjectName, like: Option<String> },
     Create { table: ObjectName },
     Settings { like: Option<String> },
@@ -27,6 +28,8 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
         Show::Schemas { like: like(parser)? }
     } else if take_word(parser, "TABLES") {
         Show::Tables { schema: within(parser)?, like: like(parser)?, views_only: false }
+    } else if take_words(parser, &["DROPPED", "TABLES"]) {
+        Show::DroppedTables { schema: within(parser)?, like: like(parser)? }
     } else if take_word(parser, "VIEWS") {
         Show::Tables { schema: within(parser)?, like: like(parser)?, views_only: true }
     } else if take_word(parser, "COLUMNS") {

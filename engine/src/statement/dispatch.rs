@@ -13,6 +13,7 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{
     Context, Effect, Outcome,
     alter_table::AlterTable,
+    clone_table::CloneTable,
     copy::{CopyFrom, CopyTo},
     create_external_table::CreateExternalTable,
     create_table::CreateTable,
@@ -25,10 +26,12 @@ use super::{
     optimize::Optimize,
     prepare::{Deallocate, Execute, Prepare},
     query::Query,
+    restore::Restore,
     schema::{CreateSchema, DropSchema},
     set::Set,
     show::Show,
     truncate::Truncate,
+    undrop_table::UndropTable,
     update::Update,
     vacuum::Vacuum,
     view::{CreateView, DropView},
@@ -36,7 +39,7 @@ use super::{
 use crate::{
     EngineError, RowStream,
     cache::Form,
-    parser::{self, Ast, copy::Copy, create::Create},
+    parser::{self, Ast, Recover, copy::Copy, create::Create},
 };
 
 /// A planned statement. Closed on purpose: no `_` in the matches below.
@@ -52,8 +55,11 @@ pub(crate) enum Statement {
     Deallocate(Deallocate),
     CreateTable(CreateTable),
     CreateExternalTable(CreateExternalTable),
+    CloneTable(CloneTable),
     DropTable(DropTable),
     AlterTable(AlterTable),
+    UndropTable(UndropTable),
+    Restore(Restore),
     CreateSchema(CreateSchema),
     DropSchema(DropSchema),
     CreateView(CreateView),
@@ -112,8 +118,11 @@ impl Statement {
             | Self::Deallocate(_)
             | Self::CreateTable(_)
             | Self::CreateExternalTable(_)
+            | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::UndropTable(_)
+            | Self::Restore(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -140,12 +149,15 @@ impl Statement {
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
                 Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),
                 Ast::Vacuum(vacuum) => Self::Vacuum(Vacuum::plan(context, vacuum).await?),
+                Ast::Recover(Recover::Restore { table, to }) => Self::Restore(Restore::plan(context, table, to).await?),
+                Ast::Recover(Recover::Undrop { table }) => Self::UndropTable(UndropTable::plan(context, table).await?),
                 Ast::Reset(name) => Self::Set(Set::plan_reset(name)?),
                 Ast::Create(create) => match *create {
                     Create::Table(table) => Self::CreateTable(CreateTable::plan(context, table).await?),
                     Create::ExternalTable(table) => {
                         Self::CreateExternalTable(CreateExternalTable::plan(context, table).await?)
                     }
+                    Create::Clone(clone) => Self::CloneTable(CloneTable::plan(context, clone).await?),
                     Create::View(view) => Self::CreateView(CreateView::plan(context, view).await?),
                     Create::Schema(schema) => Self::CreateSchema(CreateSchema::plan(context, schema).await?),
                     Create::Unsupported(clause) => return Err(not_supported(&clause.clause)),
@@ -208,8 +220,11 @@ impl Statement {
                 Self::Deallocate(statement) => statement.run(context, parameters).await,
                 Self::CreateTable(statement) => statement.run(context, parameters).await,
                 Self::CreateExternalTable(statement) => statement.run(context, parameters).await,
+                Self::CloneTable(statement) => statement.run(context, parameters).await,
                 Self::DropTable(statement) => statement.run(context, parameters).await,
                 Self::AlterTable(statement) => statement.run(context, parameters).await,
+                Self::UndropTable(statement) => statement.run(context, parameters).await,
+                Self::Restore(statement) => statement.run(context, parameters).await,
                 Self::CreateSchema(statement) => statement.run(context, parameters).await,
                 Self::DropSchema(statement) => statement.run(context, parameters).await,
                 Self::CreateView(statement) => statement.run(context, parameters).await,
@@ -238,14 +253,17 @@ impl Statement {
             | Self::Merge(_)
             | Self::Truncate(_)
             | Self::CopyFrom(_)
-            | Self::CopyTo(_) => Effect::Change,
+            | Self::CopyTo(_)
+            | Self::Restore(_) => Effect::Change,
             Self::Set(_)
             | Self::Prepare(_)
             | Self::Deallocate(_)
             | Self::CreateTable(_)
             | Self::CreateExternalTable(_)
+            | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::UndropTable(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -273,8 +291,11 @@ impl Statement {
             | Self::Deallocate(_)
             | Self::CreateTable(_)
             | Self::CreateExternalTable(_)
+            | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::UndropTable(_)
+            | Self::Restore(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -319,8 +340,11 @@ impl Statement {
             | Self::Prepare(_)
             | Self::Deallocate(_)
             | Self::CreateExternalTable(_)
+            | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::UndropTable(_)
+            | Self::Restore(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
             | Self::CreateView(_)
@@ -343,8 +367,11 @@ impl Statement {
             Self::Deallocate(_) => "DEALLOCATE",
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateExternalTable(_) => "CREATE EXTERNAL TABLE",
+            Self::CloneTable(_) => "CREATE TABLE SHALLOW CLONE",
             Self::DropTable(_) => "DROP TABLE",
             Self::AlterTable(alter) => alter.title(),
+            Self::UndropTable(_) => "UNDROP TABLE",
+            Self::Restore(_) => "RESTORE",
             Self::CreateSchema(_) => "CREATE SCHEMA",
             Self::DropSchema(_) => "DROP SCHEMA",
             Self::CreateView(_) => "CREATE VIEW",

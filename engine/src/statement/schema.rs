@@ -47,7 +47,7 @@ pub(crate) struct DropSchema {
 
 impl DropSchema {
     pub async fn plan(context: &Context, statement: ast::Statement) -> Result<Self, EngineError> {
-        let drop = Drop::of(context, statement)?;
+        let drop = Drop::of(context, statement)?.without_purge()?;
         let schema = name::schema(context, &drop.name)?;
         if !drop.if_exists && !context.engine.lake().schemas().await?.contains(&schema) {
             return Err(context.pinned.unknown_schema(&schema).await.at(&context.sql, name::place(&drop.name)));
@@ -71,6 +71,7 @@ pub(super) struct Drop {
     pub(super) if_exists: bool,
     pub(super) cascade: bool,
     pub(super) restrict: bool,
+    pub(super) purge: bool,
 }
 
 impl Drop {
@@ -78,10 +79,6 @@ impl Drop {
         let ast::Statement::Drop { names, if_exists, cascade, restrict, purge, temporary, .. } = statement else {
             return Err(EngineError::internal("a statement other than DROP was taken for one"));
         };
-        if purge {
-            return Err(EngineError::unsupported("PURGE is not supported")
-                .with_hint("Leave it out: DROP TABLE deletes the table's files."));
-        }
         if temporary {
             return Err(EngineError::unsupported("DROP TEMPORARY is not supported").with_hint("Leave TEMPORARY out."));
         }
@@ -91,7 +88,15 @@ impl Drop {
                 .with_hint("Write one DROP for each.")
                 .at(&context.sql, second)
         })?;
-        Ok(Self { name, if_exists, cascade, restrict })
+        Ok(Self { name, if_exists, cascade, restrict, purge })
+    }
+
+    /// For things that have no files of their own.
+    pub(super) fn without_purge(self) -> Result<Self, EngineError> {
+        match self.purge {
+            true => Err(EngineError::unsupported("PURGE is not supported here").with_hint("Leave it out.")),
+            false => Ok(self),
+        }
     }
 
     /// For tables and views, which nothing is dropped together with.

@@ -1,6 +1,7 @@
 //! ```text
 //! SHOW SCHEMAS [LIKE 'pattern']
 //! SHOW { TABLES | VIEWS } [{IN | FROM} schema] [LIKE 'pattern']
+//! SHOW DROPPED TABLES [{IN | FROM} schema] [LIKE 'pattern']
 //! SHOW COLUMNS {IN | FROM} table [LIKE 'pattern']
 //! SHOW CREATE { TABLE | VIEW } name
 //! SHOW { SETTINGS | ALL } [LIKE 'pattern']      SHOW name
@@ -10,6 +11,7 @@
 
 mod create;
 
+use boathouse_storage::write;
 use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, execution::session_state::SessionState};
 
 use super::{
@@ -34,6 +36,7 @@ pub(crate) struct Show {
 enum What {
     Schemas,
     Tables { schema: String, views_only: bool },
+    DroppedTables(String),
     Columns(TableName),
     Create(TableName),
     Settings,
@@ -53,6 +56,13 @@ impl Show {
                 };
                 (What::Tables { schema, views_only }, like, &["schema_name", "table_name", "table_type", "comment"])
             }
+            Ast::DroppedTables { schema, like } => {
+                let schema = match schema {
+                    Some(name) => context.known_schema(&name).await?,
+                    None => context.default_schema().to_owned(),
+                };
+                (What::DroppedTables(schema), like, &["schema_name", "table_name", "dropped_at", "kept_until"])
+            }
             Ast::Columns { table, like } => (What::Columns(context.known_table(&table).await?), like, COLUMNS),
             Ast::Create { table } => (What::Create(context.known_table(&table).await?), None, &["create_statement"]),
             Ast::Settings { like } => (What::Settings, like, &["name", "value", "default", "description"]),
@@ -69,7 +79,7 @@ impl Show {
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let rows = self.rows(context).await?;
         let batch = text_batch(&self.schema, &rows).map_err(internal)?;
-        let named_by = usize::from(matches!(self.what, What::Tables { .. }));
+        let named_by = usize::from(matches!(self.what, What::Tables { .. } | What::DroppedTables(_)));
         let batch = keep_like(batch, named_by, self.like.as_deref()).map_err(internal)?;
         Ok(Outcome::Rows(RowStream::of_batch(batch)))
     }
@@ -89,6 +99,7 @@ impl Show {
                 .filter(|entry| !views_only || entry.kind == "VIEW")
                 .map(|entry| vec![Some(entry.schema), Some(entry.name), some(entry.kind), entry.comment])
                 .collect(),
+            What::DroppedTables(schema) => dropped_tables(context, schema).await?,
             What::Columns(table) => column_rows(&context.table_provider(table).await?.schema()),
             What::Create(table) => vec![vec![Some(create::statement(context, table).await?)]],
             What::Settings => context
@@ -101,6 +112,19 @@ impl Show {
             What::Functions => functions(&context.state),
         })
     }
+}
+
+/// Schema, name, when it was dropped and until when it is kept, of every table that can be brought back.
+async fn dropped_tables(context: &Context, schema: &str) -> Result<Vec<Row>, EngineError> {
+    let time = |ms: i64| {
+        let time = chrono::DateTime::from_timestamp_millis(ms);
+        time.map(|time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+    };
+    let tables = write::dropped_tables(context.engine.lake(), schema).await?;
+    let row = |table: write::DroppedTable| {
+        vec![some(schema), Some(table.name), time(table.dropped_ms), time(table.kept_until_ms)]
+    };
+    Ok(tables.into_iter().map(row).collect())
 }
 
 /// Name, kind and description of every function, sorted.

@@ -114,7 +114,7 @@ pub(crate) struct DropView {
 
 impl DropView {
     pub async fn plan(context: &Context, statement: ast::Statement) -> Result<Self, EngineError> {
-        let drop = Drop::of(context, statement)?.alone()?;
+        let drop = Drop::of(context, statement)?.without_purge()?.alone()?;
         let view = Self { name: name::target(context, &drop.name)?, if_exists: drop.if_exists };
         view.find(context).await.map_err(|error| error.at(&context.sql, name::place(&drop.name)))?;
         Ok(view)

@@ -54,10 +54,13 @@ impl Lake {
                     comment: None,
                     views: BTreeMap::new(),
                     external_tables: BTreeMap::new(),
+                    // Dropped before, and not together with the schema.
+                    kept_tables: document.kept_tables,
+                    clones: document.clones,
                 })
             })
             .await?;
-        for name in changed.dropped_tables.keys() {
+        for name in changed.dropped_tables.keys().filter(|name| !changed.kept_tables.contains_key(*name)) {
             write::finish_drop(self, schema, name).await?;
         }
         Ok(())

@@ -74,6 +74,51 @@ pub(super) async fn head(store: &Arc<dyn ObjectStore>, checkpoint: &Checkpoint) 
     Ok(head)
 }
 
+/// Gives each add action of a checkpoint to `take`, as the checkpoint has it, without statistics that are not text.
+pub(super) async fn said_adds(
+    store: &Arc<dyn ObjectStore>,
+    checkpoint: &Checkpoint,
+    take: &mut (dyn FnMut(Value) + Send),
+) -> Result<(), LogError> {
+    const COLUMNS: [&str; 10] = [
+        "add.path",
+        "add.partitionValues",
+        "add.size",
+        "add.modificationTime",
+        "add.dataChange",
+        "add.stats",
+        "add.tags",
+        "add.deletionVector",
+        "add.baseRowId",
+        "add.defaultRowCommitVersion",
+    ];
+    for meta in checkpoint.files.iter().filter(|meta| meta.location.extension() == Some("json")) {
+        let path = &meta.location;
+        let bytes = match store.get(path).await {
+            Ok(found) => found.bytes().await,
+            Err(error) => Err(error),
+        };
+        let bytes = bytes.map_err(|source| LogError::Store { path: path.clone(), source })?;
+        let adds = super::raw::adds(&bytes).map_err(|reason| damaged(checkpoint.version, path, reason))?;
+        adds.into_iter().for_each(&mut *take);
+    }
+    for file in head(store, checkpoint).await?.files {
+        let path = file.path().clone();
+        let failed = |error| parquet_error(checkpoint.version, &path, error);
+        let mut batches = file.read(&COLUMNS).map_err(failed)?;
+        while let Some(batch) = batches.try_next().await.map_err(failed)? {
+            let rows = json_rows(&batch).map_err(|reason| damaged(checkpoint.version, &path, reason))?;
+            for mut row in rows {
+                // A row of another action has an add without a path.
+                if let Some(add) = row.get_mut("add").filter(|add| add.get("path").is_some_and(Value::is_string)) {
+                    take(add.take());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Head {
     fn damaged(&self, path: &Path, reason: impl ToString) -> LogError {
         damaged(self.checkpoint.version, path, reason)

@@ -41,7 +41,7 @@ impl Keys {
     }
 }
 
-fn key(path: &str, vector: Option<String>) -> String {
+pub(super) fn key(path: &str, vector: Option<String>) -> String {
     match vector {
         Some(vector) => format!("{path}\u{0}{vector}"),
         None => path.to_owned(),
@@ -120,6 +120,12 @@ impl FileSet {
     pub(crate) fn modified_ms(&self, file: usize) -> i64 {
         let (chunk, row) = self.locate(file);
         chunk.modified_ms.value(row)
+    }
+
+    /// What tells a file from all others: its path and its deletion vector.
+    pub(crate) fn identity(&self, file: usize) -> String {
+        let (chunk, row) = self.locate(file);
+        key(chunk.paths.value(row), chunk.vector_id(row))
     }
 
     /// The deletion vector of a file.

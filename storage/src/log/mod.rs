@@ -4,7 +4,8 @@
 //! kind, of both only what a reader needs; `replay` decides which files are alive; `chunk` holds what the log says of
 //! them as typed Arrow arrays, with statistics from `stats`; [`FileSet`] is the files of one version, which shares its
 //! chunks with the versions before it; [`load`] and [`advance`] put it together.
-//! `times` tells when versions were committed.
+//! `times` tells when versions were committed,
+//! `raw` what exactly was said of some files.
 
 mod action;
 mod bounds;
@@ -19,6 +20,7 @@ mod list;
 mod load;
 mod named;
 mod parquet;
+mod raw;
 mod replay;
 mod stamp;
 mod stats;
@@ -35,5 +37,6 @@ pub(crate) use layout::{PHYSICAL_NAME, physical_name};
 pub(crate) use list::commit_path;
 pub(crate) use load::{LogState, advance, commits_from, follow, load};
 pub(crate) use named::named_since;
+pub(crate) use raw::raw_adds;
 pub(crate) use stamp::Stamp;
 pub(crate) use times::{AtTime, Times, commit_info, read as read_commit};

@@ -1,10 +1,13 @@
-//! What keeps tables small and quick: rows in few large files, no files that nobody needs, a short log.
+//! What looks after tables: rows in few large files, no files that nobody needs, a short log, old versions that come back.
 
 mod checkpoint;
 mod optimize;
+mod restore;
 mod vacuum;
 mod zorder;
 
 pub(crate) use checkpoint::committed;
 pub use optimize::{Optimize, Optimized, optimize};
+pub use restore::restore;
+pub(crate) use restore::{brought_back, check_there, vector_of};
 pub use vacuum::{RETENTION_HOURS_MIN, Vacuum, Vacuumed, vacuum};

@@ -2,9 +2,13 @@
 //!
 //! The log has percent-encoded URLs, relative to the table or, in clones and converted tables, absolute.
 
+use std::sync::Arc;
+
 use datafusion::{common::Result, execution::object_store::ObjectStoreUrl};
-use object_store::path::Path;
+use object_store::{ObjectStore, path::Path};
 use url::{Position, Url};
+
+use crate::{StorageError, store::Stores};
 
 /// A file that a scan can open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,6 +25,27 @@ pub(super) fn resolve(table: &Url, path: &str) -> Result<FileLocation> {
     // Joined as text: a segment such as `a:b` or `..` of a partition value must not be taken for URL syntax.
     let path = if path.starts_with('/') { path.to_owned() } else { format!("{}{path}", table.path()) };
     Ok(FileLocation { store: store_of(table)?, path: Path::from_url_path(path)? })
+}
+
+/// The store of a data file, and the file's path in it.
+pub(crate) fn file_at(
+    stores: &Stores,
+    table: &Url,
+    path: &str,
+) -> std::result::Result<(Arc<dyn ObjectStore>, Path), StorageError> {
+    let unknown = |reason: String| StorageError::InvalidUrl { url: path.to_owned(), reason };
+    let location = resolve(table, path).map_err(|error| unknown(error.to_string()))?;
+    let store = Url::parse(location.store.as_str()).map_err(|error| unknown(error.to_string()))?;
+    Ok((stores.get(&store)?, location.path))
+}
+
+/// The URL of a data file, for a log in another folder. Percent-encoded as the log has it.
+pub(crate) fn absolute_url(table: &Url, path: &str) -> String {
+    if absolute(path).is_some() {
+        return path.to_owned();
+    }
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("{}{path}", table.path()) };
+    format!("{}{path}", &table[..Position::BeforePath])
 }
 
 /// Does the path stand for itself, outside the table's folder?

@@ -24,11 +24,13 @@ mod source;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod vector_path;
 
 pub use address::{ADDRESS_PREFIX, Addressed};
 pub(crate) use cache::Snapshots;
 pub(crate) use files::FileIndex;
 pub use footers::{FooterCache, FooterReaders};
+pub(crate) use location::{absolute_url, file_at};
 pub(crate) use mapping::{COLUMN_ID, MappingMode, PARQUET_ID, relabel};
 pub(crate) use open::{has_log, log_error, log_store, table_store};
 pub(crate) use prune::{is_partition_filter, may_match, prune};
@@ -37,3 +39,4 @@ pub(crate) use scan::{provider_of, scanned_snapshot};
 pub(crate) use snapshot::COMMENT_KEY;
 pub use snapshot::Snapshot;
 pub(crate) use source::originals;
+pub(crate) use vector_path::vector_url;

@@ -4,12 +4,13 @@
 //! plan --conform--> plan with the table's columns --rows--> streams --> data files --commit--> one new version
 //! ```
 //! `conform` is where a write is checked against its table, `data` writes its files, `transaction` is the way into a log;
-//! `create`, `append` and `drop` are the statements. What still goes through the library commits through `commit`.
+//! `create`, `append`, `drop` and `clone` are the statements. What still goes through the library commits through `commit`.
 
 mod alter;
 mod append;
 mod change;
 mod check;
+mod clone;
 mod commit;
 mod conflict;
 mod conform;
@@ -37,13 +38,14 @@ mod type_name;
 pub use alter::{Altered, Change, Position, alter};
 pub use append::{append, append_evolved};
 pub use change::{Action, Actions, Changed, RowChange, change, remove_files};
+pub use clone::shallow_clone;
 pub use commit::{CommitInfo, Committed};
 pub(crate) use conflict::Reads;
 pub use conform::conform;
 pub use create::{NewTable, create, create_as};
 pub(crate) use data::{file_rows, write_compact, write_data};
-pub use drop::drop_table;
 pub(crate) use drop::finish_drop;
+pub use drop::{DROPPED_KEPT, DroppedTable, drop_table, dropped_tables, hide_table, purge_dropped, undrop_table};
 pub(crate) use group::Groups;
 pub use lossless::kept_type;
 pub use row_check::row_text;

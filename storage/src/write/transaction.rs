@@ -148,6 +148,11 @@ impl Transaction {
         self.written.note(path);
     }
 
+    /// Adds a file by what a log said of it before.
+    pub(crate) fn add_said(&mut self, add: Value) {
+        self.adds.push(json!({ "add": add }));
+    }
+
     /// Adds a file of change data, which is written for this commit.
     pub(crate) fn change_file(&mut self, file: AddCDCFile) -> Result<(), StorageError> {
         self.written.note(&file.path);
@@ -371,7 +376,7 @@ impl Transaction {
     }
 }
 
-const ENGINE: &str = concat!("Boathouse/", env!("CARGO_PKG_VERSION"));
+pub(super) const ENGINE: &str = concat!("Boathouse/", env!("CARGO_PKG_VERSION"));
 
 /// Who did what, for the history.
 pub(super) fn provenance(operation: &Operation, read_version: Option<u64>, blind: bool, info: &CommitInfo) -> Value {
@@ -476,7 +481,7 @@ fn unwritable(error: serde_json::Error) -> StorageError {
 }
 
 /// Milliseconds since 1970, UTC.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

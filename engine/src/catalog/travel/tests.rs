@@ -27,7 +27,7 @@ async fn text(session: &Arc<Session>, sql: &str) -> Result<String, EngineError> 
 
 async fn count(session: &Arc<Session>, from: &str) -> Result<usize, EngineError> {
     let text = text(session, &format!("SELECT a FROM {from}")).await?;
-    Ok(text.lines().filter(|line| line.starts_with("| ")).count() - 1)
+    Ok(text.lines().filter(|line| line.starts_with("| ")).count().saturating_sub(1))
 }
 
 async fn all(session: &Arc<Session>, statements: &[&str]) {
@@ -104,7 +104,8 @@ async fn what_was_asked_before_is_not_mistaken_for_another_version() {
         // After the last commit, until there is another.
         assert!(count(&session, moving).await.is_err());
     }
-    all(&session, &["DROP TABLE t", "CREATE TABLE t AS SELECT 7 AS a UNION ALL SELECT 8 UNION ALL SELECT 9"]).await;
+    all(&session, &["DROP TABLE t PURGE", "CREATE TABLE t AS SELECT 7 AS a UNION ALL SELECT 8 UNION ALL SELECT 9"])
+        .await;
     assert_eq!(count(&session, "t@v0").await.unwrap(), 3);
     let error = count(&session, "t@v1").await.unwrap_err().to_string();
     assert!(error.contains("has no version 1: its versions are 0 to 0"), "{error}");
@@ -149,6 +150,7 @@ async fn what_was_cleaned_up_is_told() {
             std::fs::remove_file(file).unwrap();
         }
     }
+    let session = self::session(folder.path()).await;
     let error = count(&session, "t@v3 WHERE a < 3").await.unwrap_err().to_string();
     assert!(error.contains("a file of table \"main.t\" at version 3"), "{error}");
     assert!(error.contains("VACUUM"), "{error}");
@@ -170,4 +172,90 @@ async fn history_tells_what_each_version_did() {
     }
     let newest = text(&session, "DESCRIBE HISTORY t LIMIT 1").await.unwrap();
     assert_eq!(newest.lines().count(), 4 + 1, "{newest}");
+}
+
+#[tokio::test]
+async fn a_restore_says_what_is_missing_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = hourly(folder.path()).await;
+    all(
+        &session,
+        &["CREATE OR REPLACE TABLE t AS SELECT 5 AS a", "RESTORE TABLE t TO TIMESTAMP AS OF '2026-01-01 01:30'"],
+    )
+    .await;
+    assert_eq!(count(&session, "t").await.unwrap(), 1);
+    all(&session, &["RESTORE TABLE t TO VERSION AS OF 3"]).await;
+    for file in std::fs::read_dir(folder.path().join("main/t")).unwrap().map(|file| file.unwrap().path()) {
+        if file.extension().is_some_and(|extension| extension == "parquet") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let error = session.execute("RESTORE TABLE t TO VERSION AS OF 2").await.unwrap_err().to_string();
+    assert!(error.contains("version 2 of table \"main.t\" cannot be had: 2 of 2 files are gone"), "{error}");
+    assert!(error.contains("VACUUM"), "{error}");
+    let history = text(&session, "DESCRIBE HISTORY t").await.unwrap();
+    assert_eq!(history.lines().count(), 4 + 6, "{history}");
+    assert!(history.contains("RESTORE"), "{history}");
+}
+
+#[tokio::test]
+async fn files_come_back_from_a_checkpoint_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(folder.path()).await;
+    all(
+        &session,
+        &[
+            "CREATE TABLE t (a INT, p VARCHAR) PARTITIONED BY (p) TBLPROPERTIES ('delta.checkpointInterval' = '2')",
+            "INSERT INTO t VALUES (1, NULL), (2, 'x y')",
+            "INSERT INTO t VALUES (3, 'z')",
+        ],
+    )
+    .await;
+    let log = folder.path().join("main/t/_delta_log");
+    let checkpoint = log.join("00000000000000000002.checkpoint.parquet");
+    let wait = async {
+        while !checkpoint.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("a checkpoint is written");
+    for version in 0..2 {
+        std::fs::remove_file(log.join(format!("{version:020}.json"))).unwrap();
+    }
+    let rows = text(&session, "SELECT * FROM t ORDER BY a").await.unwrap();
+    all(&session, &["CREATE OR REPLACE TABLE t AS SELECT 5 AS a", "RESTORE TABLE t TO VERSION AS OF 2"]).await;
+    for session in [session, self::session(folder.path()).await] {
+        assert_eq!(text(&session, "SELECT * FROM t ORDER BY a").await.unwrap(), rows);
+        // From the statistics.
+        let bounds = text(&session, "SELECT min(a), max(a), count(*) FROM t").await.unwrap();
+        assert!(bounds.contains("| 1        | 3        | 3 "), "{bounds}");
+    }
+    let commit = std::fs::read_to_string(log.join("00000000000000000004.json")).unwrap();
+    assert!(commit.contains("\"p\":null") && commit.contains("numRecords"), "{commit}");
+}
+
+#[tokio::test]
+async fn files_of_clones_are_known_until_the_clones_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = hourly(folder.path()).await;
+    all(&session, &["CREATE TABLE c SHALLOW CLONE t VERSION AS OF 1", "CREATE TABLE d SHALLOW CLONE c"]).await;
+    let engine = Engine::open(folder.path().to_str().unwrap(), EngineConfig::default()).await.unwrap();
+    let lake = engine.lake();
+    let used = async || {
+        let mut used = Vec::from_iter(lake.files_used_by_clones("main", "t").await.unwrap());
+        used.sort();
+        used
+    };
+    let files = used().await;
+    assert_eq!(files.len(), 1);
+    assert!(folder.path().join("main/t").join(files[0].as_ref()).exists(), "{files:?}");
+    // Whatever becomes of the clone's newest version, it may come back to its first one.
+    all(&session, &["CREATE OR REPLACE TABLE c AS SELECT 1 AS a"]).await;
+    assert_eq!(used().await, files);
+    all(&session, &["DROP TABLE c"]).await;
+    assert_eq!(used().await, files, "it can be brought back");
+    all(&session, &["DROP TABLE c PURGE"]).await;
+    assert_eq!(used().await, files, "the clone of the clone");
+    all(&session, &["DROP TABLE d PURGE"]).await;
+    assert!(used().await.is_empty());
 }

@@ -15,6 +15,7 @@ use crate::{
     EngineError, Outcome, RowStream,
     catalog::{Relation, TableName},
     error::convert,
+    file::access,
     statement::Context,
 };
 
@@ -35,9 +36,7 @@ pub(super) async fn snapshot(
         Relation::Table(snapshot) => Ok(snapshot),
         Relation::View(_) => Err(not_delta("a view")),
         Relation::External(table) if table.format.eq_ignore_ascii_case("delta") => {
-            let location = url::Url::parse(&table.location).map_err(|error| {
-                EngineError::internal(format!("the location of \"{name}\" is not a URL")).with_source(error)
-            })?;
+            let location = access::locate(&context.engine, &table.location)?.folder_url();
             context.pinned.table_at(&location).await
         }
         Relation::External(_) => Err(not_delta("an external table of files")),

@@ -1,0 +1,210 @@
+//! RESTORE: an older version becomes the newest one.
+//!
+//! One commit takes away the files that came since, brings back those that went, and gives the table the columns and
+//! properties that it had. The versions between stay in the history. Every file that comes back must still be there; what
+//! the log said of it is said again, word for word. Features of the protocol stay: versions in the history need them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use deltalake::kernel::Metadata;
+use futures::StreamExt;
+use object_store::{ObjectStoreExt, path::Path};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::{
+    Lake, Snapshot, StorageError,
+    catalog::backoff,
+    log::{physical_name, raw_adds},
+    store::is_not_found,
+    table::{file_at, log_error, table_store, vector_url},
+    write::{CommitInfo, Committed, Operation, Transaction},
+};
+
+/// How often it starts over because others committed meanwhile.
+const ATTEMPTS_MAX: usize = 20;
+/// How many files are looked for at once.
+const LOOKS_AT_ONCE: usize = 32;
+/// Properties that must not go back with the others.
+const MAX_COLUMN_ID: &str = "delta.columnMapping.maxColumnId";
+
+/// Makes `version` of a table its newest one. `FilesMissing` when files of it were deleted; nothing is written then. Where
+/// the newest version is the same already, nothing is committed.
+pub async fn restore(
+    lake: &Lake,
+    table: &Snapshot,
+    version: u64,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    for attempt in 0.. {
+        let base = lake.table_at(table.location(), None).await?;
+        let target = lake.table_at(table.location(), Some(version)).await?;
+        match restore_once(lake, &base, &target, info).await {
+            Err(StorageError::Conflict { .. }) if attempt + 1 < ATTEMPTS_MAX => {
+                tokio::time::sleep(backoff(attempt)).await;
+            }
+            restored => return restored,
+        }
+    }
+    Err(StorageError::Internal { message: "attempts to restore a table ended without an outcome".into() })
+}
+
+async fn restore_once(
+    lake: &Lake,
+    base: &Arc<Snapshot>,
+    target: &Arc<Snapshot>,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    let (now, then) = (&base.log().files, &target.log().files);
+    let have: HashSet<String> = (0..now.len()).map(|file| now.identity(file)).collect();
+    let want: HashSet<String> = (0..then.len()).map(|file| then.identity(file)).collect();
+    let removed: Vec<usize> = (0..now.len()).filter(|file| !want.contains(&now.identity(*file))).collect();
+    let added: Vec<usize> = (0..then.len()).filter(|file| !have.contains(&then.identity(*file))).collect();
+    let metadata = restored_metadata(base, target)?;
+    if removed.is_empty() && added.is_empty() && metadata.is_none() {
+        return Ok(Committed { version: base.version(), rows_inserted: 0, rows_updated: 0, rows_deleted: 0 });
+    }
+    let adds = brought_back(lake, target, &added).await?;
+    check_there(lake, target, &adds).await?;
+    let mut transaction = Transaction::new(lake, base, operation(base, target, &added, &removed)?)?;
+    for file in removed {
+        transaction.remove(file, true)?;
+    }
+    for add in adds {
+        transaction.add_said(add);
+    }
+    if let Some(metadata) = metadata {
+        transaction.set_metadata(metadata);
+    }
+    transaction.commit(lake, info).await
+}
+
+fn operation(
+    base: &Snapshot,
+    target: &Snapshot,
+    added: &[usize],
+    removed: &[usize],
+) -> Result<Operation, StorageError> {
+    let rows = |table: &Snapshot, files: &[usize]| -> Result<u64, StorageError> {
+        let index = table.files()?;
+        Ok(files.iter().filter_map(|file| index.visible_rows(*file)).sum())
+    };
+    let bytes = |table: &Snapshot, files: &[usize]| -> u64 {
+        let sizes = files.iter().map(|file| table.log().files.size(*file));
+        sizes.map(|size| u64::try_from(size).unwrap_or(0)).sum()
+    };
+    let metrics = [
+        ("numRestoredFiles", added.len() as u64),
+        ("numRemovedFiles", removed.len() as u64),
+        ("restoredFilesSize", bytes(target, added)),
+        ("removedFilesSize", bytes(base, removed)),
+        ("numOfFilesAfterRestore", target.file_count() as u64),
+        ("tableSizeAfterRestore", target.size_bytes()),
+    ];
+    Ok(Operation {
+        name: "RESTORE",
+        parameters: [("version".to_owned(), target.version().to_string())].into(),
+        metrics: metrics.map(|(name, count)| (name.to_owned(), count)).into(),
+        inserted: rows(target, added)?,
+        deleted: rows(base, removed)?,
+        ..Operation::default()
+    })
+}
+
+/// The add actions of some files of a version, as they were, to be committed again.
+pub(crate) async fn brought_back(lake: &Lake, target: &Snapshot, files: &[usize]) -> Result<Vec<Value>, StorageError> {
+    let index = &target.log().files;
+    let store = table_store(lake.store_registry(), target.location())?;
+    let wanted: HashSet<String> = files.iter().map(|file| index.identity(*file)).collect();
+    let found = raw_adds(&store, target.version(), &wanted).await;
+    let mut found = found.map_err(|error| log_error(target.name(), target.location(), error))?;
+    let schema = target.arrow_schema();
+    let partitions: Vec<String> = target
+        .partition_columns()
+        .iter()
+        .map(|name| schema.field_with_name(name).map_or(name.as_str(), |field| physical_name(field)).to_owned())
+        .collect();
+    let mut adds = Vec::with_capacity(files.len());
+    for file in files {
+        let Some(mut add) = found.remove(&index.identity(*file)) else { continue };
+        if let Some(fields) = add.as_object_mut() {
+            fields.insert("dataChange".to_owned(), Value::Bool(true));
+            // A checkpoint leaves out what is NULL.
+            let values = fields.entry("partitionValues").or_insert_with(|| json!({}));
+            for name in &partitions {
+                if let Some(values) = values.as_object_mut() {
+                    values.entry(name.as_str()).or_insert(Value::Null);
+                }
+            }
+        }
+        adds.push(add);
+    }
+    Ok(adds)
+}
+
+/// The definition that the table gets back; `None` when it has it.
+fn restored_metadata(base: &Snapshot, target: &Snapshot) -> Result<Option<Metadata>, StorageError> {
+    let internal = |error: serde_json::Error| StorageError::Internal {
+        message: format!("a table's metadata cannot be written: {error}"),
+    };
+    let now = serde_json::to_value(&base.log().metadata).map_err(internal)?;
+    let mut then = serde_json::to_value(&target.log().metadata).map_err(internal)?;
+    if let Some(fields) = then.as_object_mut() {
+        // It stays the same table.
+        for key in ["id", "createdTime"] {
+            fields.insert(key.to_owned(), now.get(key).cloned().unwrap_or_default());
+        }
+        let ids = now.get("configuration").and_then(|properties| properties.get(MAX_COLUMN_ID)).cloned();
+        if let (Some(ids), Some(Value::Object(properties))) = (ids, fields.get_mut("configuration"))
+            && properties.contains_key(MAX_COLUMN_ID)
+        {
+            properties.insert(MAX_COLUMN_ID.to_owned(), ids);
+        }
+    }
+    if now == then {
+        return Ok(None);
+    }
+    serde_json::from_value(then).map(Some).map_err(internal)
+}
+
+/// `FilesMissing` unless all data files and deletion vectors are there.
+pub(crate) async fn check_there(lake: &Lake, target: &Snapshot, adds: &[Value]) -> Result<(), StorageError> {
+    let location = target.location();
+    let mut paths: Vec<String> = Vec::new();
+    for add in adds {
+        paths.extend(add.get("path").and_then(Value::as_str).map(str::to_owned));
+        paths.extend(vector_of(location, add)?.map(|url| url.to_string()));
+    }
+    let total = paths.len();
+    let looks = futures::stream::iter(paths).map(async |path| {
+        let (store, at): (_, Path) = file_at(lake.store_registry(), location, &path)?;
+        match store.head(&at).await {
+            Ok(_) => Ok(None),
+            Err(error) if is_not_found(&error) => Ok(Some(path)),
+            Err(source) => Err(StorageError::Store { action: "look for", path, source }),
+        }
+    });
+    let mut looks = std::pin::pin!(looks.buffer_unordered(LOOKS_AT_ONCE));
+    let mut missing: Vec<String> = Vec::new();
+    while let Some(look) = looks.next().await {
+        missing.extend(look?);
+    }
+    missing.sort_unstable();
+    match missing.first().cloned() {
+        None => Ok(()),
+        Some(first) => Err(StorageError::FilesMissing {
+            table: target.name().to_owned(),
+            version: target.version(),
+            missing: missing.len(),
+            total,
+            first,
+        }),
+    }
+}
+
+/// Where the deletion vector of a file lies; `None` when it has none, or has it in the log.
+pub(crate) fn vector_of(table: &Url, add: &Value) -> Result<Option<Url>, StorageError> {
+    let Some(vector) = add.get("deletionVector").filter(|vector| !vector.is_null()) else { return Ok(None) };
+    let text = |name: &str| vector.get(name).and_then(Value::as_str).unwrap_or_default();
+    vector_url(table, text("storageType"), text("pathOrInlineDv")).map_err(|message| StorageError::Internal { message })
+}
