@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 
 use super::{
     CopyFile, CopyKey, HotOptions, Original,
+    disk::{AskDisk, Disk},
     folder::{Folder, Found},
     maker::{Job, Maker},
 };
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     open: Arc<AtomicUsize>,
     /// Partitions of scans that run now.
     pub(super) scans: AtomicU64,
+    pub(super) ask_disk: AskDisk,
 }
 
 /// Counts a copy as open while it lives.
@@ -51,10 +53,15 @@ impl HotCopies {
         if options.bytes_max == 0 {
             return None;
         }
+        Self::open_on(options, Disk::of)
+    }
+
+    /// Like [`HotCopies::open`], on a disk that says of itself what `ask` returns.
+    pub(crate) fn open_on(options: &HotOptions, ask: AskDisk) -> Option<Arc<Self>> {
         match Folder::open(options) {
             Ok(folder) => {
                 let (folder, open) = (Mutex::new(folder), Arc::default());
-                let shared = Arc::new(Shared { folder, open, scans: AtomicU64::new(0) });
+                let shared = Arc::new(Shared { folder, open, scans: AtomicU64::new(0), ask_disk: ask });
                 Some(Arc::new(Self { maker: Maker::new(shared.clone()), shared, options: options.clone() }))
             }
             Err(error) => {
@@ -64,8 +71,14 @@ impl HotCopies {
         }
     }
 
-    /// The copy to read instead of `original`, if there is one. Counts the read; may start the making of a copy.
-    pub(super) fn read(&self, key: &CopyKey, original: impl FnOnce() -> Option<Original>) -> Option<Arc<CopyFile>> {
+    /// The copy to read instead of `original`, if there is one. Counts the read; may start the making of a copy. `rows`
+    /// are those of the original, where the log tells: a copy with another number is dropped, and no other is made.
+    pub(super) fn read(
+        &self,
+        key: &CopyKey,
+        rows: Option<u64>,
+        original: impl FnOnce() -> Option<Original>,
+    ) -> Option<Arc<CopyFile>> {
         let found = self.shared.folder.lock().read(key);
         let copy = match found {
             Found::Copy(copy) => Some(copy),
@@ -79,6 +92,15 @@ impl HotCopies {
             Found::Nothing => None,
         };
         let mut folder = self.shared.folder.lock();
+        let copy = copy.filter(|copy| {
+            let same = rows.is_none_or(|rows| rows == copy.about.rows);
+            if !same {
+                debug!(path = key.path, "a hot copy has another number of rows than the log says");
+                folder.discard(&key.file_name());
+                folder.refuse(key);
+            }
+            same
+        });
         match &copy {
             Some(_) => folder.hits += 1,
             None => folder.misses += 1,
@@ -96,11 +118,18 @@ impl HotCopies {
 
     /// The files of a table, by its Delta id, get copies when they are read first, and keep them.
     pub(crate) fn pin(&self, table: &str) {
-        self.shared.folder.lock().pin(table);
+        self.shared.folder.lock().set_pinned(table, true);
     }
 
     pub(crate) fn unpin(&self, table: &str) {
-        self.shared.folder.lock().unpin(table);
+        self.shared.folder.lock().set_pinned(table, false);
+    }
+
+    /// Deletes a copy that could not be read. Another one is made once its original has been read twice again.
+    pub(super) fn drop_damaged(&self, copy: &CopyFile) {
+        let mut folder = self.shared.folder.lock();
+        folder.discard(&copy.key().file_name());
+        folder.start_over(copy.key());
     }
 
     /// Waits until nothing is left to make or to check.

@@ -1,11 +1,12 @@
 //! One copy on disk: a Vortex file, and behind it whose copy it is and a checksum.
 //!
 //! ```text
-//!   Vortex file | Arrow schema (IPC) | CopyAbout (JSON) | tail: 3 lengths, CRC-32 of all before it, magic
+//!   Vortex file | Arrow schema (IPC) | CopyAbout (JSON) | CRC-32 of each block of the Vortex file
+//!               | tail: 3 lengths, CRC-32 of all before it, magic
 //! ```
 //!
 //! Everything is read through the handle that the tail was read through, so that a file replaced or deleted meanwhile
-//! is never mixed with another.
+//! is never mixed with another. The whole is checked before a copy is used, each block again whenever it is read.
 
 use std::{
     fs::File,
@@ -24,6 +25,7 @@ use datafusion::physical_plan::metrics::Count;
 use serde::{Deserialize, Serialize};
 use vortex::{
     VortexSessionDefault,
+    buffer::{Alignment, ByteBuffer, ByteBufferMut},
     file::{Footer, OpenOptionsSessionExt},
     io::{VortexReadAt, session::RuntimeSessionExt},
     session::VortexSession,
@@ -35,9 +37,11 @@ use super::{CopyKey, copies::OpenCount, reader::CopyReader};
 pub(super) static VORTEX: LazyLock<VortexSession> = LazyLock::new(|| VortexSession::default().with_tokio());
 
 /// Changes whenever older copies must not be read any more.
-const MAGIC: [u8; 8] = *b"BHcopy\x01\n";
+const MAGIC: [u8; 8] = *b"BHcopy\x02\n";
 const TAIL_BYTES: u64 = 8 + 4 + 4 + 4 + 8;
 const CHECK_BYTES: usize = 1 << 20;
+/// What has a checksum of its own: the least that is read from disk.
+const BLOCK_BYTES: u64 = 64 << 10;
 
 /// What a copy says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +62,8 @@ pub(crate) struct CopyFile {
     pub(super) schema: SchemaRef,
     pub(super) footer: OnceLock<Footer>,
     checksum: u32,
+    /// Of each block of the Vortex part.
+    pub(super) blocks: Arc<[u32]>,
     /// Held only for its end.
     _count: Option<OpenCount>,
 }
@@ -75,7 +81,8 @@ impl CopyFile {
         let schema_bytes = u32::from_le_bytes(take(&mut rest)?);
         let about_bytes = u32::from_le_bytes(take(&mut rest)?);
         let checksum = u32::from_le_bytes(take(&mut rest)?);
-        let described = data_bytes.checked_add(u64::from(schema_bytes) + u64::from(about_bytes));
+        let blocks_bytes = data_bytes.div_ceil(BLOCK_BYTES) * 4;
+        let described = data_bytes.checked_add(u64::from(schema_bytes) + u64::from(about_bytes) + blocks_bytes);
         if rest != MAGIC || described != Some(tail_at) {
             return Err(damaged("its end is not that of a copy"));
         }
@@ -83,10 +90,13 @@ impl CopyFile {
         file.read_exact_at(&mut schema, data_bytes)?;
         let mut about = vec![0; about_bytes as usize];
         file.read_exact_at(&mut about, data_bytes + u64::from(schema_bytes))?;
+        let mut blocks = vec![0; usize::try_from(blocks_bytes).map_err(io::Error::other)?];
+        file.read_exact_at(&mut blocks, tail_at - blocks_bytes)?;
+        let blocks = blocks.as_chunks().0.iter().map(|sum| u32::from_le_bytes(*sum)).collect();
         let reader = StreamReader::try_new(schema.as_slice(), None).map_err(io::Error::other)?;
         let about = serde_json::from_slice(&about)?;
         let (schema, footer) = (reader.schema(), OnceLock::new());
-        Ok(Self { file: Arc::new(file), data_bytes, about, schema, footer, checksum, _count: None })
+        Ok(Self { file: Arc::new(file), data_bytes, about, schema, footer, checksum, blocks, _count: None })
     }
 
     /// Counts as open for as long as it lives.
@@ -139,12 +149,40 @@ impl CopyFile {
     }
 }
 
+/// Reads a part of the Vortex part with the blocks that it touches. Returns them, and where in them the part begins; an
+/// error when a block is not what was written.
+pub(super) fn read_blocks(
+    file: &File,
+    blocks: &[u32],
+    data_bytes: u64,
+    offset: u64,
+    length: usize,
+    alignment: Alignment,
+) -> io::Result<(ByteBuffer, usize)> {
+    let end = offset.checked_add(length as u64).filter(|end| *end <= data_bytes);
+    let end = end.ok_or_else(|| damaged("it is shorter than it says"))?;
+    let (first, start) = (offset / BLOCK_BYTES, offset / BLOCK_BYTES * BLOCK_BYTES);
+    let end = end.next_multiple_of(BLOCK_BYTES).min(data_bytes);
+    let mut buffer = ByteBufferMut::zeroed_aligned((end - start) as usize, alignment);
+    file.read_exact_at(buffer.as_mut_slice(), start)?;
+    let sums = blocks.get(first as usize..).unwrap_or_default();
+    for (at, block) in buffer.as_slice().chunks(BLOCK_BYTES as usize).enumerate() {
+        if sums.get(at) != Some(&crc32fast::hash(block)) {
+            return Err(damaged("the checksum of a block does not match"));
+        }
+    }
+    Ok((buffer.freeze(), (offset - start) as usize))
+}
+
 /// Writes a copy: the Vortex part first, then the end.
 #[derive(Debug)]
 pub(super) struct CopyWriter {
     file: File,
     hasher: Hasher,
     written: u64,
+    /// Of the blocks of the Vortex part that are whole; and of the one that is not.
+    blocks: Vec<u32>,
+    block: Hasher,
     /// Why a write failed: Vortex keeps it to itself.
     failed: Option<ErrorKind>,
 }
@@ -155,10 +193,27 @@ impl CopyWriter {
         let file = File::options().write(true).create_new(true).open(path)?;
         // Shows others that somebody is at work.
         file.try_lock()?;
-        Ok(Self { file, hasher: Hasher::new(), written: 0, failed: None })
+        Ok(Self { file, hasher: Hasher::new(), written: 0, blocks: vec![], block: Hasher::new(), failed: None })
     }
 
+    /// Writes a piece of the Vortex part.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut left = bytes;
+        let mut at = self.written;
+        while !left.is_empty() {
+            let room = usize::try_from(BLOCK_BYTES - at % BLOCK_BYTES).unwrap_or(usize::MAX);
+            let (head, rest) = left.split_at(room.min(left.len()));
+            self.block.update(head);
+            at += head.len() as u64;
+            if at.is_multiple_of(BLOCK_BYTES) {
+                self.blocks.push(std::mem::take(&mut self.block).finalize());
+            }
+            left = rest;
+        }
+        self.put(bytes)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Err(error) = self.file.write_all(bytes) {
             self.failed = Some(error.kind());
             return Err(error);
@@ -183,13 +238,18 @@ impl CopyWriter {
         let about = serde_json::to_vec(about)?;
         let length = |part: &[u8]| u32::try_from(part.len()).map_err(io::Error::other);
         let lengths = [length(&described)?.to_le_bytes(), length(&about)?.to_le_bytes()];
-        self.write(&described)?;
-        self.write(&about)?;
-        self.write(&data_bytes.to_le_bytes())?;
-        self.write(lengths.as_flattened())?;
+        if !data_bytes.is_multiple_of(BLOCK_BYTES) {
+            self.blocks.push(std::mem::take(&mut self.block).finalize());
+        }
+        let blocks: Vec<u8> = self.blocks.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        self.put(&described)?;
+        self.put(&about)?;
+        self.put(&blocks)?;
+        self.put(&data_bytes.to_le_bytes())?;
+        self.put(lengths.as_flattened())?;
         let checksum = self.hasher.clone().finalize();
-        self.write(&checksum.to_le_bytes())?;
-        self.write(&MAGIC)?;
+        self.put(&checksum.to_le_bytes())?;
+        self.put(&MAGIC)?;
         self.file.sync_all()?;
         Ok(self.written)
     }

@@ -13,10 +13,10 @@ use std::{
     sync::Arc,
 };
 
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{CopyFile, CopyKey, key::fnv};
+use super::{CopyFile, CopyKey, key::fnv, pins::Pins};
 use crate::store::folder_url;
 
 /// Originals whose reads are counted.
@@ -27,7 +27,7 @@ const READS_MIN: u32 = 2;
 const HANDLES_MAX: usize = 128;
 
 const COPY: &str = "hot";
-const TEMPORARY: &str = "tmp";
+pub(super) const TEMPORARY: &str = "tmp";
 
 /// Where copies are kept, and how many.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +73,8 @@ pub(super) struct Folder {
     reads: HashMap<String, u32>,
     /// Originals that get no copy.
     refused: HashSet<String>,
-    /// Tables, by Delta id, whose files always get copies.
-    pinned: HashSet<String>,
+    /// Tables whose files always get copies.
+    pinned: Pins,
     asked: u64,
     pub(super) hits: u64,
     pub(super) misses: u64,
@@ -86,7 +86,7 @@ struct Copy {
     bytes: u64,
     uses: u32,
     checked: bool,
-    /// Known once it is checked.
+    /// Known once it is checked, or when some table is pinned.
     table: Option<String>,
     handle: Option<Arc<CopyFile>>,
 }
@@ -96,6 +96,7 @@ impl Folder {
     pub(super) fn open(options: &HotOptions) -> io::Result<Self> {
         fs::create_dir_all(&options.folder)?;
         let mut folder = Self { path: options.folder.clone(), bytes_max: options.bytes_max, ..Self::default() };
+        folder.pinned = Pins::open(&options.folder)?;
         for entry in fs::read_dir(&options.folder)? {
             let path = entry?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
@@ -103,16 +104,18 @@ impl Folder {
                 Some(TEMPORARY) => remove_unlocked(&path),
                 Some(COPY) => {
                     let Ok(meta) = fs::metadata(&path) else { continue };
-                    folder.put(name.to_owned(), Copy::found(meta.len()));
+                    // Whose copy it is matters only where some have more right to their place than others.
+                    let known = || CopyFile::open(&path).ok().map(|copy| copy.key().table.clone());
+                    let table = if folder.pinned.is_empty() { None } else { known() };
+                    folder.put(name.to_owned(), Copy { table, ..Copy::found(meta.len()) });
                 }
                 _ => {}
             }
         }
         while folder.bytes > folder.bytes_max {
-            let Some(name) = folder.victims(0, u32::MAX, folder.bytes_max).and_then(|names| names.into_iter().next())
-            else {
-                break;
-            };
+            // Pinned ones go last.
+            let least = folder.copies.iter().min_by_key(|(name, copy)| (folder.worth(copy), *name));
+            let Some(name) = least.map(|(name, _)| name.clone()) else { break };
             folder.evict(&name);
         }
         Ok(folder)
@@ -209,12 +212,11 @@ impl Folder {
         self.reads.remove(&key.file_name());
     }
 
-    pub(super) fn pin(&mut self, table: &str) {
-        self.pinned.insert(table.to_owned());
-    }
-
-    pub(super) fn unpin(&mut self, table: &str) {
-        self.pinned.remove(table);
+    /// Pins a table, or lets it go.
+    pub(super) fn set_pinned(&mut self, table: &str, pinned: bool) {
+        if let Err(error) = self.pinned.set(table, pinned) {
+            warn!(folder = %self.path.display(), %error, "pinned tables are forgotten at the next start");
+        }
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -230,6 +232,10 @@ impl Folder {
         if self.pinned.contains(table) { u32::MAX } else { reads }
     }
 
+    fn worth(&self, copy: &Copy) -> u32 {
+        self.rank(copy.table.as_deref().unwrap_or_default(), copy.uses)
+    }
+
     /// The copies that make room for `bytes`, each of less worth than `rank`; `None` when they do not suffice.
     fn victims(&self, bytes: u64, rank: u32, bytes_max: u64) -> Option<Vec<String>> {
         let mut excess = (self.bytes.checked_add(bytes)?).saturating_sub(bytes_max);
@@ -239,9 +245,8 @@ impl Folder {
         if bytes > bytes_max {
             return None;
         }
-        let worth = |copy: &Copy| self.rank(copy.table.as_deref().unwrap_or_default(), copy.uses);
         let mut less: Vec<(u32, &String, u64)> =
-            self.copies.iter().map(|(name, copy)| (worth(copy), name, copy.bytes)).collect();
+            self.copies.iter().map(|(name, copy)| (self.worth(copy), name, copy.bytes)).collect();
         // Of two that are read in turn, one may be a read ahead.
         less.retain(|(worth, _, _)| worth.saturating_add(1) < rank);
         less.sort_unstable();

@@ -159,6 +159,10 @@ impl MakerState {
         if !self.shared.folder.lock().admits(key, key.size) || self.is_full() {
             return;
         }
+        if !self.disk_has_room(&path, key.size) {
+            self.shared.folder.lock().start_over(key);
+            return;
+        }
         match self.make(original).await {
             Ok(Made::Refused) => self.shared.folder.lock().refuse(key),
             Ok(Made::Copy(_) | Made::Stopped) => {}
@@ -227,6 +231,16 @@ impl MakerState {
         } else {
             debug!(path = key.path, error = error as &dyn std::error::Error, "no hot copy of this file");
         }
+    }
+
+    /// A disk that cannot be asked shows when it is full.
+    fn disk_has_room(&self, path: &Path, bytes: u64) -> bool {
+        let disk = path.parent().and_then(|folder| (self.shared.ask_disk)(folder).ok());
+        let has_room = disk.is_none_or(|disk| disk.has_room_for(bytes));
+        if !has_room && self.full_since.lock().replace(Instant::now()).is_none() {
+            warn!("no new hot copies: little is left free on the disk");
+        }
+        has_room
     }
 
     fn is_full(&self) -> bool {

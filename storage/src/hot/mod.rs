@@ -10,9 +10,12 @@
 //! ```
 //!
 //! In reading order: `key` is what a copy is a copy of, `types` which columns a copy can hold, `file` one copy on disk,
-//! `make` writes it, `filter`, `selection` and `open` read it, `source` is what a scan sees.
+//! `make` writes it, `filter`, `selection`, `pieces` and `open` read it, `fallback` takes over when it is damaged, `source`
+//! is what a scan sees.
 
 mod copies;
+mod disk;
+mod fallback;
 mod file;
 mod filter;
 mod folder;
@@ -20,12 +23,16 @@ mod key;
 mod make;
 mod maker;
 mod open;
+mod pieces;
+mod pins;
 mod reader;
 mod selection;
 mod source;
 mod types;
 
 pub(crate) use copies::HotCopies;
+#[cfg(test)]
+pub(crate) use disk::Disk;
 use file::CopyFile;
 pub use folder::HotOptions;
 pub(crate) use key::CopyKey;

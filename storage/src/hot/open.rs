@@ -12,7 +12,7 @@ use arrow::{
     datatypes::{Field, Schema},
 };
 use datafusion::{
-    common::{DataFusionError, Result, ScalarValue, exec_datafusion_err},
+    common::{Result, ScalarValue},
     datasource::{listing::PartitionedFile, physical_plan::parquet::ParquetRowSelection, table_schema::TableSchema},
     physical_expr::{
         PhysicalExpr,
@@ -32,20 +32,23 @@ use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use vortex::{
     array::VortexSessionExecute,
     dtype::{DType, Nullability},
-    error::{VortexError, VortexResult},
+    error::VortexResult,
     expr::{BoundExpression, Expression, get_item, pack, root},
     file::OpenOptionsSessionExt,
     io::VortexReadAt,
     layout::{LayoutReader, scan::scan_builder::ScanBuilder},
+    scan::selection::Selection,
 };
 use vortex_arrow::ArrowSessionExt;
 
 use super::{
     CopyFile,
+    fallback::{Fault, Progress},
     file::VORTEX,
     filter,
+    pieces::pieces,
     reader::{CopyReader, SharedReader},
-    selection::{rows_of, selection},
+    selection::selection,
     types,
 };
 
@@ -76,74 +79,74 @@ struct Wanted {
 }
 
 impl CopyOpener {
-    /// The rows of `file`, read from its copy.
+    /// The rows of `file`, read from its copy; `progress` tells which, and learns which of them have been read.
     pub(super) async fn open(
         self,
-        file: PartitionedFile,
-        copy: Arc<CopyFile>,
-        reader: Arc<SharedReader>,
-    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        file: &PartitionedFile,
+        copy: &Arc<CopyFile>,
+        reader: &SharedReader,
+        progress: &Arc<Progress>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch, Fault>>, Fault> {
         let output = Arc::new(self.projection.project_schema(self.layout.table_schema())?);
-        let (projection, predicate) = self.with_partition_values(&file)?;
+        let (projection, predicate) = self.with_partition_values(file)?;
         let errors = MetricBuilder::new(&self.metrics)
             .with_category(MetricCategory::Rows)
             .global_counter("num_predicate_creation_errors");
         let mut pruner = predicate
             .as_ref()
-            .and_then(|predicate| FilePruner::try_new(predicate.clone(), self.layout.file_schema(), &file, errors));
+            .and_then(|predicate| FilePruner::try_new(predicate.clone(), self.layout.file_schema(), file, errors));
         if let Some(pruner) = &mut pruner
             && pruner.should_prune()?
         {
             return Ok(futures::stream::empty().boxed());
         }
-        let wanted = self.wanted(&copy, projection, predicate)?;
-        let rows = copy.about.rows;
-        let range = match &file.range {
-            Some(range) => rows_of((range.start, range.end), file.object_meta.size, rows),
-            None => 0..rows,
-        };
+        let wanted = self.wanted(copy, projection, predicate)?;
+        let (rows, range) = (copy.about.rows, progress.wanted());
         if range.is_empty() {
             return Ok(futures::stream::empty().boxed());
         }
-        let layout_reader = self.layout_reader(&copy, &reader).await?;
+        let layout_reader = self.layout_reader(copy, reader).await?;
         let dtype = layout_reader.dtype().clone();
         let mut scan = ScanBuilder::new(VORTEX.clone(), layout_reader);
-        if let Some(selected) = file.extensions.get::<ParquetRowSelection>() {
-            scan = scan.with_selection(selection(selected.selection(), rows)?);
-        }
+        let selected = match file.extensions.get::<ParquetRowSelection>() {
+            Some(selected) => selection(selected.selection(), rows)?,
+            None => Selection::All,
+        };
+        scan = scan.with_selection(selected.clone());
         if range != (0..rows) {
-            scan = scan.with_row_range(range);
+            scan = scan.with_row_range(range.clone());
         }
-        if wanted.residual.is_none() {
-            scan = scan.with_some_limit(self.limit.map(|limit| limit as u64));
-        }
+        let filtered = wanted.native.is_some() || wanted.residual.is_some();
+        let limit = self.limit.filter(|_| !filtered).map(|limit| limit as u64);
         let columns = wanted.columns.fields().iter();
         let columns = columns.map(|field| (field.name().clone(), get_item(field.name().as_str(), root())));
         let scan = scan
-            .with_some_filter(wanted.native.map(|native| bind(&native, &dtype)).transpose().map_err(vortex_error)?)
-            .with_projection(bind(&pack(columns, Nullability::NonNullable), &dtype).map_err(vortex_error)?)
+            .with_some_filter(wanted.native.map(|native| bind(&native, &dtype)).transpose()?)
+            .with_projection(bind(&pack(columns, Nullability::NonNullable), &dtype)?)
             .with_ordered(self.ordered);
         let target = Field::new_struct("", wanted.columns.fields().clone(), false);
-        let read = scan
-            .map(move |chunk| {
-                let mut context = VORTEX.create_execution_ctx();
-                let rows = VORTEX.arrow().execute_arrow(chunk, Some(&target), &mut context)?;
-                Ok(RecordBatch::from(rows.as_struct().clone()))
-            })
-            .into_stream()
-            .map_err(vortex_error)?;
+        let scan = scan.map(move |chunk| {
+            let mut context = VORTEX.create_execution_ctx();
+            let rows = VORTEX.arrow().execute_arrow(chunk, Some(&target), &mut context)?;
+            Ok(RecordBatch::from(rows.as_struct().clone()))
+        });
         let projector = wanted.projection.make_projector(&wanted.columns)?;
-        let residual = wanted.residual;
-        let rows = read.map_err(vortex_error).map(move |batch| {
-            let mut batch = batch?;
+        let (residual, progress) = (wanted.residual, progress.clone());
+        let project = move |mut batch: RecordBatch| -> Result<RecordBatch> {
             if let Some(residual) = &residual {
                 batch = batch_filter(&batch, residual)?;
             }
             let (_, columns, count) = projector.project_batch(&batch)?.into_parts();
             let options = RecordBatchOptions::new().with_row_count(Some(count));
             Ok(RecordBatch::try_new_with_options(output.clone(), columns, &options)?)
+        };
+        let rows = pieces(scan, selected, range, limit).map(move |piece| {
+            let (range, batch) = piece?;
+            let batch = batch.map(&project).transpose()?.filter(|batch| batch.num_rows() > 0);
+            progress.add(range);
+            Ok(batch)
         });
-        let rows = rows.try_filter(|batch| std::future::ready(batch.num_rows() > 0)).boxed();
+        let rows = rows.try_filter_map(|batch| std::future::ready(Ok(batch))).boxed();
         Ok(match pruner {
             Some(pruner) if pruner.is_watching() => WatchedStream { pruner, rows }.boxed(),
             _ => rows,
@@ -191,7 +194,7 @@ impl CopyOpener {
         Ok(Wanted { columns, native, residual, projection })
     }
 
-    async fn layout_reader(&self, copy: &Arc<CopyFile>, shared: &SharedReader) -> Result<Arc<dyn LayoutReader>> {
+    async fn layout_reader(&self, copy: &Arc<CopyFile>, shared: &SharedReader) -> VortexResult<Arc<dyn LayoutReader>> {
         let known = || shared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reader) = known().as_ref().and_then(Weak::upgrade) {
             return Ok(reader);
@@ -205,9 +208,9 @@ impl CopyOpener {
         if let Some(footer) = copy.footer.get() {
             options = options.with_footer(footer.clone());
         }
-        let file = options.open_read(source).await.map_err(vortex_error)?;
+        let file = options.open_read(source).await?;
         copy.footer.get_or_init(|| file.footer().clone());
-        let reader = file.layout_reader().map_err(vortex_error)?;
+        let reader = file.layout_reader()?;
         let mut shared = known();
         if let Some(reader) = shared.as_ref().and_then(Weak::upgrade) {
             return Ok(reader);
@@ -221,18 +224,14 @@ fn bind(expression: &Expression, dtype: &DType) -> VortexResult<BoundExpression>
     expression.bind(dtype)?.optimize_recursive()
 }
 
-fn vortex_error(error: VortexError) -> DataFusionError {
-    exec_datafusion_err!("a hot copy could not be read: {error}")
-}
-
 /// Ends early when a filter that grows while the query runs rules out the rest of the file.
 struct WatchedStream {
     pruner: FilePruner,
-    rows: BoxStream<'static, Result<RecordBatch>>,
+    rows: BoxStream<'static, Result<RecordBatch, Fault>>,
 }
 
 impl Stream for WatchedStream {
-    type Item = Result<RecordBatch>;
+    type Item = Result<RecordBatch, Fault>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.pruner.should_prune() {
@@ -241,7 +240,7 @@ impl Stream for WatchedStream {
                 self.rows = futures::stream::empty().boxed();
                 Poll::Ready(None)
             }
-            Err(error) => Poll::Ready(Some(Err(error))),
+            Err(error) => Poll::Ready(Some(Err(error.into()))),
         }
     }
 }

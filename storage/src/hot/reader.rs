@@ -2,7 +2,6 @@
 
 use std::{
     fs::File,
-    os::unix::fs::FileExt,
     sync::{Arc, Mutex, Weak},
 };
 
@@ -10,13 +9,16 @@ use datafusion::physical_plan::metrics::Count;
 use futures::{FutureExt, future::BoxFuture};
 use vortex::{
     array::buffer::BufferHandle,
-    buffer::{Alignment, ByteBufferMut},
+    buffer::{Alignment, ByteBuffer},
     error::VortexResult,
     io::{CoalesceConfig, VortexReadAt, session::RuntimeSessionExt},
     layout::LayoutReader,
 };
 
-use super::{CopyFile, file::VORTEX};
+use super::{
+    CopyFile,
+    file::{VORTEX, read_blocks},
+};
 
 /// The reader of a copy's layout, shared by those who read the same file in the same scan.
 pub(super) type SharedReader = Mutex<Option<Weak<dyn LayoutReader>>>;
@@ -26,6 +28,7 @@ const READS_MAX: usize = 32;
 
 pub(super) struct CopyReader {
     file: Arc<File>,
+    blocks: Arc<[u32]>,
     length: u64,
     /// Bytes asked for.
     bytes: Count,
@@ -33,7 +36,7 @@ pub(super) struct CopyReader {
 
 impl CopyReader {
     pub(super) fn new(copy: &CopyFile, bytes: Count) -> Self {
-        Self { file: copy.file.clone(), length: copy.data_bytes, bytes }
+        Self { file: copy.file.clone(), blocks: copy.blocks.clone(), length: copy.data_bytes, bytes }
     }
 }
 
@@ -57,11 +60,13 @@ impl VortexReadAt for CopyReader {
         alignment: Alignment,
     ) -> BoxFuture<'static, VortexResult<BufferHandle>> {
         self.bytes.add(length);
-        let file = self.file.clone();
+        let (file, blocks, data_bytes) = (self.file.clone(), self.blocks.clone(), self.length);
         let read = move || -> VortexResult<BufferHandle> {
-            let mut buffer = ByteBufferMut::zeroed_aligned(length, alignment);
-            file.read_exact_at(buffer.as_mut_slice(), offset)?;
-            Ok(BufferHandle::new_host(buffer.freeze()))
+            let (buffer, at) = read_blocks(&file, &blocks, data_bytes, offset, length, alignment)?;
+            Ok(BufferHandle::new_host(match alignment.is_offset_aligned(at) {
+                true => buffer.slice_with_alignment(at..at + length, alignment),
+                false => ByteBuffer::copy_from_aligned(&buffer.as_slice()[at..at + length], alignment),
+            }))
         };
         VORTEX.handle().spawn_blocking(read).boxed()
     }

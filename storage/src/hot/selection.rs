@@ -1,6 +1,11 @@
 //! Rows that deletion vectors hide, as Vortex takes them. Rows have the same positions in a copy and its original.
 
-use datafusion::common::{Result, exec_datafusion_err};
+use std::ops::Range;
+
+use datafusion::{
+    common::{Result, exec_datafusion_err},
+    datasource::listing::PartitionedFile,
+};
 use parquet::arrow::arrow_reader::RowSelection;
 use vortex::{
     buffer::Buffer,
@@ -27,9 +32,17 @@ pub(super) fn selection(rows: &RowSelection, total: u64) -> Result<Selection> {
     Ok(Selection::ExcludeByIndex(sorted.map_err(|error| exec_datafusion_err!("{error}"))?))
 }
 
+/// The rows of a part of a plan, in a copy of `rows` rows.
+pub(super) fn rows_of_part(file: &PartitionedFile, rows: u64) -> Range<u64> {
+    match &file.range {
+        Some(range) => rows_of((range.start, range.end), file.object_meta.size, rows),
+        None => 0..rows,
+    }
+}
+
 /// The rows of the part of a file that lies in a range of the original's bytes. The ranges of a file that touch each
 /// other give rows that touch each other, and the outermost reach both ends.
-pub(super) fn rows_of(range: (i64, i64), original_bytes: u64, rows: u64) -> std::ops::Range<u64> {
+fn rows_of(range: (i64, i64), original_bytes: u64, rows: u64) -> Range<u64> {
     // Vortex keeps its statistics in blocks of so many rows.
     const BLOCK_ROWS: u64 = 8192;
     let row_at = |byte: i64| match u64::try_from(byte) {

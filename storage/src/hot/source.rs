@@ -29,7 +29,14 @@ use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
 use object_store::ObjectStore;
 use tokio::runtime::Handle;
 
-use super::{CopyFile, CopyKey, HotCopies, Original, copies::ScanRuns, open::CopyOpener, reader::SharedReader};
+use super::{
+    CopyFile, CopyKey, HotCopies, Original,
+    copies::ScanRuns,
+    fallback::{CopiedPart, Progress},
+    open::CopyOpener,
+    reader::SharedReader,
+    selection::rows_of_part,
+};
 
 /// The count in a plan's metrics of files that were read from their copies.
 pub(crate) const FILES_HOT: &str = "files_hot";
@@ -39,6 +46,14 @@ pub(crate) const FILES_HOT: &str = "files_hot";
 pub(crate) struct HotPart {
     copy: OnceLock<Option<Arc<CopyFile>>>,
     reader: Arc<SharedReader>,
+    /// In the file, hidden ones included, where the log tells.
+    rows: Option<u64>,
+}
+
+impl HotPart {
+    pub(crate) fn new(rows: Option<u64>) -> Self {
+        Self { rows, ..Self::default() }
+    }
 }
 
 /// Whose files these are.
@@ -99,7 +114,7 @@ impl FileSource for HotSource {
             metrics: self.parquet.metrics().clone(),
             layout,
         };
-        let parquet = self.parquet.create_morselizer(object_store, config, partition)?;
+        let parquet = self.parquet.create_morselizer(object_store, config, partition)?.into();
         let runs = self.files.copies.scan_runs();
         Ok(Box::new(HotMorselizer { parquet, opener, files: self.files.clone(), _runs: runs }))
     }
@@ -195,7 +210,7 @@ fn columns(layout: &TableSchema) -> usize {
 /// Opens the files of one partition.
 #[derive(Debug)]
 struct HotMorselizer {
-    parquet: Box<dyn Morselizer>,
+    parquet: Arc<dyn Morselizer>,
     opener: CopyOpener,
     files: HotFiles,
     _runs: ScanRuns,
@@ -208,18 +223,24 @@ impl Morselizer for HotMorselizer {
         let Some(part) = file.extensions.get::<Arc<HotPart>>().filter(|_| !by_row_group) else {
             return self.parquet.plan_file(file);
         };
-        let Some(copy) = part.copy.get_or_init(|| self.choose(&file)).clone() else {
+        let Some(copy) = part.copy.get_or_init(|| self.choose(&file, part.rows)).clone() else {
             return self.parquet.plan_file(file);
         };
-        let reader = part.reader.clone();
-        let open = self.opener.clone().open(file, copy, reader).boxed();
-        Ok(Box::new(CopyPlanner::Opening(open)))
+        let (opener, reader) = (self.opener.clone(), part.reader.clone());
+        let progress = Arc::new(Progress::new(rows_of_part(&file, copy.about.rows)));
+        let (copies, parquet) = (self.files.copies.clone(), self.parquet.clone());
+        let part = CopiedPart { file, copy, progress, copies, parquet };
+        let open = async move {
+            let opened = opener.open(&part.file, &part.copy, &reader, &part.progress).await;
+            Ok(part.rows(opened))
+        };
+        Ok(Box::new(CopyPlanner::Opening(open.boxed())))
     }
 }
 
 impl HotMorselizer {
     /// Asked once per file and plan.
-    fn choose(&self, file: &PartitionedFile) -> Option<Arc<CopyFile>> {
+    fn choose(&self, file: &PartitionedFile, rows: Option<u64>) -> Option<Arc<CopyFile>> {
         let meta = &file.object_meta;
         let key = CopyKey::new(&self.files.store, &self.files.table, meta);
         let original = || {
@@ -227,7 +248,7 @@ impl HotMorselizer {
             let (store, path) = (self.files.object_store.clone(), meta.location.clone());
             Some(Original { key: key.clone(), store, path, runtime })
         };
-        let copy = self.files.copies.read(&key, original)?;
+        let copy = self.files.copies.read(&key, rows, original)?;
         MetricBuilder::new(&self.opener.metrics)
             .with_type(MetricType::Summary)
             .with_category(MetricCategory::Rows)

@@ -83,6 +83,11 @@ pub(crate) enum VectorFile {
 }
 
 impl DeletionVector {
+    /// What tells the vector from every other of its table (Delta protocol, "Deletion Vector Descriptor Schema").
+    pub(crate) fn id(&self) -> String {
+        super::chunk::vector_id(&self.storage_type, &self.path_or_inline_dv, self.offset)
+    }
+
     /// Delta protocol, "Derived Fields". The error says what is wrong with the descriptor.
     pub(crate) fn file(&self) -> Result<VectorFile, String> {
         const UUID_CHARS: usize = 20;
@@ -103,7 +108,7 @@ impl DeletionVector {
 }
 
 /// Base85 as ZeroMQ has it: five characters are four bytes.
-fn z85(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn z85(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8; 85] =
         b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
     let mut bytes = Vec::with_capacity(text.len() / 5 * 4);

@@ -103,13 +103,6 @@ impl Chunk {
         self.paths.len()
     }
 
-    /// What identifies a file's deletion vector, `None` when it has none.
-    pub(super) fn vector_id(&self, file: usize) -> Option<String> {
-        let vectors = self.vectors.as_ref().filter(|vectors| vectors.storage_type.is_valid(file))?;
-        let offset = vectors.offset.is_valid(file).then(|| vectors.offset.value(file));
-        Some(vector_id(vectors.storage_type.value(file), vectors.path_or_inline.value(file), offset))
-    }
-
     /// The deletion vector of a file, `None` when it has none.
     pub(super) fn vector(&self, file: usize) -> Option<DeletionVector> {
         let vectors = self.vectors.as_ref().filter(|vectors| vectors.storage_type.is_valid(file))?;

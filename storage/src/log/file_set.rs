@@ -15,7 +15,7 @@ use arrow::{
 
 use super::{
     action::DeletionVector,
-    chunk::{Chunk, ColumnBounds, vector_id},
+    chunk::{Chunk, ColumnBounds},
     layout::Layout,
 };
 
@@ -29,14 +29,13 @@ pub(super) struct Keys(HashSet<String>);
 impl Keys {
     /// Adds a file; `false` when it was there.
     pub(super) fn insert(&mut self, path: &str, vector: Option<&DeletionVector>) -> bool {
-        let vector = vector.map(|v| vector_id(&v.storage_type, &v.path_or_inline_dv, v.offset));
-        self.0.insert(key(path, vector))
+        self.0.insert(key(path, vector.map(DeletionVector::id)))
     }
 
     fn contains(&self, chunk: &Chunk, file: usize) -> bool {
-        match chunk.vector_id(file) {
+        match chunk.vector(file) {
             None => self.0.contains(chunk.paths.value(file)),
-            vector => self.0.contains(&key(chunk.paths.value(file), vector)),
+            Some(vector) => self.0.contains(&key(chunk.paths.value(file), Some(vector.id()))),
         }
     }
 }
@@ -125,7 +124,7 @@ impl FileSet {
     /// What tells a file from all others: its path and its deletion vector.
     pub(crate) fn identity(&self, file: usize) -> String {
         let (chunk, row) = self.locate(file);
-        key(chunk.paths.value(row), chunk.vector_id(row))
+        key(chunk.paths.value(row), chunk.vector(row).map(|vector| vector.id()))
     }
 
     /// The deletion vector of a file.

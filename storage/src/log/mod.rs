@@ -28,7 +28,7 @@ mod stats;
 mod tests;
 mod times;
 
-pub(crate) use action::{DeletionVector, VectorFile};
+pub(crate) use action::{DeletionVector, VectorFile, z85};
 pub(crate) use chunk::ColumnBounds;
 pub(crate) use commit::{Commit, RawCommit};
 pub(crate) use error::LogError;
@@ -37,6 +37,7 @@ pub(crate) use layout::{PHYSICAL_NAME, physical_name};
 pub(crate) use list::commit_path;
 pub(crate) use load::{LogState, advance, commits_from, follow, load};
 pub(crate) use named::named_since;
+pub(crate) use parquet::row_count;
 pub(crate) use raw::raw_adds;
 pub(crate) use stamp::Stamp;
 pub(crate) use times::{AtTime, Times, commit_info, read as read_commit};

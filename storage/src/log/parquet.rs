@@ -75,6 +75,12 @@ impl ParquetFile {
     }
 }
 
+/// How many rows a file has.
+pub(crate) async fn row_count(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Result<u64> {
+    let rows = ParquetFile::open(store, meta).await?.footer.metadata().file_metadata().num_rows();
+    u64::try_from(rows).map_err(|_| ParquetError::General(format!("its footer says that it has {rows} rows")))
+}
+
 fn under(path: &str, name: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -1,71 +1,225 @@
-//! Rows that deletion vectors hide, as the row selections that the Parquet reader takes.
+//! Rows that deletion vectors hide, as the row selections that the readers take.
 //!
-//! The Delta library finds and decodes the vectors; the reader then skips the hidden rows, whole row groups and pages
-//! with them, and everything else about the scan stays as it is.
+//! Vectors are read from where the log says they are (see `vector`), all of a file with one request and several files at
+//! once, and decoded in parallel. What was read is kept by the identity of the vector, which never changes, so that the
+//! versions of a table share it.
 
-use std::collections::HashMap;
-
-use datafusion::{catalog::Session, common::Result};
-use deltalake::{
-    delta_datafusion::{DeltaScanConfig, DeltaScanNext, FileSelection},
-    kernel::EagerSnapshot,
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
 };
-use parking_lot::Mutex;
-use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+
+use bytes::Bytes;
+use datafusion::{
+    common::{DataFusionError, Result, runtime::SpawnedTask},
+    execution::object_store::ObjectStoreRegistry,
+};
+use futures::{StreamExt, stream};
+use moka::sync::Cache;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use parquet::{
+    arrow::arrow_reader::{RowSelection, RowSelector},
+    errors::ParquetError,
+};
 use roaring::RoaringBitmap;
 
-/// About 16 MB of selections per snapshot.
-const CACHED_RUNS_MAX: usize = 1 << 20;
+use super::{
+    Snapshot,
+    files::FileIndex,
+    location,
+    vector::{self, FILE_VERSION, Place},
+};
+use crate::{StorageError, log};
 
-/// The rows to read, by the URL of the data file, of those files among `paths` (as the log has them) that have a
-/// deletion vector. All active files when `paths` is `None`.
-pub(super) async fn row_selections(
-    snapshot: &EagerSnapshot,
-    session: &dyn Session,
-    paths: Option<Vec<String>>,
-) -> Result<HashMap<String, RowSelection>> {
-    let mut scan = DeltaScanNext::new(snapshot.clone(), DeltaScanConfig::new())?;
-    if let Some(paths) = paths {
-        scan = scan.with_file_selection(FileSelection::from_file_paths(paths));
+/// About 16 MB of selections per table.
+const CACHED_RUNS_MAX: u64 = 1 << 20;
+/// Files of vectors, and pieces of work on inline ones, that are under way at once.
+const AT_ONCE: usize = 16;
+/// Inline vectors that are decoded in one piece of work.
+const INLINE_VECTORS: usize = 256;
+
+/// Selections that were read before, by the identity of the vector and the rows of its data file.
+#[derive(Debug)]
+pub(super) struct SelectionCache(Cache<(String, u64), RowSelection>);
+
+impl Default for SelectionCache {
+    fn default() -> Self {
+        let runs = |_: &(String, u64), selection: &RowSelection| 4 + selection.iter().count() as u32;
+        Self(Cache::builder().max_capacity(CACHED_RUNS_MAX).weigher(runs).build())
     }
-    let vectors = scan.deletion_vectors(session).await?;
-    Ok(vectors.into_iter().map(|vector| (vector.filepath, selection(&vector.keep_mask))).collect())
 }
 
-/// Row selections of files that were read before. They never change: another vector makes another version.
-#[derive(Debug, Default)]
-pub(super) struct SelectionCache(Mutex<HashMap<usize, RowSelection>>);
+/// A data file whose vector has to be read.
+struct Hiding {
+    file: usize,
+    /// In the data file.
+    rows: u64,
+    cardinality: i64,
+    key: (String, u64),
+}
 
-impl SelectionCache {
-    /// Moves what is known of `files` into `found`; returns the files that must be read.
-    pub(super) fn get(&self, files: Vec<usize>, found: &mut HashMap<usize, RowSelection>) -> Vec<usize> {
-        let known = self.0.lock();
-        let mut unknown = files;
-        unknown.retain(|file| match known.get(file) {
-            Some(selection) => found.insert(*file, selection.clone()).is_some(),
-            None => true,
-        });
-        unknown
+/// The rows to read of those among `files` (positions in the index) that have a deletion vector.
+pub(super) async fn row_selections(
+    snapshot: &Snapshot,
+    stores: &dyn ObjectStoreRegistry,
+    index: &FileIndex,
+    files: &[usize],
+) -> Result<HashMap<usize, RowSelection>> {
+    let hiding: Vec<usize> = files.iter().copied().filter(|file| index.deleted_rows(*file).is_some()).collect();
+    let mut found = HashMap::with_capacity(hiding.len());
+    let cache = snapshot.library().selections();
+    let mut inline: Vec<(Hiding, Vec<u8>)> = Vec::new();
+    let mut stored: BTreeMap<(String, Path), Vec<(Hiding, Range<u64>)>> = BTreeMap::new();
+    for file in hiding {
+        let Some(vector) = index.deletion_vector(file) else { continue };
+        let rows = match index.stored_rows_of(file) {
+            Some(rows) => rows,
+            None => rows_in_footer(snapshot, stores, index, file).await?,
+        };
+        let key = (vector.id(), rows);
+        if let Some(selection) = cache.0.get(&key) {
+            found.insert(file, selection);
+            continue;
+        }
+        let hiding = Hiding { file, rows, cardinality: vector.cardinality, key };
+        let blame = |reason| blame(snapshot, index.path(file), ParquetError::General(reason));
+        match vector::place(snapshot.location(), &vector).map_err(|reason| blame(of_vector(reason)))? {
+            Place::Inline(bytes) => inline.push((hiding, bytes)),
+            Place::File(location, range) => {
+                let place = (location.store.as_str().to_owned(), location.path);
+                stored.entry(place).or_default().push((hiding, range));
+            }
+        }
     }
+    let mut work = Vec::new();
+    while !inline.is_empty() {
+        let piece = inline.split_off(inline.len().saturating_sub(INLINE_VECTORS));
+        work.push(Work::Inline(piece));
+    }
+    for ((store, path), vectors) in stored {
+        let store = stores.get_store(location::store_url(&store)?.as_ref())?;
+        work.push(Work::File(store, path, vectors));
+    }
+    let done = stream::iter(work).map(|work| SpawnedTask::spawn(work.selections()).join_unwind());
+    let mut done = done.buffer_unordered(AT_ONCE);
+    while let Some(read) = done.next().await {
+        let read = read.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let read = read.map_err(|Failed { file, path, source }| {
+            blame(snapshot, path.as_ref().map_or(index.path(file), |path| path.as_ref()), source)
+        })?;
+        for (hiding, selection) in read {
+            cache.0.insert(hiding.key, selection.clone());
+            found.insert(hiding.file, selection);
+        }
+    }
+    Ok(found)
+}
 
-    /// Keeps a selection while the cache is small; after that, queries read the vectors again.
-    pub(super) fn put(&self, file: usize, selection: &RowSelection) {
-        let mut known = self.0.lock();
-        let runs: usize = known.values().map(|selection| selection.iter().count()).sum();
-        if runs + selection.iter().count() <= CACHED_RUNS_MAX {
-            known.insert(file, selection.clone());
+fn of_vector(reason: String) -> String {
+    format!("its deletion vector: {reason}")
+}
+
+fn blame(snapshot: &Snapshot, file: &str, source: ParquetError) -> DataFusionError {
+    let (table, version) = (snapshot.name().to_owned(), snapshot.version());
+    let error = StorageError::DataFile { table, version, file: file.to_owned(), source: Box::new(source) };
+    DataFusionError::External(Box::new(error))
+}
+
+/// For a table whose writer left out what the protocol asks for beside a vector: how many rows the file has.
+async fn rows_in_footer(
+    snapshot: &Snapshot,
+    stores: &dyn ObjectStoreRegistry,
+    index: &FileIndex,
+    file: usize,
+) -> Result<u64> {
+    let location = location::resolve(snapshot.location(), index.path(file))?;
+    let store = stores.get_store(location.store.as_ref())?;
+    let rows = async {
+        let meta = store.head(&location.path).await.map_err(|error| ParquetError::External(Box::new(error)))?;
+        log::row_count(store, meta).await
+    };
+    rows.await.map_err(|error| blame(snapshot, index.path(file), error))
+}
+
+/// Why a vector gives no rows; `path` is where it lies when that is a file of its own.
+struct Failed {
+    file: usize,
+    path: Option<Path>,
+    source: ParquetError,
+}
+
+/// Vectors that are read and decoded together.
+enum Work {
+    Inline(Vec<(Hiding, Vec<u8>)>),
+    File(Arc<dyn ObjectStore>, Path, Vec<(Hiding, Range<u64>)>),
+}
+
+impl Work {
+    async fn selections(self) -> Result<Vec<(Hiding, RowSelection)>, Failed> {
+        match self {
+            Self::Inline(vectors) => {
+                let selections = vectors.into_iter().map(|(hiding, bytes)| {
+                    let selection = hiding.selection(&bytes);
+                    let file = hiding.file;
+                    let failed = |reason| Failed { file, path: None, source: ParquetError::General(of_vector(reason)) };
+                    Ok((hiding, selection.map_err(failed)?))
+                });
+                selections.collect()
+            }
+            Self::File(store, path, vectors) => {
+                let file = vectors.first().map_or(0, |(hiding, _)| hiding.file);
+                let failed = |source| Failed { file, path: Some(path.clone()), source };
+                let ranges: Vec<Range<u64>> =
+                    [0..1].into_iter().chain(vectors.iter().map(|(_, range)| range.clone())).collect();
+                let read = store.get_ranges(&path, &ranges).await;
+                let read = read.map_err(|error| failed(ParquetError::External(Box::new(error))))?;
+                let in_words = |reason| failed(ParquetError::General(reason));
+                let Some((version, read)) = read.split_first() else {
+                    return Err(in_words("nothing was read".to_owned()));
+                };
+                if version.first() != Some(&FILE_VERSION) {
+                    return Err(in_words(format!("it is no file of deletion vectors of version {FILE_VERSION}")));
+                }
+                let selections = vectors.into_iter().zip(read).map(|((hiding, range), bytes): (_, &Bytes)| {
+                    let reason = |reason| in_words(format!("the deletion vector at byte {}: {reason}", range.start));
+                    let selection = vector::unframed(bytes).and_then(|bytes| hiding.selection(bytes));
+                    Ok((hiding, selection.map_err(reason)?))
+                });
+                selections.collect()
+            }
         }
     }
 }
 
-/// Runs of kept and hidden rows.
-fn selection(keep: &[bool]) -> RowSelection {
-    let runs = keep.chunk_by(|a, b| a == b);
-    let selectors = runs.map(|run| match run.first() {
-        Some(true) => RowSelector::select(run.len()),
-        _ => RowSelector::skip(run.len()),
-    });
-    selectors.collect::<Vec<_>>().into()
+impl Hiding {
+    fn selection(&self, bytes: &[u8]) -> Result<RowSelection, String> {
+        let hidden = vector::decode(bytes, self.cardinality)?;
+        match hidden.max().filter(|last| *last >= self.rows) {
+            Some(last) => Err(format!("it hides row {last} of a file with {} rows", self.rows)),
+            None => Ok(without(hidden.iter(), self.rows)),
+        }
+    }
+}
+
+/// All of `rows` rows but those `hidden`, which rise and are fewer.
+fn without(hidden: impl Iterator<Item = u64>, rows: u64) -> RowSelection {
+    let mut runs: Vec<RowSelector> = Vec::new();
+    let mut next = 0;
+    for row in hidden {
+        if row > next {
+            runs.push(RowSelector::select((row - next) as usize));
+        }
+        match runs.last_mut() {
+            Some(run) if run.skip => run.row_count += 1,
+            _ => runs.push(RowSelector::skip(1)),
+        }
+        next = row + 1;
+    }
+    if rows > next {
+        runs.push(RowSelector::select((rows - next) as usize));
+    }
+    runs.into()
 }
 
 /// The rows that a selection leaves out.
@@ -83,22 +237,7 @@ pub(super) fn hidden(selection: &RowSelection) -> RoaringBitmap {
 
 /// The rows of a file of `stored` rows that are not in `gone`.
 pub(super) fn all_but(gone: &RoaringBitmap, stored: usize) -> RowSelection {
-    let mut selectors: Vec<RowSelector> = Vec::new();
-    let mut next = 0;
-    for row in gone.iter().map(|row| row as usize).take_while(|row| *row < stored) {
-        if row > next {
-            selectors.push(RowSelector::select(row - next));
-        }
-        match selectors.last_mut() {
-            Some(last) if last.skip => last.row_count += 1,
-            _ => selectors.push(RowSelector::skip(1)),
-        }
-        next = row + 1;
-    }
-    if stored > next {
-        selectors.push(RowSelector::select(stored - next));
-    }
-    selectors.into()
+    without(gone.iter().map(u64::from).take_while(|row| *row < stored as u64), stored as u64)
 }
 
 #[cfg(test)]
@@ -106,24 +245,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_becomes_runs() {
+    fn hidden_rows_become_runs() {
         let expected = RowSelection::from(vec![
             RowSelector::select(2),
             RowSelector::skip(1),
             RowSelector::select(1),
             RowSelector::skip(2),
         ]);
-        assert_eq!(selection(&[true, true, false, true, false, false]), expected);
-        assert_eq!(selection(&[]).row_count(), 0);
+        assert_eq!(without([2, 4, 5].into_iter(), 6), expected);
+        assert_eq!(without([].into_iter(), 0).row_count(), 0);
+        assert_eq!(without([].into_iter(), 3), RowSelection::from(vec![RowSelector::select(3)]));
+        assert_eq!(without(0..2, 2), RowSelection::from(vec![RowSelector::skip(2)]));
     }
 
     #[test]
     fn all_rows_but_those_gone() {
-        let expected = selection(&[true, false, false, true, false]);
-        assert_eq!(all_but(&RoaringBitmap::from_iter([1, 2, 4]), 5), expected);
-        assert_eq!(all_but(&RoaringBitmap::from_iter([0]), 2), selection(&[false, true]));
-        assert_eq!(all_but(&RoaringBitmap::new(), 2), selection(&[true, true]));
-        assert_eq!(all_but(&RoaringBitmap::from_iter(0..3), 3), selection(&[false; 3]));
+        let expected = without([1, 2, 4].into_iter(), 5);
+        assert_eq!(all_but(&RoaringBitmap::from_iter([1, 2, 4, 7]), 5), expected);
+        assert_eq!(all_but(&RoaringBitmap::new(), 2), RowSelection::from(vec![RowSelector::select(2)]));
         assert_eq!(hidden(&expected), RoaringBitmap::from_iter([1, 2, 4]));
     }
 }

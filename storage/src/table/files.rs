@@ -12,7 +12,6 @@ use arrow::{
     error::ArrowError,
 };
 
-use super::deletion::SelectionCache;
 pub(crate) use crate::log::ColumnBounds;
 use crate::log::{DeletionVector, FileSet, LogState};
 
@@ -26,8 +25,6 @@ pub(crate) struct FileIndex {
     columns: HashMap<String, Column>,
     /// In a table that may hide rows, no bound is sure to occur.
     hides_rows: bool,
-    /// Decoded deletion vectors, by file; read by the first query that needs them.
-    pub(super) selections: SelectionCache,
 }
 
 /// The statistics of a column, by its position in the log's layout.
@@ -59,7 +56,6 @@ impl FileIndex {
             columns: columns.collect(),
             hides_rows,
             files,
-            selections: SelectionCache::default(),
         })
     }
 
@@ -88,6 +84,11 @@ impl FileIndex {
     /// Rows in the file, those that its deletion vector hides included.
     pub(crate) fn stored_rows(&self) -> &Int64Array {
         &self.rows
+    }
+
+    /// The same for one file, where the log knows.
+    pub(crate) fn stored_rows_of(&self, file: usize) -> Option<u64> {
+        self.rows.is_valid(file).then(|| self.rows.value(file)).and_then(|rows| u64::try_from(rows).ok())
     }
 
     /// Rows that a reader sees, where the log knows.

@@ -1,7 +1,7 @@
-//! The Delta library's own view of a table, for what still goes through the library: writes and deletion vectors.
+//! What the snapshots of one table share: the Delta library's own view of it, and decoded deletion vectors.
 //!
-//! Loading it costs what opening a table costs the library, so it is loaded when it is asked for and never by a query on
-//! plain files. It is kept beside the snapshots of its table and brought on by what was committed since; a write leaves
+//! The library's view is for writes. Loading it costs what opening a table costs the library, so it is loaded when it is
+//! asked for and never by a query. It is kept beside the snapshots of its table and brought on by what was committed since; a write leaves
 //! its own result here, so that the next one loads nothing.
 
 use std::sync::Arc;
@@ -10,7 +10,10 @@ use deltalake::{DeltaTable, kernel::EagerSnapshot, table::state::DeltaTableState
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::open::{guarded, log_store, read_error};
+use super::{
+    deletion::SelectionCache,
+    open::{guarded, log_store, read_error},
+};
 use crate::{StorageError, store::Stores};
 
 /// The newest version of one table that was loaded through the library. Safe to use from many tasks.
@@ -20,11 +23,17 @@ pub(crate) struct Library {
     location: Url,
     stores: Arc<Stores>,
     newest: Mutex<Option<EagerSnapshot>>,
+    selections: SelectionCache,
 }
 
 impl Library {
     pub(crate) fn new(name: String, location: Url, stores: Arc<Stores>) -> Self {
-        Self { name, location, stores, newest: Mutex::default() }
+        Self { name, location, stores, newest: Mutex::default(), selections: SelectionCache::default() }
+    }
+
+    /// The rows that deletion vectors leave, of those that were read.
+    pub(super) fn selections(&self) -> &SelectionCache {
+        &self.selections
     }
 
     /// The table with this metadata id at one version.

@@ -48,9 +48,9 @@ pub(crate) fn absolute_url(table: &Url, path: &str) -> String {
     format!("{}{path}", &table[..Position::BeforePath])
 }
 
-/// Does the path stand for itself, outside the table's folder?
-pub(super) fn is_absolute(path: &str) -> bool {
-    path.starts_with('/') || absolute(path).is_some()
+/// The store of [`FileLocation::store`] that is written so.
+pub(super) fn store_url(store: &str) -> Result<ObjectStoreUrl> {
+    ObjectStoreUrl::parse(store)
 }
 
 fn absolute(path: &str) -> Option<Url> {
@@ -94,6 +94,5 @@ mod tests {
         assert_eq!(path_of("file:///lake/t/", "file:/other/f.parquet"), ("file:///".into(), "other/f.parquet".into()));
         assert_eq!(path_of("memory:///t/", "f.parquet"), ("memory:///".into(), "t/f.parquet".into()));
         assert_eq!(path_of("s3://b/t/", "/other/f.parquet"), ("s3://b/".into(), "other/f.parquet".into()));
-        assert!(is_absolute("file:/x") && is_absolute("/x") && !is_absolute("x/y"));
     }
 }

@@ -24,6 +24,7 @@ mod source;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod vector;
 mod vector_path;
 
 pub use address::{ADDRESS_PREFIX, Addressed};

@@ -387,31 +387,8 @@ impl TableScan {
         index: &FileIndex,
         kept: &[usize],
     ) -> Result<HashMap<usize, RowSelection>> {
-        let hiding: Vec<usize> = kept.iter().copied().filter(|file| index.deleted_rows(*file).is_some()).collect();
-        let mut selections = HashMap::with_capacity(hiding.len());
-        let unread = index.selections.get(hiding, &mut selections);
-        if unread.is_empty() {
-            return Ok(selections);
-        }
-        let paths: Vec<String> = unread.iter().map(|file| index.path(*file).to_owned()).collect();
-        // The library looks for chosen files in the table's folder only.
-        let paths = (!paths.iter().any(|path| location::is_absolute(path))).then_some(paths);
-        let state = self.snapshot.state().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let found = deletion::row_selections(state, session, paths).await?;
-        let table = self.snapshot.location();
-        let mut by_location = HashMap::with_capacity(found.len());
-        for (url, selection) in found {
-            by_location.insert(location::resolve(table, &url)?, selection);
-        }
-        for file in unread {
-            let location = location::resolve(table, index.path(file))?;
-            let selection = by_location
-                .remove(&location)
-                .ok_or_else(|| exec_datafusion_err!("the deletion vector of \"{}\" was not found", location.path))?;
-            index.selections.put(file, &selection);
-            selections.insert(file, selection);
-        }
-        Ok(selections)
+        let stores = &session.runtime_env().object_store_registry;
+        deletion::row_selections(&self.snapshot, stores.as_ref(), index, kept).await
     }
 }
 

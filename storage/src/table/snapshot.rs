@@ -194,7 +194,7 @@ impl Snapshot {
         Ok(Stamp::read(table_store, self.version()).await?.as_ref() == Some(known))
     }
 
-    /// This version in the words of the Delta library, loaded on first use: writes need it, queries on plain files do not.
+    /// This version in the words of the Delta library, loaded on first use: writes need it, queries do not.
     pub(crate) async fn state(&self) -> Result<&EagerSnapshot, StorageError> {
         self.state.get_or_try_init(|| self.library.at(self.version(), self.id())).await
     }

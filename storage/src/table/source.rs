@@ -57,7 +57,7 @@ impl StoreSource<'_> {
             part = part.with_extension(ParquetRowSelection::new(selection));
         }
         if !self.plain && self.snapshot.hot().is_some() {
-            part = part.with_extension(Arc::<HotPart>::default());
+            part = part.with_extension(Arc::new(HotPart::new(self.index.stored_rows_of(file))));
         }
         Ok(part)
     }

@@ -13,7 +13,7 @@ use super::{add_hot, append, rows, run, session};
 /// The bitmap of the rows 1 and 4, as Delta writes it into the log.
 const ROWS_1_AND_4: &str = "^Bg9^0rr910000000000iXQKl0rr91000315c8Xg0rrl5";
 
-fn rewrite_log(folder: &Path, change: impl Fn(String) -> String) {
+pub(super) fn rewrite_log(folder: &Path, change: impl Fn(String) -> String) {
     let file = folder.join("_delta_log/00000000000000000000.json");
     let lines: Vec<String> = fs::read_to_string(&file).unwrap().lines().map(|line| change(line.to_owned())).collect();
     fs::write(file, lines.join("\n")).unwrap();

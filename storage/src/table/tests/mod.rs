@@ -5,9 +5,12 @@ mod address;
 mod encodings;
 mod features;
 mod hot;
+mod kinds;
 mod plan;
 mod random;
+mod rot;
 mod running;
+mod vectors;
 mod widening;
 
 use std::{path::Path, sync::Arc};
@@ -18,7 +21,12 @@ use deltalake::{DeltaTable, protocol::SaveMode};
 use url::Url;
 
 use super::{ScanReport, Snapshot, library::Library, location, originals, scan_reports, table_store};
-use crate::{HotOptions, StorageOptions, hot::HotCopies, log, store::Stores};
+use crate::{
+    HotOptions, StorageOptions,
+    hot::{Disk, HotCopies},
+    log,
+    store::Stores,
+};
 
 /// Appends `batches` as one commit; makes the table when it is not there.
 async fn append(folder: &Path, batches: Vec<RecordBatch>, partition_columns: &[&str]) {
@@ -46,7 +54,8 @@ async fn load(folder: &Path) -> Snapshot {
 }
 
 fn hot_copies(folder: &Path, bytes_max: u64) -> Arc<HotCopies> {
-    HotCopies::open(&HotOptions { folder: folder.to_owned(), bytes_max }).unwrap()
+    let ample = |_: &Path| Ok(Disk { free: 1 << 50, total: 1 << 50 });
+    HotCopies::open_on(&HotOptions { folder: folder.to_owned(), bytes_max }, ample).unwrap()
 }
 
 /// The table once more, as `hot`: its files may have copies in `hot`.

@@ -9,7 +9,7 @@ use arrow::{
 };
 use datafusion::{datasource::MemTable, prelude::SessionContext};
 
-use super::{append, open, rows};
+use super::{add_hot, append, open, rows, run};
 
 /// Name, type of the old file, type of the table, for every change that the protocol allows.
 fn columns() -> Vec<(&'static str, DataType, DataType)> {
@@ -57,7 +57,7 @@ fn commit(folder: &Path, version: usize) -> std::path::PathBuf {
 }
 
 /// Version 0 has the narrow file; version 1 widens the columns and adds the wide file.
-async fn widened(folder: &Path, partition_columns: &[&str]) -> SchemaRef {
+pub(super) async fn widened(folder: &Path, partition_columns: &[&str]) -> SchemaRef {
     let (narrow, wide) = (batch(false), batch(true));
     append(folder, vec![narrow], partition_columns).await;
     let other = tempfile::tempdir().unwrap();
@@ -85,6 +85,11 @@ fn copy_data(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// Without the names of the columns, which hold the table's and make the columns wide.
+fn body(table: &str) -> Vec<String> {
+    table.lines().skip(3).filter(|line| line.starts_with('|')).map(|line| line.replace(' ', "")).collect()
 }
 
 #[tokio::test]
@@ -125,10 +130,16 @@ async fn old_files_are_read_in_the_types_of_the_table() {
             questions.push(format!("SELECT min({name}), max({name}), count({name}) FROM {{}}"));
             questions.push(format!("SELECT a.id FROM {{}} AS a JOIN {{}} AS b ON a.{name} = b.{name} ORDER BY a.id"));
         }
+        let copied = tempfile::tempdir().unwrap();
+        let _hot = add_hot(&context, folder.path(), copied.path()).await;
+        let (_, reports) = run(&context, &questions[0].replace("{}", "hot")).await;
+        assert_eq!(reports[0].files_hot, reports[0].files_read);
         for question in questions {
-            let got = rows(&context, &question.replace("{}", "t")).await;
             let expected = rows(&context, &question.replace("{}", "m")).await;
-            assert_eq!(got, expected.replace("(m.", "(t."), "{question}");
+            for table in ["t", "hot"] {
+                let got = rows(&context, &question.replace("{}", table)).await;
+                assert_eq!(body(&got), body(&expected), "{table}: {question}");
+            }
         }
     }
 }
