@@ -2,7 +2,7 @@
 //!
 //! A file stays when the newest version has it, when a commit within the retention names it (so every version that was
 //! the newest at some time within it can still be read), or when it is younger than the retention (it may belong to a
-//! write that is under way). What else lies in the table's folder goes: files of old versions, files and deletion vectors
+//! write that is under way), or when a shallow clone reads it. What else lies in the table's folder goes: files of old versions, files and deletion vectors
 //! of writes that failed. Hidden folders, the log and tables further down are left alone.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -61,7 +61,10 @@ pub async fn vacuum(lake: &Lake, table: &Arc<Snapshot>, request: &Vacuum) -> Res
     if newest.id() != table.id() {
         return Err(StorageError::TableNotFound { table: table.name().to_owned() });
     }
-    let needed = needed(&store, &newest, cutoff).await?;
+    let mut needed = needed(&store, &newest, cutoff).await?;
+    if let Some((schema, name)) = lake.owner(table.location().as_str()) {
+        needed.extend(lake.files_used_by_clones(&schema, &name).await?);
+    }
     let mut files: Vec<ObjectMeta> = found.into_iter().filter(|file| !needed.contains(&file.location)).collect();
     files.sort_by(|a, b| a.location.cmp(&b.location));
     if !request.dry_run {
