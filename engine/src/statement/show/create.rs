@@ -51,7 +51,9 @@ fn of_table(name: &str, snapshot: &Snapshot) -> String {
     if let Some(comment) = snapshot.comment() {
         sql += &format!("\nCOMMENT {}", literal(comment));
     }
-    let others = snapshot.properties().iter().filter(|(key, _)| is_constraint(key).is_none());
+    // What the table counts for itself is no one's to set.
+    let own = |key: &str| is_constraint(key).is_none() && key != "delta.columnMapping.maxColumnId";
+    let others = snapshot.properties().iter().filter(|(key, _)| own(key));
     let pairs: Vec<String> = others.map(|(key, value)| format!("{} = {}", literal(key), literal(value))).collect();
     if !pairs.is_empty() {
         sql += &format!("\nTBLPROPERTIES ({})", pairs.join(", "));
