@@ -9,6 +9,7 @@ use super::{
     copy::{Copy, CopySource},
     create::Create,
     history::Recover,
+    replace::Replace,
     show::Show,
     vacuum::Vacuum,
 };
@@ -19,6 +20,8 @@ pub(crate) enum Ast {
     Sql(Box<Statement>),
     /// `INSERT WITH SCHEMA EVOLUTION`; without it an INSERT is [`Ast::Sql`].
     Evolve(Box<Insert>),
+    /// `INSERT INTO t REPLACE WHERE condition ...`
+    Replace(Box<Replace>),
     Create(Box<Create>),
     Copy(Box<Copy>),
     /// ALTER TABLE, COMMENT ON.
@@ -73,6 +76,10 @@ impl Ast {
         match self {
             Self::Sql(statement) => Visit::visit(statement, visitor),
             Self::Evolve(insert) => Visit::visit(insert, visitor),
+            Self::Replace(replace) => {
+                Visit::visit(&replace.condition, visitor)?;
+                Visit::visit(&replace.insert, visitor)
+            }
             Self::Explain(explain) => explain.statement.visit(visitor),
             Self::Describe(Describe::Query(query)) => Visit::visit(query, visitor),
             Self::Create(create) => match create.as_ref() {
@@ -103,6 +110,10 @@ impl Ast {
         match self {
             Self::Sql(statement) => VisitMut::visit(statement, visitor),
             Self::Evolve(insert) => VisitMut::visit(insert, visitor),
+            Self::Replace(replace) => {
+                VisitMut::visit(&mut replace.condition, visitor)?;
+                VisitMut::visit(&mut replace.insert, visitor)
+            }
             Self::Explain(explain) => explain.statement.visit_mut(visitor),
             Self::Describe(Describe::Query(query)) => VisitMut::visit(query, visitor),
             Self::Create(create) => match create.as_mut() {

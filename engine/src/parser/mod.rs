@@ -22,6 +22,7 @@ mod parse;
 mod placeholder;
 mod precedence;
 mod refuse;
+pub(crate) mod replace;
 pub(crate) mod rule;
 mod rule_function;
 mod show;

@@ -12,7 +12,7 @@ use datafusion::sql::{
 
 use super::{
     Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, history, limit, merge,
-    placeholder, precedence, refuse, show, timestamp, vacuum, version,
+    placeholder, precedence, refuse, replace, show, timestamp, vacuum, version,
 };
 use crate::{EngineError, error::Place};
 
@@ -63,6 +63,10 @@ impl<'a> Parser<'a> {
                 alter::Alter::Unsupported(clause) => Err(self.unsupported(&clause)),
                 alter::Alter::Table(table) => Ok(Ast::Alter(table)),
             },
+            Keyword::INSERT if replace::is_next(parser) => {
+                let replace = replace::parse(parser).map_err(|error| self.fault(error))?;
+                Ok(Ast::Replace(Box::new(replace)))
+            }
             Keyword::MERGE => {
                 let merge = merge::parse(parser).map_err(|error| self.fault(error))?;
                 Ok(Ast::Sql(Box::new(Statement::Merge(merge))))

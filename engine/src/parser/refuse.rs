@@ -24,6 +24,10 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             statement.visit(&mut clauses)
         }
         Ast::Evolve(insert) => insert.visit(&mut clauses),
+        Ast::Replace(replace) => match replace.condition.visit(&mut clauses) {
+            ControlFlow::Continue(()) => replace.insert.visit(&mut clauses),
+            stop => stop,
+        },
         Ast::Explain(explain) => return check(&explain.statement, sql),
         Ast::Describe(Describe::Query(query)) => query.visit(&mut clauses),
         Ast::Create(create) => match create.as_ref() {
@@ -233,7 +237,7 @@ mod tests {
             "SELECT * FROM t FOR UPDATE",
             "SELECT * INTO u FROM t",
             "SELECT * FROM t FETCH FIRST 3 ROWS ONLY",
-            "EXPLAIN VACUUM t",
+            "EXPLAIN SELECT * FROM t FOR UPDATE",
             "CREATE VIEW v AS SELECT * FROM t FOR UPDATE",
             "COPY (SELECT * FROM t FOR UPDATE) TO 'x.csv'",
         ] {

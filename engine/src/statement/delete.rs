@@ -48,7 +48,7 @@ impl Delete {
         let of_target = TableWithJoins { relation: target.factor.clone(), joins: Vec::new() };
         let mut select = Select::addresses(&target).from([of_target]).from(delete.using.clone().unwrap_or_default());
         select.selection = delete.selection.clone();
-        let plan = plain_rows(context, select.plan(context, "DELETE").await?, &[])?;
+        let plan = plain_rows(context, select.planned(context, "DELETE").await?, &[])?;
         Ok(Self { ast: delete, target, plan })
     }
 

@@ -145,6 +145,7 @@ impl Statement {
             Ok(match ast {
                 Ast::Sql(statement) => return Self::plan_sql(context, *statement).await,
                 Ast::Evolve(insert) => Self::Insert(Insert::plan(context, *insert, true).await?),
+                Ast::Replace(replace) => Self::Insert(Insert::plan_replace(context, *replace).await?),
                 Ast::Explain(explain) => Self::Explain(Explain::plan(context, explain).await?),
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
                 Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),

@@ -1,15 +1,18 @@
 //! ```text
 //! INSERT [WITH SCHEMA EVOLUTION] { INTO | OVERWRITE } [TABLE] table [WITH SCHEMA EVOLUTION] [(column, ...)]
 //!   { VALUES (value, ...), ... | query }
+//! INSERT INTO [TABLE] table [(column, ...)] REPLACE WHERE condition { VALUES (value, ...), ... | query }
 //! ```
 //! Values belong to the columns named, or to all columns in their order. A column that is not named gets its default, or
 //! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it
 //! is lost: numbers into wider numbers, constants that the column's type can hold. All rows are committed at once; with
-//! OVERWRITE the rows that were there go in the same commit.
+//! OVERWRITE the rows that were there go in the same commit, with REPLACE WHERE those that match the condition, which all
+//! rows given must match, too.
 
 mod default;
 mod evolve;
 mod given;
+mod replace;
 
 use std::sync::Arc;
 
@@ -24,6 +27,7 @@ use datafusion::{
     sql::sqlparser::ast,
 };
 
+use self::replace::Replaced;
 use super::{Context, Outcome, change::outcome, name, parameter, rules, view::folded};
 use crate::{
     EngineError,
@@ -43,6 +47,8 @@ pub(crate) struct Insert {
     plan: LogicalPlan,
     /// Of INSERT OVERWRITE, the statement.
     overwrite: Option<Box<ast::Insert>>,
+    /// Of INSERT ... REPLACE WHERE.
+    replaced: Option<Box<Replaced>>,
 }
 
 impl Insert {
@@ -75,7 +81,7 @@ impl Insert {
         let rules = rules::of(context, &target)?;
         let target = Target { name: &name, schema: &schema, columns: &columns, rules: &rules };
         match target.plan(context, source.clone()).await {
-            Ok((rows, plan)) => Ok(Self { rows, plan, columns, new_columns, name, overwrite }),
+            Ok((rows, plan)) => Ok(Self { rows, plan, columns, new_columns, name, overwrite, replaced: None }),
             Err(fault) => {
                 let place = match fault.column {
                     Some(column) => given::place(context, &target, source, column).await,
@@ -87,6 +93,9 @@ impl Insert {
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        if let Some(replaced) = &self.replaced {
+            return Self::replace_some(context, replaced, parameters).await;
+        }
         if let Some(insert) = &self.overwrite {
             // On the newest tables, however long ago it was planned.
             let context = context.again();

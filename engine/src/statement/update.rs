@@ -58,7 +58,7 @@ impl Update {
         };
         select = select.from([of_target]).from(from);
         select.selection = update.selection.clone();
-        let rows = plain_rows(context, select.plan(context, "UPDATE").await?, &types)?;
+        let rows = plain_rows(context, select.planned(context, "UPDATE").await?, &types)?;
         let plan = conform(context, &target, &rules, rows.clone(), &assigned)?;
         Ok(Self { ast: update, target, assigned, rules, rows, plan })
     }

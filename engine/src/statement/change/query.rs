@@ -37,7 +37,7 @@ impl Select {
     }
 
     /// Plans it; the topmost node holds the items in their order. `clause` says where the items stand, for messages.
-    pub async fn plan(self, context: &Context, clause: &str) -> Result<Projection, EngineError> {
+    pub async fn planned(self, context: &Context, clause: &str) -> Result<Projection, EngineError> {
         let mut query = parser::parse_query("SELECT 1")?;
         let SetExpr::Select(select) = query.body.as_mut() else {
             return Err(EngineError::internal("SELECT is not a SELECT"));

@@ -107,7 +107,7 @@ async fn parts(
             types.push(Some(column.clone()));
         }
     }
-    let planned = select.plan(context, "MERGE").await?;
+    let planned = select.planned(context, "MERGE").await?;
     let LogicalPlan::Projection(Projection { expr, input, .. }) = plain_rows(context, planned, &types)? else {
         return Err(EngineError::internal("a join without its columns"));
     };

@@ -1,0 +1,73 @@
+//! `INSERT INTO [TABLE] table [(column, ...)] REPLACE WHERE condition query`, which sqlparser does not know.
+
+use datafusion::sql::sqlparser::{
+    ast::{self, Expr, Statement, TableObject},
+    keywords::Keyword,
+    parser::{IsOptional, Parser, ParserError},
+    tokenizer::Token,
+};
+
+use super::parse::DIALECT;
+
+/// An INSERT whose rows take the place of those that match the condition.
+#[derive(Debug, Clone)]
+pub(crate) struct Replace {
+    pub(crate) insert: ast::Insert,
+    pub(crate) condition: Expr,
+}
+
+/// Whether REPLACE WHERE follows the table of an INSERT that comes next.
+pub(super) fn is_next(parser: &Parser<'_>) -> bool {
+    let is = |at: usize, keyword: Keyword| matches!(&parser.peek_nth_token_ref(at).token, Token::Word(word) if word.keyword == keyword);
+    let mut at = 2 + usize::from(is(2, Keyword::TABLE));
+    if !is(0, Keyword::INSERT) || !is(1, Keyword::INTO) {
+        return false;
+    }
+    at += 1;
+    while parser.peek_nth_token_ref(at).token == Token::Period {
+        at += 2;
+    }
+    if parser.peek_nth_token_ref(at).token == Token::LParen {
+        while !matches!(parser.peek_nth_token_ref(at).token, Token::RParen | Token::EOF) {
+            at += 1;
+        }
+        at += 1;
+    }
+    is(at, Keyword::REPLACE) && is(at + 1, Keyword::WHERE)
+}
+
+/// Parses from the word INSERT to the end of the query.
+pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Replace, ParserError> {
+    // The tree has many parts that this statement cannot have.
+    let model = Parser::parse_sql(&DIALECT, "INSERT INTO t SELECT 1")?;
+    let Some(Statement::Insert(mut insert)) = model.into_iter().next() else {
+        return Err(ParserError::ParserError("INSERT is not an INSERT".into()));
+    };
+    insert.insert_token = ast::helpers::attached_token::AttachedToken(parser.next_token());
+    parser.expect_keyword(Keyword::INTO)?;
+    insert.has_table_keyword = parser.parse_keyword(Keyword::TABLE);
+    insert.table = TableObject::TableName(parser.parse_object_name(false)?);
+    insert.columns = parser.parse_parenthesized_qualified_column_list(IsOptional::Optional, false)?;
+    parser.expect_keyword(Keyword::REPLACE)?;
+    parser.expect_keyword(Keyword::WHERE)?;
+    let condition = parser.parse_expr()?;
+    insert.source = Some(parser.parse_query()?);
+    Ok(Replace { insert, condition })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::parser::{Ast, parse};
+
+    #[test]
+    fn the_condition_ends_where_the_query_begins() {
+        for sql in [
+            "INSERT INTO t REPLACE WHERE a > 3 AND b = 'x' SELECT 1",
+            "INSERT INTO TABLE main.t (a, b) REPLACE WHERE a IN (1, 2) VALUES (1, 2)",
+            "INSERT INTO t REPLACE WHERE a IS NULL WITH x AS (SELECT 1) SELECT * FROM x",
+        ] {
+            assert!(matches!(parse(sql), Ok(Ast::Replace(_))), "{sql}: {:?}", parse(sql).err());
+        }
+        assert!(!matches!(parse("INSERT INTO t SELECT 1"), Ok(Ast::Replace(_))));
+    }
+}
