@@ -32,6 +32,10 @@ pub struct EngineConfig {
     pub sql_bytes_max: usize,
     /// Which files `FROM 'path'`, `COPY` and `CREATE EXTERNAL TABLE` may name.
     pub file_access: FileAccess,
+    /// How often [`crate::Engine::keep_up`] looks at the tables. Default: never.
+    pub upkeep_interval: Option<Duration>,
+    /// Whether it vacuums them, too, once a day. Default: no.
+    pub upkeep_vacuum: bool,
     pub storage: StorageOptions,
 }
 
@@ -49,6 +53,8 @@ impl Default for EngineConfig {
             threads,
             sql_bytes_max: 16 << 20,
             file_access: FileAccess::Anywhere,
+            upkeep_interval: None,
+            upkeep_vacuum: false,
             storage: StorageOptions::default(),
         }
     }

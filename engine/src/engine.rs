@@ -18,6 +18,7 @@ use crate::{
         physical_rules,
     },
     statement::settings,
+    upkeep::Records,
 };
 
 /// An open lake with the means to query it. Share it with `Arc`; make one per process and lake.
@@ -31,6 +32,7 @@ pub struct Engine {
     plans: Plans,
     results: Arc<Results>,
     runtime: CpuRuntime,
+    upkeep: Records,
 }
 
 impl Engine {
@@ -71,7 +73,8 @@ impl Engine {
         let permits = Permits::new(config.statements_running_max);
         let plans = Plans::new(config.plan_cache_bytes_max);
         let results = Results::new(config.result_cache_bytes_max);
-        Ok(Arc::new(Self { config, lake: Arc::new(lake), template, permits, plans, results, runtime }))
+        let upkeep = Records::default();
+        Ok(Arc::new(Self { config, lake: Arc::new(lake), template, permits, plans, results, runtime, upkeep }))
     }
 
     /// A new client: default settings, no prepared statements.
@@ -113,6 +116,11 @@ impl Engine {
 
     pub(crate) fn results(&self) -> &Arc<Results> {
         &self.results
+    }
+
+    /// What upkeep did.
+    pub(crate) fn upkeep(&self) -> &Records {
+        &self.upkeep
     }
 
     pub(crate) fn runtime(&self) -> &CpuRuntime {

@@ -20,6 +20,7 @@ mod optimizer;
 pub mod parser;
 mod session;
 pub mod statement;
+mod upkeep;
 
 pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions};
 pub use engine::Engine;
@@ -27,6 +28,7 @@ pub use error::{EngineError, ErrorKind};
 pub use exec::RowStream;
 pub use session::{Pins, Session, TableEntry};
 pub use statement::{Effect, Outcome, Prepared};
+pub use upkeep::Upkeep;
 
 /// One value of a parameter, for those who may not name DataFusion.
 pub use datafusion::common::ScalarValue;

@@ -92,12 +92,21 @@ impl Session {
             return self.engine.runtime().spawn(run).await?;
         }
         let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
-        let context = prepared.context.for_run(permit.clone());
+        let mut context = prepared.context.for_run(permit.clone());
+        if statement.effect() == Effect::Change {
+            context.idempotency_key = self.settings.lock().idempotency_key.clone();
+        }
+        let session = self.this()?;
         let run = async move {
             match permit.bound(replay::run(&statement, &context, &parameters)).await {
                 // A definition is refused for what its text says; a query fails for its rows.
                 Err(error) if statement.effect() == Effect::Define => Err(locate(&context, error, false).await),
-                outcome => outcome,
+                outcome => {
+                    if matches!(outcome, Ok(Outcome::Changed { version: Some(_), .. })) {
+                        session.settings.lock().idempotency_key = None;
+                    }
+                    outcome
+                }
             }
         };
         self.engine.runtime().spawn(run).await?

@@ -21,6 +21,10 @@
 //! plan_cache_bytes = "16MiB"      # BOATHOUSE_PLAN_CACHE_BYTES; plans of queries
 //! footer_cache_bytes = "256MiB"   # BOATHOUSE_FOOTER_CACHE_BYTES; Parquet footers; at most an eighth of `memory`
 //!
+//! [upkeep]                        # a server compacts tables with many small files
+//! interval = "10min"              # BOATHOUSE_UPKEEP_INTERVAL; how often it looks; 0 is never
+//! vacuum = false                  # BOATHOUSE_UPKEEP_VACUUM; once a day, what is past each table's retention
+//!
 //! [hot]                           # copies of data files on local disk, which scan faster than Parquet
 //! bytes = "0"                     # BOATHOUSE_HOT_BYTES; what they may weigh, "10GiB"; 0 keeps none
 //! folder = "/var/cache/boathouse" # BOATHOUSE_HOT_FOLDER; default: one per lake in the user's cache folder
@@ -53,6 +57,9 @@ use file::File;
 
 /// Where a server listens unless it is told otherwise.
 pub const LISTEN: &str = "127.0.0.1:32010";
+
+/// How often a server looks at its tables unless it is told otherwise.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Checked settings of a process.
 #[derive(Debug, Clone)]
@@ -163,6 +170,10 @@ impl Config {
         if let Some(Size(bytes)) = parsed(variable, "FOOTER_CACHE_BYTES")?.or(cache.footer_cache_bytes) {
             engine.storage.footer_bytes_max = bytes;
         }
+        let interval = parsed(variable, "UPKEEP_INTERVAL")?.or(file.upkeep.interval);
+        let interval = interval.map_or(UPKEEP_INTERVAL, |Span(interval)| interval);
+        engine.upkeep_interval = (!interval.is_zero()).then_some(interval);
+        engine.upkeep_vacuum = parsed(variable, "UPKEEP_VACUUM")?.or(file.upkeep.vacuum).unwrap_or(false);
         let s3 = file.s3;
         engine.storage.s3 = S3Options {
             endpoint: s3.endpoint,

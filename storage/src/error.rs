@@ -129,6 +129,11 @@ pub enum StorageError {
         #[source]
         source: object_store::Error,
     },
+    /// The commit of a key is known to have happened, and no longer what it did.
+    #[error(
+        "the statement with the key \"{key}\" was carried out on table \"{table}\", but what it did is no longer known"
+    )]
+    KeyForgotten { table: String, key: String },
     /// VACUUM with a retention so short that others may still need the files.
     #[error("{hours} hours are too short a retention for table \"{table}\": less than {hours_min} is refused")]
     RetentionTooShort { table: String, hours: u64, hours_min: u64 },

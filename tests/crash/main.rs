@@ -24,6 +24,7 @@ struct Case {
 }
 
 const MAKE: &str = "CREATE TABLE t AS SELECT value AS id, value * 10 AS x FROM generate_series(1, 5)";
+const VECTORS: &str = "ALTER TABLE t SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')";
 const ROWS: &str = "SELECT id, x FROM t ORDER BY id, x";
 const WRITE: &str = "INSERT INTO t VALUES (1000, 1)";
 
@@ -138,6 +139,17 @@ cases!(
     create_table_as: [], MAKE, ROWS, "CREATE OR REPLACE TABLE t AS SELECT 1 AS id, 1 AS x";
     replace_table: [MAKE], "CREATE OR REPLACE TABLE t AS SELECT CAST(9 AS BIGINT) AS id, CAST(90 AS BIGINT) AS x", ROWS, WRITE;
     drop_table: [MAKE], "DROP TABLE t", ROWS, "CREATE OR REPLACE TABLE t AS SELECT 7 AS id, 8 AS x";
+    delete: [MAKE, WRITE], "DELETE FROM t WHERE id IN (2, 1000)", ROWS, WRITE;
+    delete_with_vectors: [MAKE, VECTORS, WRITE], "DELETE FROM t WHERE id = 2", ROWS, WRITE;
+    update: [MAKE, WRITE], "UPDATE t SET x = x + 1 WHERE id > 3", ROWS, WRITE;
+    merge: [MAKE, WRITE],
+        "MERGE INTO t USING (SELECT * FROM (VALUES (1, 5), (77, 7)) AS v (id, x)) AS s ON t.id = s.id
+         WHEN MATCHED THEN UPDATE SET x = s.x WHEN NOT MATCHED THEN INSERT (id, x) VALUES (s.id, s.x)", ROWS, WRITE;
+    truncate: [MAKE], "TRUNCATE TABLE t", ROWS, WRITE;
+    insert_overwrite: [MAKE], "INSERT OVERWRITE t VALUES (8, 80)", ROWS, WRITE;
+    alter_table: [MAKE], "ALTER TABLE t ADD COLUMN y BIGINT", "SELECT * FROM t ORDER BY id",
+        "INSERT INTO t (id, x) VALUES (1000, 1)";
+    alter_constraint: [MAKE], "ALTER TABLE t ADD CONSTRAINT positive CHECK (id > 0)", ROWS, WRITE;
     optimize: [MAKE, WRITE, WRITE], "OPTIMIZE t", ROWS, WRITE;
     zorder: [MAKE, WRITE], "OPTIMIZE t ZORDER BY (x)", ROWS, WRITE;
     vacuum: [MAKE, WRITE, WRITE, "OPTIMIZE t"], "VACUUM t RETAIN 0 HOURS", ROWS, WRITE;

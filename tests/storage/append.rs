@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use boathouse_storage::{
-    StorageError,
-    write::{self, Check, Generated, NewTable, Rules},
+    Lake, StorageError,
+    write::{self, Check, CommitInfo, Committed, Generated, NewTable, Rules},
 };
 use boathouse_tests::store::{Fate, RequestKind};
 use datafusion::prelude::{col, lit};
@@ -16,7 +16,9 @@ use deltalake::{
 
 use crate::{
     on_every_place,
-    place::{Place, chain, columns, create_as, info, insert, insert_by_rules, insert_into, people, query, rows},
+    place::{
+        Place, chain, columns, create_as, info, insert, insert_by_rules, insert_into, people, query, rows, session,
+    },
 };
 
 on_every_place!(
@@ -290,4 +292,42 @@ async fn an_append_to_a_table_that_was_made_anew_is_a_conflict() {
     let late = insert_into(&lake, &old, "SELECT 3 AS id").await;
     assert!(matches!(late, Err(StorageError::Conflict { .. })), "{late:?}");
     assert_eq!(rows(&lake, "t").await, ["2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_known_behind_a_checkpoint_and_in_another_process() {
+    let place = Place::folder();
+    let lake = place.open().await;
+    let table =
+        NewTable { properties: BTreeMap::from([("delta.checkpointInterval".into(), "3".into())]), ..people("t") };
+    write::create(&lake, &table, &info()).await.unwrap();
+    let first = insert_once(&lake, "SELECT 1 AS id UNION ALL SELECT 2 AS id", "key").await.unwrap();
+    assert_eq!((first.version, first.rows_inserted), (1, 2));
+    for id in 3..=4 {
+        insert(&lake, "t", &format!("SELECT {id} AS id")).await.unwrap();
+    }
+    let hint = place.folder.as_ref().unwrap().path().join("main/t/_delta_log/_last_checkpoint");
+    let written = async {
+        while !hint.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), written).await.expect("a checkpoint");
+    std::fs::remove_file(hint.with_file_name(format!("{:020}.json", 0))).unwrap();
+    let other = place.open().await;
+    assert_eq!(insert_once(&other, "SELECT 9 AS id", "key").await.unwrap(), first);
+    assert_eq!(rows(&other, "t").await, ["1", "2", "3", "4"]);
+    // What it did is no longer known: it is not done again.
+    std::fs::remove_file(hint.with_file_name(format!("{:020}.json", 1))).unwrap();
+    let other = place.open().await;
+    let forgotten = insert_once(&other, "SELECT 9 AS id", "key").await;
+    assert!(matches!(forgotten, Err(StorageError::KeyForgotten { .. })), "{forgotten:?}");
+}
+
+async fn insert_once(lake: &Lake, sql: &str, key: &str) -> Result<Committed, StorageError> {
+    let target = lake.table("main", "t").await?;
+    let session = session(lake);
+    let plan = session.state().create_logical_plan(sql).await.unwrap();
+    let info = CommitInfo { idempotency_key: Some(key.to_owned()), ..info() };
+    write::append(lake, &target, plan, &Rules::default(), std::sync::Arc::new(session.state()), &info).await
 }

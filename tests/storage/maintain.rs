@@ -8,7 +8,7 @@ use boathouse_storage::{
     write::{self, NewTable},
 };
 use boathouse_tests::store::{Fate, RequestKind};
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::{ObjectStoreExt, path::Path};
 
 use crate::{
     on_every_place,
@@ -93,24 +93,23 @@ async fn vacuum_deletes_what_nobody_needs_and_nothing_else(place: Place) {
     }
     let before = rows(&lake, "t").await;
     optimize(&lake, &Optimize::default()).await.unwrap();
-    let table = lake.table("main", "t").await.unwrap();
-    let too_short = maintain::vacuum(&lake, &table, &Vacuum { retain_hours: Some(0), ..Vacuum::default() }).await;
+    let too_short = maintain::vacuum(&lake, "main", "t", &Vacuum { retain_hours: Some(0), ..Vacuum::default() }).await;
     assert!(matches!(too_short, Err(StorageError::RetentionTooShort { hours: 0, .. })), "{too_short:?}");
     // Within the retention nothing goes, strays included: they may belong to a write that is under way.
     for request in [Vacuum::default(), Vacuum { retain_hours: Some(1), any_retention: true, ..Vacuum::default() }] {
-        assert_eq!(maintain::vacuum(&lake, &table, &request).await.unwrap().files, []);
+        assert_eq!(maintain::vacuum(&lake, "main", "t", &request).await.unwrap().files, []);
     }
     let all = Vacuum { retain_hours: Some(0), any_retention: true, dry_run: true };
-    let listed = maintain::vacuum(&lake, &table, &all).await.unwrap();
+    let listed = maintain::vacuum(&lake, "main", "t", &all).await.unwrap();
     assert_eq!(listed.files.len(), 3 + stray.len(), "{listed:?}");
     assert!(stray.iter().all(|file| listed.files.iter().any(|(path, _)| path == file)), "{listed:?}");
     // A store that fails leaves a table that can be vacuumed again.
     log.set_rule(|request| if request.kind == RequestKind::Delete { Fate::Refused } else { Fate::Served });
     let all = Vacuum { dry_run: false, ..all };
-    maintain::vacuum(&lake, &table, &all).await.unwrap_err();
+    maintain::vacuum(&lake, "main", "t", &all).await.unwrap_err();
     log.clear_rule();
-    assert_eq!(maintain::vacuum(&lake, &table, &all).await.unwrap(), listed);
-    assert_eq!(maintain::vacuum(&lake, &table, &all).await.unwrap().files, []);
+    assert_eq!(maintain::vacuum(&lake, "main", "t", &all).await.unwrap(), listed);
+    assert_eq!(maintain::vacuum(&lake, "main", "t", &all).await.unwrap().files, []);
     let other = place.open().await;
     assert_eq!(rows(&other, "t").await, before);
     for file in foreign {

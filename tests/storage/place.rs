@@ -80,7 +80,7 @@ impl Place {
 }
 
 pub fn info() -> CommitInfo {
-    CommitInfo { statement: Some("a test".into()) }
+    CommitInfo { statement: Some("a test".into()), ..CommitInfo::default() }
 }
 
 /// `name TYPE [NOT NULL]` for each column.

@@ -73,7 +73,9 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::TableUnreachable { .. }
         | StorageError::Undecided { .. }
         | StorageError::Write { .. } => ErrorKind::Unavailable,
-        StorageError::SchemaExists { .. } | StorageError::TableExists { .. } => ErrorKind::AlreadyExists,
+        StorageError::SchemaExists { .. } | StorageError::TableExists { .. } | StorageError::KeyForgotten { .. } => {
+            ErrorKind::AlreadyExists
+        }
         StorageError::ReadTable { .. } | StorageError::DataFile { .. } | StorageError::Catalog { .. } => {
             ErrorKind::Corrupt
         }

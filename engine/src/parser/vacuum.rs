@@ -17,7 +17,7 @@ pub(crate) struct Vacuum {
 /// Parses from the keyword VACUUM on.
 pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Vacuum, ParserError> {
     parser.next_token();
-    parser.parse_keyword(Keyword::TABLE);
+    let _ = parser.parse_keyword(Keyword::TABLE);
     let name = parser.parse_object_name(false)?;
     let mut hours = None;
     if word(parser, "RETAIN") {

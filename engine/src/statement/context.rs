@@ -36,6 +36,8 @@ pub(crate) struct Context {
     pub result_cache: bool,
     /// What the plan of the statement's query depends on besides names; `None` when it is not to be kept.
     pub plan_key: Option<Arc<PlanKey>>,
+    /// For a run of a statement that changes rows: it does so once for this key.
+    pub idempotency_key: Option<String>,
     /// The settings of the session that differ from the engine's.
     changed: Arc<BTreeMap<&'static str, String>>,
     /// Held while the statement runs; absent while it is only planned.
@@ -61,6 +63,7 @@ impl Context {
             sql: Arc::from(sql),
             result_cache: result_cache && engine.results().is_on(),
             plan_key: None,
+            idempotency_key: None,
             changed,
             permit: None,
         }

@@ -98,5 +98,5 @@ pub(super) fn commit_info(context: &Context) -> CommitInfo {
         Some((cut, _)) => format!("{}...", &context.sql[..cut]),
         None => context.sql.to_string(),
     };
-    CommitInfo { statement: Some(statement) }
+    CommitInfo { statement: Some(statement), idempotency_key: context.idempotency_key.clone() }
 }

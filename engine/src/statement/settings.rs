@@ -20,6 +20,7 @@ enum Target {
     DynamicFilters,
     Schema,
     StatementTimeout,
+    IdempotencyKey,
     ResultCache,
     VacuumRetentionCheck,
 }
@@ -59,6 +60,12 @@ const SETTINGS: &[Setting] = &[
         target: Target::DynamicFilters,
         kind: Kind::Bool,
         doc: "Let joins and ORDER BY ... LIMIT tell scans, while they run, which rows they no longer need.",
+    },
+    Setting {
+        name: "idempotency_key",
+        target: Target::IdempotencyKey,
+        kind: Kind::Text,
+        doc: "The next statement that changes rows of a table does so once for this key; sent again, it gets the first answer.",
     },
     option(
         "join_reordering",
@@ -181,6 +188,8 @@ pub(crate) struct Settings {
     pub config: SessionConfig,
     pub statement_timeout: Option<Duration>,
     pub result_cache: bool,
+    /// Taken by the next statement that changes rows.
+    pub idempotency_key: Option<String>,
     pub vacuum_retention_check: bool,
     /// What tells plans and rows of this session from those of one with the engine's defaults.
     pub changed: Arc<BTreeMap<&'static str, String>>,
@@ -208,6 +217,7 @@ impl Settings {
             config: base_config(config),
             statement_timeout: config.statement_timeout,
             result_cache: true,
+            idempotency_key: None,
             vacuum_retention_check: true,
             changed: Arc::default(),
         }
@@ -241,13 +251,14 @@ impl Settings {
             }
             Target::Schema => self.config.options_mut().catalog.default_schema = change.value.clone(),
             Target::StatementTimeout => self.statement_timeout = parse_duration(&change.value)?,
+            Target::IdempotencyKey => self.idempotency_key = Some(change.value.clone()).filter(|key| !key.is_empty()),
             Target::ResultCache => self.result_cache = change.value == "true",
             Target::VacuumRetentionCheck => self.vacuum_retention_check = change.value == "true",
         }
         // How long a query may run, and whether it is looked for, changes nothing of its rows.
         let of_plans = !matches!(
             change.setting.target,
-            Target::StatementTimeout | Target::ResultCache | Target::VacuumRetentionCheck
+            Target::StatementTimeout | Target::ResultCache | Target::VacuumRetentionCheck | Target::IdempotencyKey
         );
         if of_plans {
             Arc::make_mut(&mut self.changed).insert(change.setting.name, change.value.clone());
@@ -285,6 +296,7 @@ impl Settings {
                 Some(timeout) => format!("{timeout:?}"),
                 None => "0".to_owned(),
             },
+            Target::IdempotencyKey => self.idempotency_key.clone().unwrap_or_default(),
             Target::ResultCache => self.result_cache.to_string(),
             Target::VacuumRetentionCheck => self.vacuum_retention_check.to_string(),
         }

@@ -35,8 +35,7 @@ impl Vacuum {
 
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let lake = context.engine.lake();
-        let table = lake.table(&self.name.schema, &self.name.name).await?;
-        let done = maintain::vacuum(lake, &table, &self.request).await?;
+        let done = maintain::vacuum(lake, &self.name.schema, &self.name.name, &self.request).await?;
         if !self.request.dry_run {
             return Ok(Outcome::Done("VACUUM"));
         }

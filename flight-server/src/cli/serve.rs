@@ -55,6 +55,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let mut engine = config.server_engine();
     engine.storage.hot = config.hot(&args.lake);
     let engine = Engine::open(&args.lake, engine).await.map_err(|error| error.to_string())?;
+    let _upkeep = engine.keep_up();
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on grpc://{address}");

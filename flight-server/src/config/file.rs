@@ -13,6 +13,7 @@ pub struct File {
     pub query: Query,
     pub cache: Cache,
     pub hot: Hot,
+    pub upkeep: Upkeep,
     pub s3: S3,
 }
 
@@ -42,6 +43,13 @@ pub struct Cache {
     pub result_cache_bytes: Option<Size>,
     pub plan_cache_bytes: Option<Size>,
     pub footer_cache_bytes: Option<Size>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upkeep {
+    pub interval: Option<Span>,
+    pub vacuum: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -54,6 +54,9 @@ fn every_key_of_the_file_arrives() {
         result_cache_bytes = "1MiB"
         plan_cache_bytes = 0
         footer_cache_bytes = 4096
+        [upkeep]
+        interval = "1min"
+        vacuum = true
         [hot]
         bytes = "2GiB"
         folder = "copies"
@@ -76,6 +79,7 @@ fn every_key_of_the_file_arrives() {
     assert_eq!(engine.spill_folder, Some(PathBuf::from("spill")));
     assert_eq!((engine.statement_timeout, engine.statements_running_max, engine.threads), (None, 3, 4));
     assert_eq!((engine.result_cache_bytes_max, engine.plan_cache_bytes_max), (1 << 20, 0));
+    assert_eq!((engine.upkeep_interval, engine.upkeep_vacuum), (Some(Duration::from_secs(60)), true));
     assert_eq!(engine.storage.footer_bytes_max, 4096);
     assert_eq!(engine.storage.s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
     let s3 = &engine.storage.s3;

@@ -49,6 +49,22 @@ fn yes() -> bool {
     true
 }
 
+/// How far a program of someone's got: "Transaction Identifiers".
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AppTransaction {
+    pub(crate) app_id: String,
+    pub(crate) version: i64,
+}
+
+/// Rows that a statement of ours told its client.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub(crate) struct RowCounts {
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) deleted: u64,
+}
+
 /// What a commit says of itself. Any writer may leave out anything.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,6 +74,9 @@ pub(crate) struct Provenance {
     /// It read nothing of the table and only added rows.
     #[serde(default)]
     pub(crate) is_blind_append: Value,
+    /// Only commits of ours have it.
+    #[serde(default)]
+    rows: Value,
 }
 
 /// A deletion vector, not the rows in it.
@@ -142,7 +161,15 @@ pub(super) struct Actions {
     pub(super) protocol: Option<Protocol>,
     pub(super) metadata: Option<Metadata>,
     pub(super) sidecars: Vec<Sidecar>,
+    pub(super) transactions: Vec<AppTransaction>,
     pub(super) provenance: Option<Provenance>,
+}
+
+impl Provenance {
+    /// Rows that the statement told its client.
+    pub(crate) fn rows(&self) -> Option<RowCounts> {
+        serde_json::from_value(self.rows.clone()).ok()
+    }
 }
 
 impl Actions {
@@ -150,6 +177,7 @@ impl Actions {
     pub(super) fn followed_by(mut self, next: Self) -> Self {
         self.files.extend(next.files);
         self.sidecars.extend(next.sidecars);
+        self.transactions.extend(next.transactions);
         self.provenance = self.provenance.or(next.provenance);
         self.protocol = next.protocol.or(self.protocol);
         self.metadata = next.metadata.or(self.metadata);
@@ -165,6 +193,7 @@ struct Line {
     #[serde(rename = "metaData")]
     metadata: Option<Value>,
     sidecar: Option<Sidecar>,
+    txn: Option<AppTransaction>,
     #[serde(rename = "commitInfo")]
     provenance: Option<Provenance>,
 }
@@ -179,6 +208,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Actions, String> {
         actions.files.extend(line.add.map(FileAction::Add));
         actions.files.extend(line.remove.map(FileAction::Remove));
         actions.sidecars.extend(line.sidecar);
+        actions.transactions.extend(line.txn);
         actions.provenance = actions.provenance.or(line.provenance);
         if let Some(value) = line.protocol {
             actions.protocol = Some(protocol(value)?);

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     LogError,
-    action::{self, Actions, Add, FileAction, Sidecar},
+    action::{self, Actions, Add, AppTransaction, FileAction, Sidecar},
     chunk::{Chunk, RawAdds, RawStats, Vectors},
     commit,
     layout::Layout,
@@ -43,15 +43,23 @@ pub(super) struct Head {
     checkpoint: Checkpoint,
     pub(super) protocol: Option<Protocol>,
     pub(super) metadata: Option<Metadata>,
+    pub(super) transactions: Vec<AppTransaction>,
     /// Parts and sidecars.
     files: Vec<ParquetFile>,
     /// Of a JSON checkpoint without sidecars.
     adds: Vec<Add>,
 }
 
-/// Reads protocol, metadata and sidecars.
+/// Reads protocol, metadata, transactions and sidecars.
 pub(super) async fn head(store: &Arc<dyn ObjectStore>, checkpoint: &Checkpoint) -> Result<Head, LogError> {
-    let mut head = Head { checkpoint: checkpoint.clone(), protocol: None, metadata: None, files: vec![], adds: vec![] };
+    let mut head = Head {
+        checkpoint: checkpoint.clone(),
+        protocol: None,
+        metadata: None,
+        transactions: vec![],
+        files: vec![],
+        adds: vec![],
+    };
     let mut sidecars = Vec::new();
     for meta in &checkpoint.files {
         if meta.location.extension() == Some("json") {
@@ -127,6 +135,7 @@ impl Head {
     fn take(&mut self, actions: Actions, sidecars: &mut Vec<Sidecar>) {
         self.protocol = self.protocol.take().or(actions.protocol);
         self.metadata = self.metadata.take().or(actions.metadata);
+        self.transactions.extend(actions.transactions);
         sidecars.extend(actions.sidecars);
         let adds = actions.files.into_iter().filter_map(|action| match action {
             FileAction::Add(add) => Some(add),
@@ -182,7 +191,7 @@ async fn open_head(
     let failed = |error| parquet_error(version, &path, error);
     let file = ParquetFile::open(store, meta).await.map_err(failed)?;
     let mut actions = Actions::default();
-    let mut batches = file.read(&["protocol", "metaData", "sidecar"]).map_err(failed)?;
+    let mut batches = file.read(&["protocol", "metaData", "sidecar", "txn"]).map_err(failed)?;
     while let Some(batch) = batches.try_next().await.map_err(failed)? {
         head_actions(&batch, &mut actions).map_err(|reason| damaged(version, &path, reason))?;
     }
@@ -212,6 +221,7 @@ fn head_actions(batch: &RecordBatch, actions: &mut Actions) -> Result<(), String
             match name.as_str() {
                 "protocol" => actions.protocol = Some(action::protocol(value)?),
                 "metaData" => actions.metadata = Some(action::metadata(value)?),
+                "txn" => actions.transactions.push(serde_json::from_value(value).map_err(|e| e.to_string())?),
                 "sidecar" => actions.sidecars.push(serde_json::from_value(value).map_err(|e| e.to_string())?),
                 _ => {}
             }

@@ -62,6 +62,11 @@ impl Commit {
         Ok(files)
     }
 
+    /// Is it the commit that carried out a program's transaction?
+    pub(crate) fn has_transaction(&self, app_id: &str) -> bool {
+        self.actions.transactions.iter().any(|transaction| transaction.app_id == app_id)
+    }
+
     pub(crate) fn provenance(&self) -> Option<&Provenance> {
         self.actions.provenance.as_ref()
     }

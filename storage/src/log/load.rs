@@ -1,6 +1,6 @@
 //! A table's log at one version: loaded from nothing, or brought on from an older version.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use deltalake::kernel::{Metadata, Protocol, StructType, engine::arrow_conversion::TryIntoArrow};
@@ -9,7 +9,7 @@ use object_store::ObjectStore;
 
 use super::{
     FileSet, LogError, Stamp,
-    action::Add,
+    action::{Add, AppTransaction},
     checkpoint::{self, Head},
     chunk::Chunk,
     commit::{self, Commit, in_background},
@@ -33,6 +33,8 @@ pub(crate) struct LogState {
     /// The same in Arrow's types.
     pub(crate) schema: SchemaRef,
     pub(crate) files: FileSet,
+    /// The last version of each program's transactions, by the program's id.
+    pub(crate) transactions: Arc<HashMap<String, i64>>,
     /// The identity of the version's commit file while there is one.
     pub(crate) stamp: Option<Stamp>,
 }
@@ -146,7 +148,12 @@ async fn build(
         files.add(Arc::new(chunk), None);
     }
     let (columns, schema) = (Arc::new(columns), Arc::new(schema));
-    Ok(LogState { version, protocol, metadata, columns, schema, files, stamp })
+    let mut transactions = replay.transactions;
+    for AppTransaction { app_id, version } in head.into_iter().flat_map(|head| head.transactions) {
+        transactions.entry(app_id).or_insert(version);
+    }
+    let transactions = Arc::new(transactions);
+    Ok(LogState { version, protocol, metadata, columns, schema, files, transactions, stamp })
 }
 
 /// The chunks of files that commits add, in their order.
@@ -204,8 +211,12 @@ pub(crate) async fn follow(state: &LogState, commits: Vec<Commit>) -> Result<Opt
         files.push(chunk).map_err(|error| invalid(error.to_string()))?;
     }
     let protocol = replay.protocol.unwrap_or_else(|| state.protocol.clone());
+    let mut transactions = state.transactions.clone();
+    if !replay.transactions.is_empty() {
+        Arc::make_mut(&mut transactions).extend(replay.transactions);
+    }
     let (columns, schema) = (state.columns.clone(), state.schema.clone());
-    Ok(Some(LogState { version, protocol, metadata, files, stamp, columns, schema }))
+    Ok(Some(LogState { version, protocol, metadata, files, transactions, stamp, columns, schema }))
 }
 
 async fn stamp(store: &Arc<dyn ObjectStore>, version: u64) -> Result<Option<Stamp>, LogError> {

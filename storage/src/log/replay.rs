@@ -3,11 +3,13 @@
 //! Delta protocol, "Action Reconciliation". Commits are looked at from the newest to the oldest; the first that is said of
 //! a file, which is its path together with its deletion vector, counts. The newest protocol and metadata count, too.
 
+use std::collections::HashMap;
+
 use arrow::array::{Int32Array, Int64Array, StringArray};
 use deltalake::kernel::{Metadata, Protocol};
 
 use super::{
-    action::{Actions, Add, FileAction},
+    action::{Actions, Add, AppTransaction, FileAction},
     chunk::{Chunk, RawAdds, RawStats, Vectors},
     file_set::Keys,
     layout::Layout,
@@ -22,6 +24,8 @@ pub(super) struct Replay {
     pub(super) seen: Keys,
     pub(super) protocol: Option<Protocol>,
     pub(super) metadata: Option<Metadata>,
+    /// The last version of each program's transactions.
+    pub(super) transactions: HashMap<String, i64>,
 }
 
 impl Replay {
@@ -31,6 +35,9 @@ impl Replay {
         for commit in commits {
             replay.protocol = replay.protocol.or(commit.protocol);
             replay.metadata = replay.metadata.or(commit.metadata);
+            for AppTransaction { app_id, version } in commit.transactions {
+                replay.transactions.entry(app_id).or_insert(version);
+            }
             let mut added = Vec::new();
             for action in commit.files {
                 match action {

@@ -2,8 +2,8 @@
 //!
 //! A file stays when the newest version has it, when a commit within the retention names it (so every version that was
 //! the newest at some time within it can still be read), or when it is younger than the retention (it may belong to a
-//! write that is under way), or when a shallow clone reads it. What else lies in the table's folder goes: files of old versions, files and deletion vectors
-//! of writes that failed. Hidden folders, the log and tables further down are left alone.
+//! write that is under way). What else lies in the table's folder goes: files of old versions, files and deletion vectors
+//! of writes that failed. Hidden folders, the log, tables further down and what shallow clones read are left alone.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -44,7 +44,8 @@ pub struct Vacuumed {
 }
 
 /// Deletes what no version within the retention needs. `RetentionTooShort` names the shortest one.
-pub async fn vacuum(lake: &Lake, table: &Arc<Snapshot>, request: &Vacuum) -> Result<Vacuumed, StorageError> {
+pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> Result<Vacuumed, StorageError> {
+    let table = &lake.table(schema, name).await?;
     // A table whose features are not all known may need files that nothing known here names.
     Transaction::new(lake, table, Operation::default())?;
     let configured = table.log().metadata.parse_table_properties().deleted_file_retention_duration();
@@ -57,14 +58,12 @@ pub async fn vacuum(lake: &Lake, table: &Arc<Snapshot>, request: &Vacuum) -> Res
     let store = table_store(lake.store_registry(), table.location())?;
     let found = old_files(&store, table, cutoff).await?;
     // Looked at after the folder: what came back meanwhile, by a RESTORE for one, stays too.
-    let newest = lake.table_at(table.location(), None).await?;
+    let newest = lake.table(schema, name).await?;
     if newest.id() != table.id() {
         return Err(StorageError::TableNotFound { table: table.name().to_owned() });
     }
     let mut needed = needed(&store, &newest, cutoff).await?;
-    if let Some((schema, name)) = lake.owner(table.location().as_str()) {
-        needed.extend(lake.files_used_by_clones(&schema, &name).await?);
-    }
+    needed.extend(lake.files_used_by_clones(schema, name).await?);
     let mut files: Vec<ObjectMeta> = found.into_iter().filter(|file| !needed.contains(&file.location)).collect();
     files.sort_by(|a, b| a.location.cmp(&b.location));
     if !request.dry_run {

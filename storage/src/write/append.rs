@@ -16,6 +16,7 @@ use super::{
     conform::{conform, query_error},
     data::{FileLayout, file_rows, write_rows},
     group::commit_append,
+    once::carried_out,
     rows::Rows,
     rules::Rules,
     transaction::{Operation, Transaction},
@@ -74,6 +75,13 @@ async fn append_to(
 ) -> Result<Committed, StorageError> {
     let table = target.name();
     rules.check_complete(target)?;
+    let store = table_store(lake.store_registry(), target.location())?;
+    if let Some(key) = &info.idempotency_key
+        // Before anything is read for it.
+        && let Some(done) = carried_out(&store, target, key).await?
+    {
+        return Ok(done);
+    }
     // What was read must be as it was at the version that was read.
     let read = scanned(&plan, target)?;
     let reads = if read.is_some() { Reads::Table } else { Reads::Nothing };
@@ -83,7 +91,6 @@ async fn append_to(
     let operation = Operation { name: "WRITE", parameters: parameters(target), ..Operation::default() };
     let mut transaction = Transaction::new(lake, &base, operation)?;
     transaction.reads(reads);
-    let store = table_store(lake.store_registry(), target.location())?;
     let files = write_rows(&to.layout, &rows, &store, &session.task_ctx()).await?;
     let operation = transaction.operation_mut();
     operation.inserted = files.iter().map(file_rows).sum();

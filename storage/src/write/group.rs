@@ -66,7 +66,7 @@ impl Groups {
 ///
 /// A caller that goes away while it waits takes its append out; once the commit is under way it no longer can.
 pub(super) async fn commit_append(lake: &Lake, append: Transaction, info: &CommitInfo) -> Answer {
-    if !append.is_plain_append() || append.added() > GROUP_FILES_MAX {
+    if info.idempotency_key.is_some() || !append.is_plain_append() || append.added() > GROUP_FILES_MAX {
         return append.commit(lake, info).await;
     }
     let group = lake.groups().of(append.base().location().as_str());
@@ -179,5 +179,5 @@ fn statements(waiting: &[Waiting]) -> CommitInfo {
         }
         text.push_str(statement);
     }
-    CommitInfo { statement: (!text.is_empty()).then_some(text) }
+    CommitInfo { statement: (!text.is_empty()).then_some(text), ..CommitInfo::default() }
 }

@@ -249,7 +249,7 @@ async fn appends_that_wait_share_a_commit_and_each_has_its_own_outcome() {
         append.add(file(&format!("new{id}"), 1, id, true)).unwrap();
         append
     };
-    let info = CommitInfo { statement: Some("INSERT".to_owned()) };
+    let info = CommitInfo { statement: Some("INSERT".to_owned()), ..CommitInfo::default() };
     let waiting = table.lake.groups().hold(table.base.location().as_str()).await;
     let mut appends: Vec<_> = (0..4).map(|id| Box::pin(commit_append(&table.lake, append(id), &info))).collect();
     for append in &mut appends {

@@ -19,7 +19,7 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use bytes::Bytes;
-use deltalake::kernel::{Action, Add, AddCDCFile, DeletionVectorDescriptor, Metadata, Protocol};
+use deltalake::kernel::{Action, Add, DeletionVectorDescriptor, Metadata, Protocol};
 use object_store::{ObjectStore, PutMode, PutPayload};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -29,6 +29,7 @@ use super::{
     commit::{CLIENT, STATEMENT_CHARS_MAX},
     conflict::{Claim, Collision, Reads, collision},
     discard::Discard,
+    once::{answer, app_id, carried_out},
     protocol::{check, check_writable},
 };
 use crate::{
@@ -153,13 +154,6 @@ impl Transaction {
         self.adds.push(json!({ "add": add }));
     }
 
-    /// Adds a file of change data, which is written for this commit.
-    pub(crate) fn change_file(&mut self, file: AddCDCFile) -> Result<(), StorageError> {
-        self.written.note(&file.path);
-        self.adds.push(line(&Action::Cdc(file))?);
-        Ok(())
-    }
-
     /// Removes a file of the version that was read, by its position in the index, together with its deletion vector.
     /// `data_change` is false when other files of this commit hold its rows.
     pub(crate) fn remove(&mut self, file: usize, data_change: bool) -> Result<(), StorageError> {
@@ -228,13 +222,19 @@ impl Transaction {
 
     pub(super) async fn commit_at(self, home: &Home, info: &CommitInfo) -> Result<Committed, StorageError> {
         let store = table_store(&home.stores, self.base.location())?;
+        if let Some(key) = &info.idempotency_key
+            && let Some(done) = carried_out(&store, &self.base, key).await?
+        {
+            self.written.delete().await;
+            return Ok(done);
+        }
         let mut rivals: Vec<Commit> = Vec::new();
         for attempt in 0..ATTEMPTS_MAX {
             let version = rivals.last().map_or(self.base.version(), |rival| rival.version) + 1;
             if !self.is_same_table(&*store).await? {
                 return Err(self.conflict(Collision::Replaced).await);
             }
-            let bytes = self.bytes(info)?;
+            let bytes = self.bytes(version, info)?;
             self.written.keep();
             match put(&*store, version, &bytes).await {
                 Ok(Put::Written(stamp)) => return Ok(self.committed(home, version, bytes, stamp, rivals).await),
@@ -244,6 +244,13 @@ impl Transaction {
                     let log_error = |error| self.log_error(error);
                     let first = rival.parse().await.map_err(log_error)?;
                     let news = follow_up(&store, first).await.map_err(log_error)?;
+                    if let Some(id) = info.idempotency_key.as_deref().map(app_id)
+                        && let Some(first) = news.iter().find(|rival| rival.has_transaction(&id))
+                        && let Some(done) = answer(first)
+                    {
+                        self.written.delete().await;
+                        return Ok(done);
+                    }
                     let claim = Claim {
                         base: &self.base,
                         reads: &self.reads,
@@ -349,8 +356,11 @@ impl Transaction {
     }
 
     /// The log entry: what happened first, then what the table is, then its files.
-    fn bytes(&self, info: &CommitInfo) -> Result<Bytes, StorageError> {
+    fn bytes(&self, version: u64, info: &CommitInfo) -> Result<Bytes, StorageError> {
         let mut lines = vec![json!({ "commitInfo": self.provenance(info) })];
+        if let Some(key) = &info.idempotency_key {
+            lines.push(json!({ "txn": { "appId": app_id(key), "version": version, "lastUpdated": now_ms() } }));
+        }
         lines.extend(self.protocol.as_ref().map(|protocol| line(&Action::Protocol(protocol.clone()))).transpose()?);
         lines.extend(self.metadata.as_ref().map(|metadata| line(&Action::Metadata(metadata.clone()))).transpose()?);
         let mut text = String::new();
@@ -380,13 +390,14 @@ pub(super) const ENGINE: &str = concat!("Boathouse/", env!("CARGO_PKG_VERSION"))
 
 /// Who did what, for the history.
 pub(super) fn provenance(operation: &Operation, read_version: Option<u64>, blind: bool, info: &CommitInfo) -> Value {
-    let Operation { name, parameters, metrics, .. } = operation;
+    let Operation { name, parameters, metrics, inserted, updated, deleted } = operation;
     let metrics: BTreeMap<_, _> = metrics.iter().map(|(name, count)| (name, count.to_string())).collect();
     let mut provenance = json!({
         "timestamp": now_ms(),
         "operation": name,
         "operationParameters": parameters,
         "operationMetrics": metrics,
+        "rows": { "inserted": inserted, "updated": updated, "deleted": deleted },
         "isBlindAppend": blind,
         "engineInfo": ENGINE,
         "clientVersion": CLIENT,

@@ -2,5 +2,6 @@
 
 mod caches;
 mod table;
+mod upkeep;
 
 pub(crate) use table::{TABLES, table};

@@ -10,31 +10,41 @@ use datafusion::{
 };
 use futures::stream;
 
-use super::caches;
+use super::{caches, upkeep};
 use crate::{Engine, catalog::TableName, statement::Context};
 
 /// Tables of `system`, sorted.
-pub(crate) const TABLES: &[&str] = &["caches"];
+pub(crate) const TABLES: &[&str] = &["caches", "upkeep"];
 
 /// One of the tables.
 pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn TableProvider>> {
-    if name.schema != "system" || name.name != "caches" {
-        return None;
-    }
-    let source = Source { schema: caches::schema(), engine: context.engine.clone() };
+    let (kind, schema) = match name.name.as_str() {
+        _ if name.schema != "system" => return None,
+        "caches" => (Kind::Caches, caches::schema()),
+        "upkeep" => (Kind::Upkeep, upkeep::schema()),
+        _ => return None,
+    };
+    let source = Source { kind, schema, engine: context.engine.clone() };
     let table = StreamingTable::try_new(source.schema.clone(), vec![Arc::new(source)]).ok()?;
     Some(Arc::new(table))
 }
 
-/// `caches`, about to be read.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Caches,
+    Upkeep,
+}
+
+/// A table, about to be read.
 struct Source {
+    kind: Kind,
     schema: SchemaRef,
     engine: Arc<Engine>,
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("system.caches")
+        write!(f, "system.{:?}", self.kind)
     }
 }
 
@@ -44,8 +54,13 @@ impl PartitionStream for Source {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (schema, engine) = (self.schema.clone(), self.engine.clone());
-        let batch = async move { Ok(caches::rows(&schema, &engine.cache_usages().await)?) };
+        let (kind, schema, engine) = (self.kind, self.schema.clone(), self.engine.clone());
+        let batch = async move {
+            Ok(match kind {
+                Kind::Caches => caches::rows(&schema, &engine.cache_usages().await)?,
+                Kind::Upkeep => upkeep::rows(&schema, &engine.upkeep().all())?,
+            })
+        };
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream::once(batch)))
     }
 }
