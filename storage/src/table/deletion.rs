@@ -59,6 +59,9 @@ struct Hiding {
     key: (String, u64),
 }
 
+/// Vectors that lie in one file, each with its bytes there.
+type StoredVectors = Vec<(Hiding, Range<u64>)>;
+
 /// The rows to read of those among `files` (positions in the index) that have a deletion vector.
 pub(super) async fn row_selections(
     snapshot: &Snapshot,
@@ -70,7 +73,7 @@ pub(super) async fn row_selections(
     let mut found = HashMap::with_capacity(hiding.len());
     let cache = snapshot.library().selections();
     let mut inline: Vec<(Hiding, Vec<u8>)> = Vec::new();
-    let mut stored: BTreeMap<(String, Path), Vec<(Hiding, Range<u64>)>> = BTreeMap::new();
+    let mut stored: BTreeMap<(String, Path), StoredVectors> = BTreeMap::new();
     for file in hiding {
         let Some(vector) = index.deletion_vector(file) else { continue };
         let rows = match index.stored_rows_of(file) {
@@ -152,7 +155,7 @@ struct Failed {
 /// Vectors that are read and decoded together.
 enum Work {
     Inline(Vec<(Hiding, Vec<u8>)>),
-    File(Arc<dyn ObjectStore>, Path, Vec<(Hiding, Range<u64>)>),
+    File(Arc<dyn ObjectStore>, Path, StoredVectors),
 }
 
 impl Work {
@@ -171,7 +174,7 @@ impl Work {
                 let file = vectors.first().map_or(0, |(hiding, _)| hiding.file);
                 let failed = |source| Failed { file, path: Some(path.clone()), source };
                 let ranges: Vec<Range<u64>> =
-                    [0..1].into_iter().chain(vectors.iter().map(|(_, range)| range.clone())).collect();
+                    std::iter::once(0..1).chain(vectors.iter().map(|(_, range)| range.clone())).collect();
                 let read = store.get_ranges(&path, &ranges).await;
                 let read = read.map_err(|error| failed(ParquetError::External(Box::new(error))))?;
                 let in_words = |reason| failed(ParquetError::General(reason));
