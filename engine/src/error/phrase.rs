@@ -50,8 +50,7 @@ pub(super) fn tidy(text: &str) -> String {
     }
 }
 
-pub(super) const DATA_FILE_GONE: &str =
-    "Something deleted a file that this version of the table names: of an older one it may have been VACUUM.";
+pub(super) const DATA_FILE_GONE: &str = "Something deleted a file that this version of the table names (of an old version, perhaps VACUUM): restore it, or read another version.";
 
 /// `Parquet error: Failed to fetch metadata for file a/b.parquet: Object Store error: ...`: the reader keeps the file's name
 /// and its store's fault in words only.

@@ -155,7 +155,7 @@ async fn survivors_are_all_visible_rows_but_those_that_go() {
         let snapshot = open(folder.path()).await;
         let stored = stored_ids(&snapshot);
         let mut gone = BTreeMap::new();
-        for (file, ids) in stored.iter().enumerate() {
+        for (file, ids) in stored.iter().enumerate().take(2) {
             let rows = (0..ids.len() as u32).filter(|_| random.below(3) == 0);
             gone.insert(file, RoaringBitmap::from_iter(rows));
         }
