@@ -10,6 +10,7 @@ mod disk;
 mod format;
 mod interactive;
 mod memory;
+mod processes;
 mod script;
 mod serve;
 mod server;
