@@ -3,6 +3,7 @@
 //! the next version. Lose that folder and no row is lost.
 
 mod documents;
+mod folders;
 
 use std::collections::BTreeMap;
 
@@ -19,9 +20,13 @@ pub struct CatalogDocument {
     pub comment: Option<String>,
     pub views: BTreeMap<String, View>,
     pub external_tables: BTreeMap<String, ExternalTable>,
+    /// Table name -> the folder that it lies in, for tables that do not lie in the folder of their name: renamed ones.
+    pub renamed: BTreeMap<String, String>,
+    /// Names that a rename is about to give away, each with the rename's token.
+    pub claims: BTreeMap<String, String>,
     /// Table folder name -> Delta table ids that were dropped; such a table does not exist any more, its files are deleted.
     pub dropped_tables: BTreeMap<String, Vec<String>>,
-    /// Those of the dropped tables whose files stay for a while, so that UNDROP can bring them back.
+    /// Table folder name -> those of the dropped tables whose files stay for a while, so that UNDROP can bring them back.
     pub kept_tables: BTreeMap<String, KeptTable>,
     /// Table folder name -> shallow clones that read its files.
     pub clones: BTreeMap<String, Vec<TableClone>>,
@@ -31,6 +36,9 @@ pub struct CatalogDocument {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptTable {
     pub id: String,
+    /// The table's name, unless it is the folder's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Milliseconds since 1970, UTC.
     pub dropped_ms: i64,
 }
@@ -39,6 +47,7 @@ pub struct KeptTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableClone {
     pub schema: String,
+    /// The name of its folder.
     pub name: String,
     /// Its Delta table id: another table under its name is no clone.
     pub id: String,

@@ -97,6 +97,11 @@ pub enum StorageError {
     /// A row breaks a rule of the table; nothing was written.
     #[error("a row breaks the {rule} of table \"{table}\": {sql}")]
     RuleViolated { table: String, rule: String, sql: String, row: String },
+    /// GENERATED ALWAYS AS IDENTITY.
+    #[error("column \"{column}\" of table \"{table}\" numbers the rows itself: a value cannot be given")]
+    IdentityGiven { table: String, column: String },
+    #[error("column \"{column}\" of table \"{table}\" has no numbers left")]
+    NumbersExhausted { table: String, column: String },
     /// A change of a table's definition that contradicts the table.
     #[error("table \"{table}\" cannot be changed so: {reason}")]
     InvalidChange { table: String, reason: String },

@@ -1,12 +1,13 @@
 //! A lake: one root URL, the schemas and tables found under it, and the caches that make finding them cheap.
 //!
 //! `<lake>/<schema>/<table>/_delta_log` is a table because it lies there; nothing is registered. What a folder cannot say
-//! is in the schema's catalog document ([`crate::catalog`]). Finding is in `discover.rs`, changing schemas in `schema.rs`,
-//! older versions in `versions.rs`.
+//! is in the schema's catalog document ([`crate::catalog`]). Finding is in `discover.rs`, from a name to its table in
+//! `place.rs`, changing schemas in `schema.rs`, older versions in `versions.rs`.
 
 mod clones;
 mod discover;
 mod name;
+mod place;
 mod schema;
 mod versions;
 
@@ -124,24 +125,6 @@ impl Lake {
         memory.into_iter().chain(self.hot.iter().map(|hot| hot.usage())).collect()
     }
 
-    /// The newest version of a table; sees every commit that ended before the call.
-    pub async fn table(&self, schema: &str, name: &str) -> Result<Arc<Snapshot>, StorageError> {
-        let location = self.known_table(schema, name)?;
-        let (document, snapshot) = futures::join!(self.documents.read(schema), self.snapshots.newest(&location));
-        self.visible(schema, name, document?.map(|found| found.document), snapshot).await
-    }
-
-    /// A table at one version. `VersionOutside` or `VersionCleanedUp` when it cannot be had.
-    pub async fn table_version(&self, schema: &str, name: &str, version: u64) -> Result<Arc<Snapshot>, StorageError> {
-        let location = self.known_table(schema, name)?;
-        if self.document(schema).await?.dropped_tables.contains_key(name) {
-            // Older versions may have had other ids: the newest one tells whether the table is there.
-            self.table(schema, name).await?;
-        }
-        let (document, snapshot) = futures::join!(self.documents.read(schema), self.at_version(&location, version));
-        self.visible(schema, name, document?.map(|found| found.document), snapshot).await
-    }
-
     /// A Delta table anywhere, by location; newest version when `version` is `None`.
     pub async fn table_at(&self, location: &Url, version: Option<u64>) -> Result<Arc<Snapshot>, StorageError> {
         let location = folder_url(location.as_str())?;
@@ -151,9 +134,9 @@ impl Lake {
         }
     }
 
-    /// `<lake>/<schema>/<name>/`.
-    pub fn table_url(&self, schema: &str, name: &str) -> Url {
-        self.folder(&[schema, name])
+    /// `<lake>/<schema>/<folder>/`. A table that was not renamed lies in the folder of its name.
+    pub fn table_url(&self, schema: &str, folder: &str) -> Url {
+        self.folder(&[schema, folder])
     }
 
     /// The schema's document (an empty one when there is none yet). `SchemaNotFound` when the schema does not exist.
@@ -240,40 +223,6 @@ impl Lake {
             segments.pop_if_empty().extend(names).push("");
         }
         url
-    }
-
-    /// The location of a table whose name is one that a lake can hold.
-    fn known_table(&self, schema: &str, name: &str) -> Result<Url, StorageError> {
-        if check_name("schema", schema).is_err() {
-            return Err(StorageError::SchemaNotFound { schema: schema.to_owned() });
-        }
-        if check_name("table", name).is_err() {
-            return Err(StorageError::TableNotFound { table: format!("{schema}.{name}") });
-        }
-        Ok(self.table_url(schema, name))
-    }
-
-    /// Hides a table that was dropped, and says which of schema and table is missing.
-    async fn visible(
-        &self,
-        schema: &str,
-        name: &str,
-        document: Option<Arc<CatalogDocument>>,
-        snapshot: Result<Arc<Snapshot>, StorageError>,
-    ) -> Result<Arc<Snapshot>, StorageError> {
-        let dropped = document.as_ref().and_then(|document| document.dropped_tables.get(name));
-        let missing = || StorageError::TableNotFound { table: format!("{schema}.{name}") };
-        match snapshot {
-            Ok(snapshot) if dropped.is_some_and(|ids| ids.iter().any(|id| id == snapshot.id())) => Err(missing()),
-            Ok(snapshot) => Ok(snapshot),
-            // What a dropped table leaves while its files are deleted cannot be read and is not there.
-            Err(error) if dropped.is_some() && is_unreadable(&error) => Err(missing()),
-            Err(error @ StorageError::TableNotFound { .. }) => {
-                self.require_schema(schema, document.as_deref()).await?;
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
     }
 }
 

@@ -150,6 +150,14 @@ cases!(
     alter_table: [MAKE], "ALTER TABLE t ADD COLUMN y BIGINT", "SELECT * FROM t ORDER BY id",
         "INSERT INTO t (id, x) VALUES (1000, 1)";
     alter_constraint: [MAKE], "ALTER TABLE t ADD CONSTRAINT positive CHECK (id > 0)", ROWS, WRITE;
+    rename_table: [MAKE], "ALTER TABLE t RENAME TO u", "SELECT id, x FROM u ORDER BY id",
+        "CREATE OR REPLACE TABLE u AS SELECT CAST(7 AS BIGINT) AS id, CAST(8 AS BIGINT) AS x";
+    rename_table_from: [MAKE], "ALTER TABLE t RENAME TO u", ROWS,
+        "CREATE OR REPLACE TABLE t AS SELECT CAST(7 AS BIGINT) AS id, CAST(8 AS BIGINT) AS x";
+    create_under_an_old_name: [MAKE, "ALTER TABLE t RENAME TO u"], MAKE, "SELECT t.id FROM t, u WHERE t.id = u.id ORDER BY t.id",
+        "CREATE OR REPLACE TABLE t AS SELECT CAST(3 AS BIGINT) AS id";
+    drop_renamed_table: [MAKE, "ALTER TABLE t RENAME TO u"], "DROP TABLE u", "SELECT id, x FROM u ORDER BY id",
+        "CREATE OR REPLACE TABLE u AS SELECT 7 AS id, 8 AS x";
     optimize: [MAKE, WRITE, WRITE], "OPTIMIZE t", ROWS, WRITE;
     zorder: [MAKE, WRITE], "OPTIMIZE t ZORDER BY (x)", ROWS, WRITE;
     vacuum: [MAKE, WRITE, WRITE, "OPTIMIZE t"], "VACUUM t RETAIN 0 HOURS", ROWS, WRITE;

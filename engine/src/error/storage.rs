@@ -50,6 +50,8 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::DuplicateColumn { .. }
         | StorageError::NullValue { .. }
         | StorageError::RuleViolated { .. }
+        | StorageError::IdentityGiven { .. }
+        | StorageError::NumbersExhausted { .. }
         | StorageError::InvalidChange { .. }
         | StorageError::MatchedTwice { .. }
         | StorageError::InvalidTable { .. }
@@ -111,6 +113,7 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         StorageError::MatchedTwice { .. } => {
             Some("Leave one row of the source for each row: GROUP BY the key, or add to the condition.")
         }
+        StorageError::IdentityGiven { .. } => Some("Leave the column out of a list of columns, or write DEFAULT."),
         StorageError::ChangeFeed { .. } => {
             Some("Unset delta.enableChangeDataFeed, or change the table with another Delta writer.")
         }

@@ -15,6 +15,7 @@ use datafusion::{
         compute::filter_record_batch,
         datatypes::{FieldRef, SchemaRef},
     },
+    common::ScalarValue,
     error::DataFusionError,
     execution::object_store::ObjectStoreRegistry,
 };
@@ -47,6 +48,8 @@ pub(crate) struct TextSource {
     pub(crate) schema: SchemaRef,
     /// All columns that a file may have. One that is not among them is a fault when `strict`, passed over otherwise.
     pub(crate) known: Vec<String>,
+    /// What columns become that the header of a CSV file does not name; NULL those that are not here.
+    pub(crate) defaults: Vec<(String, ScalarValue)>,
     /// Columns of `schema` whose values are in folder names.
     pub(crate) partition_columns: Vec<FieldRef>,
     pub(crate) strict: bool,
@@ -224,15 +227,27 @@ impl FileReader {
         error
     }
 
+    /// What a column that the file's header does not name becomes.
+    fn default_of(&self, at: usize, column: &str) -> Option<&ScalarValue> {
+        let (places, _) = self.layout.as_ref()?;
+        let is_given =
+            places.get(at).is_some_and(Option::is_some) || self.constants.get(at).is_some_and(Option::is_some);
+        let default = self.source.defaults.iter().find(|(name, _)| name == column).filter(|_| !is_given);
+        default.map(|(_, value)| value)
+    }
+
     /// Converts the rows held and gives up the bad ones.
     async fn flush(&mut self) -> Result<RecordBatch, EngineError> {
         let rows = self.lines.len();
         let mut reasons: Vec<Option<String>> = vec![None; rows];
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         let schema = Arc::clone(&self.source.schema);
-        for (column, field) in self.columns.iter_mut().zip(schema.fields()) {
-            let text = column.finish();
-            let (values, bad) = convert::convert(&text, field)?;
+        for (at, field) in schema.fields().iter().enumerate() {
+            let text = self.columns[at].finish();
+            let (values, bad) = match self.default_of(at, field.name()) {
+                Some(default) => (default.to_array_of_size(rows)?, Vec::new()),
+                None => convert::convert(&text, field)?,
+            };
             for row in bad {
                 let value = shortened(text.value(row));
                 let reason = || {

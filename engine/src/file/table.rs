@@ -58,6 +58,7 @@ pub(crate) async fn table(context: &Context, spec: &TableSpec) -> Result<Arc<dyn
         format,
         schema: Arc::new(Schema::new(fields)),
         known,
+        defaults: Vec::new(),
         partition_columns: spec.partition_columns.clone(),
         strict,
         rejects: None,

@@ -118,6 +118,7 @@ impl TextSource {
             format: self.format.clone(),
             schema,
             known: self.known.clone(),
+            defaults: self.defaults.clone(),
             partition_columns: self.partition_columns.clone(),
             strict: self.strict,
             rejects: self.rejects.clone(),

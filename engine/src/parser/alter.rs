@@ -18,6 +18,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) enum Alter {
     Table(Box<AlterTable>),
+    Rename(RenameTable),
     Unsupported(Unsupported),
 }
 
@@ -27,6 +28,14 @@ pub(crate) struct AlterTable {
     pub(crate) name: ObjectName,
     pub(crate) if_exists: bool,
     pub(crate) action: Action,
+}
+
+/// `ALTER TABLE [IF EXISTS] name RENAME TO name`
+#[derive(Debug, Clone)]
+pub(crate) struct RenameTable {
+    pub(crate) name: ObjectName,
+    pub(crate) if_exists: bool,
+    pub(crate) to: ObjectName,
 }
 
 /// A column, or a field of a column that is a STRUCT.
@@ -42,7 +51,6 @@ pub(crate) enum Action {
     DropConstraint { if_exists: bool, name: Ident },
     SetProperties(Vec<(String, String)>),
     UnsetProperties { if_exists: bool, keys: Vec<String> },
-    RenameTo(ObjectName),
     Comment(Option<String>),
 }
 
@@ -73,9 +81,12 @@ pub(crate) enum ColumnChange {
 
 /// Parses from the word ALTER or COMMENT to the end of the statement.
 pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Alter, ParserError> {
-    let parsed = if take_word(parser, "COMMENT") { comment_on(parser) } else { alter(parser) };
+    let parsed = match take_word(parser, "COMMENT") {
+        true => comment_on(parser).map(Box::new).map(Alter::Table),
+        false => alter(parser),
+    };
     match parsed {
-        Ok(table) => Ok(Alter::Table(Box::new(table))),
+        Ok(parsed) => Ok(parsed),
         Err(Fault::Syntax(error)) => Err(error),
         Err(Fault::Unsupported(unsupported)) => {
             clause::skip_statement(parser);
@@ -118,7 +129,7 @@ fn text_or_null(parser: &mut Parser<'_>) -> Result<Option<String>, Fault> {
     Ok(if take_word(parser, "NULL") { None } else { Some(string(parser)?) })
 }
 
-fn alter(parser: &mut Parser<'_>) -> Result<AlterTable, Fault> {
+fn alter(parser: &mut Parser<'_>) -> Result<Alter, Fault> {
     parser.expect_keyword(Keyword::ALTER)?;
     match peek_word(parser).as_deref() {
         Some("TABLE") => {}
@@ -132,12 +143,17 @@ fn alter(parser: &mut Parser<'_>) -> Result<AlterTable, Fault> {
     parser.next_token();
     let if_exists = take_words(parser, &["IF", "EXISTS"]);
     let name = parser.parse_object_name(true)?;
+    if take_words(parser, &["RENAME", "TO"]) {
+        let to = parser.parse_object_name(true)?;
+        finish(parser, "the end of the statement")?;
+        return Ok(Alter::Rename(RenameTable { name, if_exists, to }));
+    }
     let action = action(parser)?;
     if parser.peek_token_ref().token == Token::Comma {
         return unsupported(parser, "more than one action in ALTER TABLE".into(), "Write one ALTER TABLE for each.");
     }
     finish(parser, "the end of the statement")?;
-    Ok(AlterTable { name, if_exists, action })
+    Ok(Alter::Table(Box::new(AlterTable { name, if_exists, action })))
 }
 
 fn action(parser: &mut Parser<'_>) -> Result<Action, Fault> {
@@ -243,9 +259,6 @@ fn drop_action(parser: &mut Parser<'_>) -> Result<Action, Fault> {
 }
 
 fn rename(parser: &mut Parser<'_>) -> Result<Action, Fault> {
-    if take_word(parser, "TO") {
-        return Ok(Action::RenameTo(parser.parse_object_name(true)?));
-    }
     let _ = take_word(parser, "COLUMN");
     let path = path(parser)?;
     parser.expect_keyword(Keyword::TO)?;

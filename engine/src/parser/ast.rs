@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Insert, ObjectName, Query, Statement, Visit, VisitMut, Visitor, VisitorMut};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement, Visit, VisitMut, Visitor, VisitorMut};
 
 use super::{
-    alter::AlterTable,
+    alter::{AlterTable, RenameTable},
     copy::{Copy, CopySource},
     create::Create,
     history::Recover,
@@ -18,14 +18,15 @@ use super::{
 #[derive(Debug, Clone)]
 pub(crate) enum Ast {
     Sql(Box<Statement>),
-    /// `INSERT WITH SCHEMA EVOLUTION`; without it an INSERT is [`Ast::Sql`].
-    Evolve(Box<Insert>),
+    /// INSERT or MERGE `WITH SCHEMA EVOLUTION`; without it they are [`Ast::Sql`].
+    Evolve(Box<Statement>),
     /// `INSERT INTO t REPLACE WHERE condition ...`
     Replace(Box<Replace>),
     Create(Box<Create>),
     Copy(Box<Copy>),
     /// ALTER TABLE, COMMENT ON.
     Alter(Box<AlterTable>),
+    Rename(RenameTable),
     Explain(Explain),
     Describe(Describe),
     Show(Show),
@@ -75,7 +76,7 @@ impl Ast {
     pub fn visit<V: Visitor<Break = ()>>(&self, visitor: &mut V) -> ControlFlow<()> {
         match self {
             Self::Sql(statement) => Visit::visit(statement, visitor),
-            Self::Evolve(insert) => Visit::visit(insert, visitor),
+            Self::Evolve(statement) => Visit::visit(statement, visitor),
             Self::Replace(replace) => {
                 Visit::visit(&replace.condition, visitor)?;
                 Visit::visit(&replace.insert, visitor)
@@ -97,6 +98,7 @@ impl Ast {
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
             Self::Alter(_)
+            | Self::Rename(_)
             | Self::Describe(_)
             | Self::Show(_)
             | Self::Recover(_)
@@ -109,7 +111,7 @@ impl Ast {
     pub fn visit_mut<V: VisitorMut<Break = ()>>(&mut self, visitor: &mut V) -> ControlFlow<()> {
         match self {
             Self::Sql(statement) => VisitMut::visit(statement, visitor),
-            Self::Evolve(insert) => VisitMut::visit(insert, visitor),
+            Self::Evolve(statement) => VisitMut::visit(statement, visitor),
             Self::Replace(replace) => {
                 VisitMut::visit(&mut replace.condition, visitor)?;
                 VisitMut::visit(&mut replace.insert, visitor)
@@ -131,6 +133,7 @@ impl Ast {
                 Copy::From(_) | Copy::Unsupported(_) => ControlFlow::Continue(()),
             },
             Self::Alter(_)
+            | Self::Rename(_)
             | Self::Describe(_)
             | Self::Show(_)
             | Self::Recover(_)

@@ -56,9 +56,18 @@ pub(crate) struct Column {
     pub(crate) comment: Option<String>,
     pub(crate) default: Option<Expr>,
     pub(crate) generated: Option<Expr>,
+    pub(crate) identity: Option<Identity>,
     pub(crate) checks: Vec<Check>,
     /// `INT NOT NULL` as written.
     pub(crate) sql: String,
+}
+
+/// `GENERATED {ALWAYS | BY DEFAULT} AS IDENTITY [([START [WITH] number] [INCREMENT [BY] number])]`
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) by_default: bool,
+    pub(crate) start: i64,
+    pub(crate) step: i64,
 }
 
 /// `[CONSTRAINT name] CHECK (condition)`
@@ -349,6 +358,7 @@ pub(super) fn column(parser: &mut Parser<'_>, untyped: bool, ruled: bool) -> Res
         comment: None,
         default: None,
         generated: None,
+        identity: None,
         checks: Vec::new(),
         sql: String::new(),
     };

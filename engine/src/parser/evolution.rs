@@ -1,30 +1,29 @@
-//! `WITH SCHEMA EVOLUTION` of an INSERT: no grammar below knows it, so it is taken from the tokens.
+//! `WITH SCHEMA EVOLUTION` of an INSERT or a MERGE: no grammar below knows it, so it is taken from the tokens.
 //!
-//! It stands after INSERT, or after the table's name.
+//! It stands after INSERT or MERGE, or after the table's name of an INSERT.
 
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 const CLAUSE: [&str; 3] = ["WITH", "SCHEMA", "EVOLUTION"];
 
-/// Takes the clause out of an INSERT's tokens. True when it was there.
+/// Takes the clause out of the tokens of an INSERT or a MERGE. True when it was there.
 pub(super) fn take(tokens: &mut Vec<TokenWithSpan>) -> bool {
     let words: Vec<usize> = (0..tokens.len()).filter(|at| !is_space(&tokens[*at])).collect();
-    let Some(insert) = words.iter().position(|at| is_word(&tokens[*at], "INSERT")) else { return false };
-    // An INSERT that is a name somewhere else has no INTO behind it.
-    let begins = |from: usize| {
-        CLAUSE.iter().enumerate().all(|(n, word)| words.get(from + n).is_some_and(|at| is_word(&tokens[*at], word)))
-    };
     let word_at = |n: usize, word: &str| words.get(n).is_some_and(|at| is_word(&tokens[*at], word));
-    let found = match begins(insert + 1) {
-        true => Some(insert + 1),
+    let begins = |from: usize| CLAUSE.iter().enumerate().all(|(n, word)| word_at(from + n, word));
+    let Some(verb) = (0..words.len()).find(|n| word_at(*n, "INSERT") || word_at(*n, "MERGE")) else { return false };
+    let found = match begins(verb + 1) {
+        true => Some(verb + 1),
+        false if word_at(verb, "MERGE") => return false,
         false => {
-            let mut next = insert + 1;
-            if !word_at(next, "INTO") {
+            let mut next = verb + 1;
+            // An INSERT that is a name somewhere else has no INTO behind it.
+            if !word_at(next, "INTO") && !word_at(next, "OVERWRITE") {
                 return false;
             }
-            next += 1 + usize::from(word_at(next + 1, "TABLE"));
+            next += 1 + usize::from(word_at(next + 1, "INTO"));
+            next += 1 + usize::from(word_at(next, "TABLE"));
             // The name: words with points between them.
-            next += 1;
             while words.get(next).is_some_and(|at| tokens[*at].token == Token::Period) {
                 next += 2;
             }

@@ -62,6 +62,7 @@ impl<'a> Parser<'a> {
             Keyword::ALTER | Keyword::COMMENT => match alter::parse(parser).map_err(|error| self.fault(error))? {
                 alter::Alter::Unsupported(clause) => Err(self.unsupported(&clause)),
                 alter::Alter::Table(table) => Ok(Ast::Alter(table)),
+                alter::Alter::Rename(rename) => Ok(Ast::Rename(rename)),
             },
             Keyword::INSERT if replace::is_next(parser) => {
                 let replace = replace::parse(parser).map_err(|error| self.fault(error))?;
@@ -69,7 +70,8 @@ impl<'a> Parser<'a> {
             }
             Keyword::MERGE => {
                 let merge = merge::parse(parser).map_err(|error| self.fault(error))?;
-                Ok(Ast::Sql(Box::new(Statement::Merge(merge))))
+                let merge = Box::new(Statement::Merge(merge));
+                Ok(if std::mem::take(&mut self.evolves) { Ast::Evolve(merge) } else { Ast::Sql(merge) })
             }
             Keyword::EXPLAIN => {
                 parser.next_token();
@@ -98,13 +100,10 @@ impl<'a> Parser<'a> {
 
     fn sql_statement(&mut self) -> Result<Ast, EngineError> {
         match self.inner.parse_statement() {
-            Ok(DFStatement::Statement(statement)) if self.evolves => match *statement {
-                Statement::Insert(insert) => {
-                    self.evolves = false;
-                    Ok(Ast::Evolve(Box::new(insert)))
-                }
-                other => Ok(Ast::Sql(Box::new(other))),
-            },
+            Ok(DFStatement::Statement(statement)) if self.evolves && matches!(*statement, Statement::Insert(_)) => {
+                self.evolves = false;
+                Ok(Ast::Evolve(statement))
+            }
             Ok(DFStatement::Statement(statement)) => Ok(Ast::Sql(statement)),
             Ok(DFStatement::Reset(datafusion::sql::parser::ResetStatement::Variable(name))) => {
                 Ok(Ast::Reset(Some(name)))
@@ -140,7 +139,7 @@ impl<'a> Parser<'a> {
     fn end(&mut self) -> Result<(), EngineError> {
         if self.evolves {
             return Err(EngineError::unsupported("WITH SCHEMA EVOLUTION is not supported here")
-                .with_hint("It belongs to an INSERT that is a statement of its own."));
+                .with_hint("It belongs to an INSERT or a MERGE that is a statement of its own."));
         }
         let parser = &mut self.inner.parser;
         let mut semicolons = 0;

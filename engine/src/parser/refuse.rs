@@ -23,7 +23,10 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             target(statement)?;
             statement.visit(&mut clauses)
         }
-        Ast::Evolve(insert) => insert.visit(&mut clauses),
+        Ast::Evolve(statement) => {
+            target(statement)?;
+            statement.visit(&mut clauses)
+        }
         Ast::Replace(replace) => match replace.condition.visit(&mut clauses) {
             ControlFlow::Continue(()) => replace.insert.visit(&mut clauses),
             stop => stop,
@@ -43,9 +46,13 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut clauses),
             copy::Copy::To(_) | copy::Copy::From(_) | copy::Copy::Unsupported(_) => ControlFlow::Continue(()),
         },
-        Ast::Alter(_) | Ast::Describe(_) | Ast::Show(_) | Ast::Recover(_) | Ast::Reset(_) | Ast::Vacuum(_) => {
-            ControlFlow::Continue(())
-        }
+        Ast::Alter(_)
+        | Ast::Rename(_)
+        | Ast::Describe(_)
+        | Ast::Show(_)
+        | Ast::Recover(_)
+        | Ast::Reset(_)
+        | Ast::Vacuum(_) => ControlFlow::Continue(()),
     };
     match flow {
         ControlFlow::Break(error) => Err(*error),

@@ -79,7 +79,8 @@ impl CreateExternalTable {
         let TableName { schema, name } = &self.name;
         let insert = |document: &mut CatalogDocument| {
             let table_stays = document.external_tables.contains_key(name) && !self.or_replace;
-            if table_stays || document.views.contains_key(name) {
+            let is_other = document.views.contains_key(name) || document.renamed.contains_key(name);
+            if table_stays || is_other {
                 return Err(StorageError::TableExists { table: self.name.to_string() });
             }
             document.external_tables.insert(name.clone(), self.table.clone());

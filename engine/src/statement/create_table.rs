@@ -3,6 +3,7 @@
 //!     [USING DELTA] [PARTITIONED BY (column, ...)] [COMMENT 'text'] [TBLPROPERTIES ('key' = 'value', ...)]
 //!     [AS query]
 //! option: NOT NULL | COMMENT 'text' | DEFAULT { value | (expression) } | GENERATED ALWAYS AS (expression)
+//!     | GENERATED { ALWAYS | BY DEFAULT } AS IDENTITY [(START WITH number INCREMENT BY number)]
 //!     | [CONSTRAINT name] CHECK (condition)
 //! ```
 //! A condition must be TRUE for every row: FALSE and NULL break it, as for all writers of Delta.

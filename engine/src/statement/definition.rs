@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use boathouse_storage::write::{self, CONSTRAINT_PREFIX, DEFAULT_KEY, GENERATED_KEY, RuleTexts, Rules};
+use boathouse_storage::write::{
+    self, CONSTRAINT_PREFIX, DEFAULT_KEY, GENERATED_KEY, IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity,
+    RuleTexts, Rules,
+};
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
     common::tree_node::TreeNode,
@@ -54,6 +57,16 @@ pub(super) fn define(
             texts.defaults.push((field.name().clone(), text.clone()));
             *field = with(field, DEFAULT_KEY, &text);
         }
+        if let Some(identity) = &column.identity {
+            self::identity(field, column, identity)
+                .map_err(|error| error.at(&context.sql, Place::of_token_span(column.name.span)))?;
+            let text = |key, value: &dyn ToString, field: &FieldRef| with(field, key, &value.to_string());
+            *field = text(IDENTITY_START, &identity.start, field);
+            *field = text(IDENTITY_STEP, &identity.step, field);
+            *field = text(IDENTITY_BY_DEFAULT, &identity.by_default, field);
+            let create::Identity { by_default, start, step } = *identity;
+            texts.identities.push(Identity::new(field.name(), start, step, by_default));
+        }
         if let Some(expr) = &column.generated {
             let others =
                 |name: &str| columns.iter().zip(&fields).any(|(c, f)| f.name() == name && c.generated.is_some());
@@ -82,6 +95,23 @@ pub(super) fn define(
     }
     let rules = rules::of_texts(context, table, &schema, &texts)?;
     Ok(Definition { fields: kept, constraints, rules })
+}
+
+/// Refuses what contradicts an identity column.
+fn identity(field: &Field, column: &create::Column, identity: &create::Identity) -> Result<(), EngineError> {
+    let name = field.name();
+    if *field.data_type() != DataType::Int64 {
+        let given = super::data_type::sql_type(field.data_type());
+        let error = EngineError::invalid(format!("identity column \"{name}\" is {given}"));
+        return Err(error.with_hint("Make it BIGINT: so all writers of the table have it."));
+    }
+    if column.default.is_some() || column.generated.is_some() {
+        return Err(EngineError::invalid(format!("column \"{name}\" cannot number the rows and have another value")));
+    }
+    if identity.step == 0 {
+        return Err(EngineError::invalid(format!("the numbers of column \"{name}\" do not move: INCREMENT BY 0")));
+    }
+    Ok(())
 }
 
 /// The name as tables keep it: other writers know constraints in lower case only.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Context, Outcome,
-    change::{Select, Target, outcome, plain_rows},
+    change::{Select, Target, outcome, plain_rows, shorten},
     name, parameter,
 };
 use crate::{EngineError, error::Place};
@@ -31,6 +31,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub async fn plan(context: &Context, delete: ast::Delete) -> Result<Self, EngineError> {
+        let mut delete = delete;
         let at = Place::of_token_span(delete.delete_token.0.span);
         refuse(&delete).map_err(|error| error.at(&context.sql, at))?;
         let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
@@ -45,6 +46,7 @@ impl Delete {
                 .at(&context.sql, at));
         }
         let target = Target::open(context, relation, NAME).await?;
+        shorten(context, &target, &mut delete);
         let of_target = TableWithJoins { relation: target.factor.clone(), joins: Vec::new() };
         let mut select = Select::addresses(&target).from([of_target]).from(delete.using.clone().unwrap_or_default());
         select.selection = delete.selection.clone();
@@ -73,6 +75,7 @@ impl Delete {
             actions: Actions::All(Action::Delete),
             rules: None,
             replaces: None,
+            evolved: None,
         };
         let info = name::commit_info(context);
         Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))

@@ -21,11 +21,12 @@ use super::{
     describe::Describe,
     drop_table::DropTable,
     explain::Explain,
-    insert::Insert,
+    insert::{Evolution, Insert},
     merge::Merge,
     optimize::Optimize,
     prepare::{Deallocate, Execute, Prepare},
     query::Query,
+    rename_table::RenameTable,
     restore::Restore,
     schema::{CreateSchema, DropSchema},
     set::Set,
@@ -58,6 +59,7 @@ pub(crate) enum Statement {
     CloneTable(CloneTable),
     DropTable(DropTable),
     AlterTable(AlterTable),
+    RenameTable(RenameTable),
     UndropTable(UndropTable),
     Restore(Restore),
     CreateSchema(CreateSchema),
@@ -121,6 +123,7 @@ impl Statement {
             | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::RenameTable(_)
             | Self::UndropTable(_)
             | Self::Restore(_)
             | Self::CreateSchema(_)
@@ -144,7 +147,13 @@ impl Statement {
         async move {
             Ok(match ast {
                 Ast::Sql(statement) => return Self::plan_sql(context, *statement).await,
-                Ast::Evolve(insert) => Self::Insert(Insert::plan(context, *insert, true).await?),
+                Ast::Evolve(statement) => match *statement {
+                    ast::Statement::Insert(insert) => {
+                        Self::Insert(Insert::plan(context, insert, Evolution::Asked).await?)
+                    }
+                    ast::Statement::Merge(merge) => Self::Merge(Merge::plan(context, merge, true).await?),
+                    other => return Err(not_supported(&first_words(&other))),
+                },
                 Ast::Replace(replace) => Self::Insert(Insert::plan_replace(context, *replace).await?),
                 Ast::Explain(explain) => Self::Explain(Explain::plan(context, explain).await?),
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
@@ -164,6 +173,7 @@ impl Statement {
                     Create::Unsupported(clause) => return Err(not_supported(&clause.clause)),
                 },
                 Ast::Alter(alter) => Self::AlterTable(AlterTable::plan(context, *alter).await?),
+                Ast::Rename(rename) => Self::RenameTable(RenameTable::plan(context, rename).await?),
                 Ast::Copy(copy) => match *copy {
                     Copy::From(copy) => Self::CopyFrom(CopyFrom::plan(context, copy).await?),
                     Copy::To(copy) => Self::CopyTo(CopyTo::plan(context, copy).await?),
@@ -177,10 +187,12 @@ impl Statement {
     async fn plan_sql(context: &Context, statement: ast::Statement) -> Result<Self, EngineError> {
         Ok(match statement {
             ast::Statement::Query(query) => Self::Query(Query::plan(context, *query).await?),
-            ast::Statement::Insert(insert) => Self::Insert(Insert::plan(context, insert, false).await?),
+            ast::Statement::Insert(insert) => {
+                Self::Insert(Insert::plan(context, insert, Evolution::IfTheTableSays).await?)
+            }
             ast::Statement::Delete(delete) => Self::Delete(Delete::plan(context, delete).await?),
             ast::Statement::Update(update) => Self::Update(Update::plan(context, update).await?),
-            ast::Statement::Merge(merge) => Self::Merge(Merge::plan(context, merge).await?),
+            ast::Statement::Merge(merge) => Self::Merge(Merge::plan(context, merge, false).await?),
             ast::Statement::Truncate(truncate) => Self::Truncate(Truncate::plan(context, truncate).await?),
             optimize @ ast::Statement::OptimizeTable { .. } => Self::Optimize(Optimize::plan(context, optimize).await?),
             ast::Statement::Set(set) => Self::Set(Set::plan(context, set).await?),
@@ -224,6 +236,7 @@ impl Statement {
                 Self::CloneTable(statement) => statement.run(context, parameters).await,
                 Self::DropTable(statement) => statement.run(context, parameters).await,
                 Self::AlterTable(statement) => statement.run(context, parameters).await,
+                Self::RenameTable(statement) => statement.run(context, parameters).await,
                 Self::UndropTable(statement) => statement.run(context, parameters).await,
                 Self::Restore(statement) => statement.run(context, parameters).await,
                 Self::CreateSchema(statement) => statement.run(context, parameters).await,
@@ -264,6 +277,7 @@ impl Statement {
             | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::RenameTable(_)
             | Self::UndropTable(_)
             | Self::CreateSchema(_)
             | Self::DropSchema(_)
@@ -295,6 +309,7 @@ impl Statement {
             | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::RenameTable(_)
             | Self::UndropTable(_)
             | Self::Restore(_)
             | Self::CreateSchema(_)
@@ -344,6 +359,7 @@ impl Statement {
             | Self::CloneTable(_)
             | Self::DropTable(_)
             | Self::AlterTable(_)
+            | Self::RenameTable(_)
             | Self::UndropTable(_)
             | Self::Restore(_)
             | Self::CreateSchema(_)
@@ -371,6 +387,7 @@ impl Statement {
             Self::CloneTable(_) => "CREATE TABLE SHALLOW CLONE",
             Self::DropTable(_) => "DROP TABLE",
             Self::AlterTable(alter) => alter.title(),
+            Self::RenameTable(_) => "ALTER TABLE",
             Self::UndropTable(_) => "UNDROP TABLE",
             Self::Restore(_) => "RESTORE",
             Self::CreateSchema(_) => "CREATE SCHEMA",

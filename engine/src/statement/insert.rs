@@ -7,10 +7,10 @@
 //! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it
 //! is lost: numbers into wider numbers, constants that the column's type can hold. All rows are committed at once; with
 //! OVERWRITE the rows that were there go in the same commit, with REPLACE WHERE those that match the condition, which all
-//! rows given must match, too.
+//! rows given must match, too. Schema evolution: see `evolve`.
 
 mod default;
-mod evolve;
+pub(super) mod evolve;
 mod given;
 mod replace;
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use boathouse_storage::{
     Snapshot, StorageError,
-    write::{self, Action, Actions, RowChange, Rules},
+    write::{self, Action, Actions, Altered, RowChange, Rules},
 };
 use datafusion::{
     arrow::datatypes::{Field, FieldRef, SchemaRef},
@@ -28,12 +28,22 @@ use datafusion::{
 };
 
 use self::replace::Replaced;
-use super::{Context, Outcome, change::outcome, name, parameter, rules, view::folded};
+use super::{Context, Outcome, change::outcome, name, parameter, property, rules, view::folded};
 use crate::{
     EngineError,
     catalog::{Relation, TableName},
     error::{Place, did_you_mean},
 };
+
+/// Whether columns that the table does not have are added to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evolution {
+    /// `WITH SCHEMA EVOLUTION`.
+    Asked,
+    /// By the table's property.
+    IfTheTableSays,
+    Never,
+}
 
 #[derive(Debug)]
 pub(crate) struct Insert {
@@ -46,19 +56,15 @@ pub(crate) struct Insert {
     /// The rows under the table's names and types.
     plan: LogicalPlan,
     /// Of INSERT OVERWRITE, the statement.
-    overwrite: Option<Box<ast::Insert>>,
+    overwrite: Option<(Box<ast::Insert>, Evolution)>,
     /// Of INSERT ... REPLACE WHERE.
     replaced: Option<Box<Replaced>>,
 }
 
 impl Insert {
-    pub async fn plan(context: &Context, insert: ast::Insert, evolves: bool) -> Result<Self, EngineError> {
+    pub async fn plan(context: &Context, insert: ast::Insert, evolution: Evolution) -> Result<Self, EngineError> {
         refuse(context, &insert)?;
-        if insert.overwrite && evolves {
-            let error = EngineError::unsupported("schema evolution in INSERT OVERWRITE is not supported");
-            return Err(error.with_hint("Write ALTER TABLE t ADD COLUMN before it."));
-        }
-        let overwrite = insert.overwrite.then(|| Box::new(insert.clone()));
+        let overwrite = insert.overwrite.then(|| (Box::new(insert.clone()), evolution));
         let ast::TableObject::TableName(object) = &insert.table else {
             return Err(EngineError::unsupported("INSERT INTO other than a table is not supported"));
         };
@@ -68,15 +74,22 @@ impl Insert {
             return Err(EngineError::invalid("INSERT has neither VALUES nor a query"));
         };
         let mut source = *source;
-        let (mut columns, new_columns) = match evolves {
-            true => evolve::columns(context, &name, &target, &insert.columns, &source).await?,
-            false => (named_columns(context, &name, &target.schema(), &insert.columns)?, Vec::new()),
+        let evolved = match evolution {
+            Evolution::Asked => Some(evolve::columns(context, &name, &target, &insert.columns, &source).await?),
+            Evolution::IfTheTableSays if property::evolves(&target) => {
+                evolve::further_columns(context, &name, &target, &insert.columns, &source).await?
+            }
+            Evolution::IfTheTableSays | Evolution::Never => None,
+        };
+        let (mut columns, new_columns) = match evolved {
+            Some(evolved) => evolved,
+            None => (named_columns(context, &name, &target.schema(), &insert.columns)?, Vec::new()),
         };
         let schema = match evolve::altered(&target, &new_columns)? {
             Some(altered) => altered.schema()?,
             None => target.schema(),
         };
-        name_values(&mut source.body);
+        name_values(&mut source.body, usize::MAX);
         default::put_in(context, &target, &mut source, &mut columns)?;
         let rules = rules::of(context, &target)?;
         let target = Target { name: &name, schema: &schema, columns: &columns, rules: &rules };
@@ -96,10 +109,11 @@ impl Insert {
         if let Some(replaced) = &self.replaced {
             return Self::replace_some(context, replaced, parameters).await;
         }
-        if let Some(insert) = &self.overwrite {
+        if let Some((insert, evolution)) = &self.overwrite {
             // On the newest tables, however long ago it was planned.
             let context = context.again();
-            return Self::plan(&context, insert.as_ref().clone(), false).await?.replace_all(&context, parameters).await;
+            let insert = Self::plan(&context, insert.as_ref().clone(), *evolution).await?;
+            return insert.replace_all(&context, parameters).await;
         }
         check_parameters(&self.rows, parameters)?;
         // Values are put in before names and types, so that each is judged as the constant that it is.
@@ -122,14 +136,17 @@ impl Insert {
         let plan = under_names(parameter::bind(&self.rows, parameters)?, &self.columns)?;
         let target = table(context, &self.name).await?;
         let rules = rules::of(context, &target)?;
+        let evolved = evolve::altered(&target, &self.new_columns)?;
+        let schema = evolved.as_ref().map(Altered::schema).transpose()?.unwrap_or_else(|| target.schema());
         let change = RowChange {
             operation: "WRITE",
             parameters: [("mode".to_owned(), "Overwrite".to_owned())].into(),
             target: &target.addressed()?,
-            plan: write::conform(&self.name.to_string(), &target.schema(), &rules, plan)?,
+            plan: write::conform(&self.name.to_string(), &schema, &rules, plan)?,
             actions: Actions::All(Action::Insert),
             rules: Some(&rules),
             replaces: Some(Vec::new()),
+            evolved,
         };
         let info = name::commit_info(context);
         Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))
@@ -179,9 +196,9 @@ impl Target<'_> {
         let plan = write::conform(&name.to_string(), schema, rules, under_names(rows.clone(), columns)?);
         let plan = plan.map_err(|error| {
             let column = match &error {
-                StorageError::TypeMismatch { column, .. } | StorageError::NullValue { column, .. } => {
-                    columns.iter().position(|given| given.name() == column)
-                }
+                StorageError::TypeMismatch { column, .. }
+                | StorageError::NullValue { column, .. }
+                | StorageError::IdentityGiven { column, .. } => columns.iter().position(|given| given.name() == column),
                 _ => None,
             };
             Misfit { error: unfit(error), column }
@@ -276,11 +293,12 @@ pub(super) fn named_columns(
     Ok(columns)
 }
 
-/// Gives each value of a query a name of its own: the planner wants names to differ, and an INSERT has no use for them.
-fn name_values(body: &mut ast::SetExpr) {
+/// Gives each of the first `count` values of a query a name of its own: the planner wants names to differ, and an INSERT has
+/// no use for them.
+fn name_values(body: &mut ast::SetExpr, count: usize) {
     match body {
         ast::SetExpr::Select(select) => {
-            for (n, item) in select.projection.iter_mut().enumerate() {
+            for (n, item) in select.projection.iter_mut().enumerate().take(count) {
                 if let ast::SelectItem::UnnamedExpr(expr) = item {
                     let alias = ast::Ident::with_quote('"', format!("value {}", n + 1));
                     *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
@@ -288,8 +306,8 @@ fn name_values(body: &mut ast::SetExpr) {
             }
         }
         ast::SetExpr::SetOperation { left, right, .. } => {
-            name_values(left);
-            name_values(right);
+            name_values(left, count);
+            name_values(right, count);
         }
         _ => {}
     }

@@ -1,21 +1,24 @@
 //! ```text
-//! MERGE INTO table [[AS] alias] USING { table | (query) } [AS] alias ON condition
+//! MERGE [WITH SCHEMA EVOLUTION] INTO table [[AS] alias] USING { table | (query) } [AS] alias ON condition
 //!   { WHEN MATCHED [AND condition] THEN { UPDATE SET column = value, ... | UPDATE SET * | DELETE }
 //!   | WHEN NOT MATCHED [BY TARGET] [AND condition] THEN { INSERT [(column, ...)] VALUES (value, ...) | INSERT * }
 //!   | WHEN NOT MATCHED BY SOURCE [AND condition] THEN { UPDATE SET column = value, ... | DELETE } } ...
 //! ```
 //! For each row the first clause applies whose kind and condition fit; a row without one stays as it is. `*` gives each
-//! column of the table the source's column of the same name. Two source rows that would change one row are an error.
+//! column of the table the source's column of the same name. Two source rows that would change one row are an error. With
+//! schema evolution the table gets the source's columns that it does not have, as far as `*` or a clause names them.
 //!
 //! The statement becomes one join. `clause` reads the clauses, `plan` puts their conditions and values over the join.
 
 mod clause;
+mod evolve;
 mod plan;
 
 use std::collections::BTreeMap;
 
 use boathouse_storage::write::{self, Actions, RowChange, Rules};
 use datafusion::{
+    arrow::datatypes::FieldRef,
     common::ScalarValue,
     logical_expr::LogicalPlan,
     sql::sqlparser::ast::{
@@ -26,8 +29,8 @@ use datafusion::{
 use self::clause::{Clause, Kind};
 use super::{
     Context, Outcome,
-    change::{Target, outcome},
-    name, parameter, rules,
+    change::{Target, outcome, shorten},
+    name, parameter, property, rules,
 };
 use crate::{EngineError, error::Place, parser};
 
@@ -40,6 +43,8 @@ const ACTION: &str = "__boathouse_action";
 #[derive(Debug)]
 pub(crate) struct Merge {
     ast: ast::Merge,
+    /// `WITH SCHEMA EVOLUTION`
+    asked: bool,
     target: Target,
     rules: Rules,
     plan: LogicalPlan,
@@ -49,10 +54,13 @@ pub(crate) struct Merge {
 pub(super) struct Source {
     pub alias: Ident,
     factor: TableFactor,
+    /// Its columns, where the table evolves with them.
+    columns: Option<Vec<FieldRef>>,
 }
 
 impl Merge {
-    pub async fn plan(context: &Context, merge: ast::Merge) -> Result<Self, EngineError> {
+    pub async fn plan(context: &Context, merge: ast::Merge, asked: bool) -> Result<Self, EngineError> {
+        let mut merge = merge;
         let at = Place::of_token_span(merge.merge_token.0.span);
         let refused = |what: &str, hint: &str| {
             Err(EngineError::unsupported(format!("{what} is not supported")).with_hint(hint).at(&context.sql, at))
@@ -63,19 +71,23 @@ impl Merge {
         if !merge.optimizer_hints.is_empty() {
             return refused("a hint in MERGE", "Leave it out.");
         }
-        let target = Target::open(context, &merge.table, NAME).await?;
-        let source = Source::of(&merge.source).map_err(|error| error.at(&context.sql, at))?;
+        let mut target = Target::open(context, &merge.table, NAME).await?;
+        shorten(context, &target, &mut merge);
+        let mut source = Source::of(&merge.source).map_err(|error| error.at(&context.sql, at))?;
+        if asked || property::evolves(target.snapshot()) {
+            evolve::evolve(context, &mut target, &mut source, &merge.clauses).await?;
+        }
         let clauses = clause::clauses(context, &target, &source, &merge.clauses)?;
         let join = join(&merge, &target, &source, &clauses);
-        let rules = rules::of(context, target.snapshot())?;
+        let rules = rules::of_changed(context, target.snapshot())?;
         let plan = plan::plan(context, &target, &rules, &source, &clauses, join).await?;
-        Ok(Self { ast: merge, target, rules, plan })
+        Ok(Self { ast: merge, asked, target, rules, plan })
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         // On the newest tables, however long ago it was planned.
         let context = context.again();
-        Self::plan(&context, self.ast.clone()).await?.run_once(&context, parameters).await
+        Self::plan(&context, self.ast.clone(), self.asked).await?.run_once(&context, parameters).await
     }
 
     async fn run_once(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
@@ -87,6 +99,7 @@ impl Merge {
             actions: Actions::Column(ACTION),
             rules: Some(&self.rules),
             replaces: None,
+            evolved: self.target.evolved().cloned(),
         };
         let info = name::commit_info(context);
         Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))
@@ -125,7 +138,7 @@ impl Source {
         }
         let outer = TableAlias { explicit: true, name: alias.clone(), columns: Vec::new(), at: None };
         let factor = TableFactor::Derived { lateral: false, subquery: query, alias: Some(outer), sample: None };
-        Ok(Self { alias, factor })
+        Ok(Self { alias, factor, columns: None })
     }
 }
 

@@ -26,6 +26,7 @@ mod parameter;
 mod prepare;
 mod property;
 mod query;
+mod rename_table;
 pub(crate) mod replay;
 mod restore;
 pub(crate) mod rows;

@@ -1,8 +1,8 @@
-//! Table properties: those of Delta are checked, all others are kept as they are.
+//! Table properties: those of Delta and our own are checked, all others are kept as they are.
 //!
-//! A property of Delta's that this product would keep without acting on it is refused: nobody should believe that it works.
+//! One of these that this product would keep without acting on it is refused: nobody should believe that it works.
 
-use boathouse_storage::write::CONSTRAINT_PREFIX;
+use boathouse_storage::{Snapshot, write::CONSTRAINT_PREFIX};
 use datafusion::arrow::datatypes::FieldRef;
 
 use crate::{EngineError, error::did_you_mean};
@@ -32,25 +32,38 @@ const DELTA: &[(&str, Shape)] = &[
     ("delta.enableChangeDataFeed", Shape::Boolean),
     ("delta.enableDeletionVectors", Shape::Boolean),
     ("delta.enableExpiredLogCleanup", Shape::Boolean),
+    ("delta.enableInCommitTimestamps", Shape::Boolean),
     ("delta.enableTypeWidening", Shape::Boolean),
     ("delta.isolationLevel", Shape::Word(&["WriteSerializable", "Serializable"])),
     ("delta.logRetentionDuration", Shape::Interval),
 ];
 
-/// Checks one property of a table with these columns. Delta's names are taken in any case and kept in theirs.
+/// INSERT and MERGE add columns that the table does not have, without being asked.
+const SCHEMA_EVOLUTION: &str = "boathouse.schemaEvolution";
+const OWN: &[(&str, Shape)] = &[(SCHEMA_EVOLUTION, Shape::Boolean)];
+
+/// Whether statements may add columns to the table without `WITH SCHEMA EVOLUTION`.
+pub(super) fn evolves(table: &Snapshot) -> bool {
+    table.properties().get(SCHEMA_EVOLUTION).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Checks one property of a table with these columns. Known names are taken in any case and kept in theirs.
 pub(super) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(String, String), EngineError> {
-    if !key.to_ascii_lowercase().starts_with("delta.") {
-        return Ok((key.into(), value.into()));
-    }
-    let Some((name, shape)) = DELTA.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) else {
-        if key.to_ascii_lowercase().starts_with(CONSTRAINT_PREFIX) {
+    let lower = key.to_ascii_lowercase();
+    let (known, whose) = match lower.split_once('.') {
+        Some(("delta", _)) => (DELTA, "Delta"),
+        Some(("boathouse", _)) => (OWN, "Boathouse"),
+        _ => return Ok((key.into(), value.into())),
+    };
+    let Some((name, shape)) = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) else {
+        if lower.starts_with(CONSTRAINT_PREFIX) {
             return Err(EngineError::invalid(format!("property \"{key}\" is a constraint"))
                 .with_hint("ALTER TABLE t ADD CONSTRAINT name CHECK (condition) adds one."));
         }
-        let names: Vec<&str> = DELTA.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         let hint = did_you_mean(key, names.iter().copied());
         return Err(EngineError::unsupported(format!("table property \"{key}\" is not supported"))
-            .with_hint(hint.unwrap_or_else(|| format!("Properties of Delta are {}.", names.join(", ")))));
+            .with_hint(hint.unwrap_or_else(|| format!("Properties of {whose} are {}.", names.join(", ")))));
     };
     let wanted = match shape {
         Shape::Boolean if !matches!(value.to_ascii_lowercase().as_str(), "true" | "false") => "true or false".into(),
@@ -96,6 +109,9 @@ mod tests {
     fn delta_properties_are_checked_and_others_kept() {
         let check = |key: &str, value: &str| check(key, value, &[]).map(|(_, value)| value);
         assert_eq!(check("owner", "me").unwrap(), "me");
+        assert_eq!(check("Boathouse.schemaevolution", "True").unwrap(), "true");
+        assert!(check("boathouse.schemaEvolution", "maybe").is_err());
+        assert!(check("boathouse.somethingElse", "true").is_err());
         assert_eq!(check("delta.appendonly", "TRUE").unwrap(), "true");
         assert_eq!(check("delta.logRetentionDuration", "interval 7 days").unwrap(), "interval 7 days");
         assert!(check("delta.logRetentionDuration", "soon").is_err());

@@ -6,7 +6,7 @@
 
 use boathouse_storage::{
     Snapshot,
-    write::{Check, Generated, RuleTexts, Rules},
+    write::{Check, Generated, Numbers, RuleTexts, Rules},
 };
 use datafusion::{
     arrow::datatypes::{DataType, Schema, SchemaRef},
@@ -21,9 +21,14 @@ use datafusion::{
 use super::Context;
 use crate::{EngineError, parser::rule};
 
-/// The rules that rows for `table` must keep.
+/// The rules that rows for `table` must keep. Identity columns number the rows of one statement: each asks anew.
 pub(crate) fn of(context: &Context, table: &Snapshot) -> Result<Rules, EngineError> {
     of_texts(context, table.name(), &table.schema(), &table.rule_texts())
+}
+
+/// The same for rows that are there already, and keep the numbers that they have.
+pub(super) fn of_changed(context: &Context, table: &Snapshot) -> Result<Rules, EngineError> {
+    Ok(Rules { keeps_identities: true, ..of(context, table)? })
 }
 
 /// The rules of a table with these columns.
@@ -36,17 +41,13 @@ pub(super) fn of_texts(
     if texts.is_empty() {
         return Ok(Rules::default());
     }
-    if let Some(column) = texts.identities.first() {
-        let message =
-            format!("column \"{column}\" of table \"{table}\" is an identity column, which is not written here");
-        return Err(EngineError::unsupported(message).with_hint("Write to the table with the product that made it."));
-    }
     let refused = |what: &str, sql: &str, reason: String| {
         EngineError::unsupported(format!("the {what} of table \"{table}\" cannot be checked here: {sql}"))
             .with_detail(format!("In this rule, {reason}."))
             .with_hint("Write to the table with the product that made the rule, or drop the rule.")
     };
-    let mut rules = Rules::default();
+    let identities = texts.identities.iter().cloned().map(Numbers::new).collect();
+    let mut rules = Rules { identities, ..Rules::default() };
     for (what, sql) in &texts.checks {
         let expr = condition(context, sql, columns).map_err(|reason| refused(what, sql, reason))?;
         rules.checks.push(Check { rule: what.clone(), sql: sql.clone(), expr });

@@ -1,5 +1,5 @@
 //! ```text
-//! UPDATE table [[AS] alias] SET column = value, ... [FROM relation, ...] [WHERE condition]
+//! UPDATE table [[AS] alias] SET column[.field] = value, ... [FROM relation, ...] [WHERE condition]
 //! ```
 //! Values see the row as it was; DEFAULT is the column's default, or NULL. The table computes its generated columns anew. A row that several rows of FROM match is an error: which of them it took would be chance.
 
@@ -15,7 +15,7 @@ use datafusion::{
 
 use super::{
     Context, Outcome,
-    change::{Assigned, Select, Target, assignments, column, conform, outcome, plain_rows},
+    change::{Assigned, Select, Target, assignments, column, conform, outcome, plain_rows, put_together, shorten},
     name, parameter, rules,
 };
 use crate::{EngineError, error::Place};
@@ -36,20 +36,27 @@ pub(crate) struct Update {
 
 impl Update {
     pub async fn plan(context: &Context, update: ast::Update) -> Result<Self, EngineError> {
+        let mut update = update;
         let at = Place::of_token_span(update.update_token.0.span);
         refuse(&update).map_err(|error| error.at(&context.sql, at))?;
         let target = Target::open(context, &update.table.relation, NAME).await?;
-        let rules = rules::of(context, target.snapshot())?;
+        shorten(context, &target, &mut update);
+        let rules = rules::of_changed(context, target.snapshot())?;
         let assigned = assignments(context, &target, &update.assignments)?;
         let mut select = Select::addresses(&target);
         let mut types: Vec<Option<FieldRef>> = vec![None; select.items.len()];
         for field in target.schema().fields().iter().filter(|field| !target.snapshot().is_generated(field.name())) {
-            let value = match assigned.iter().find(|assigned| assigned.column == *field) {
+            let whole = assigned.iter().find(|assigned| assigned.value_column == *field);
+            let value = match whole {
                 Some(assigned) => assigned.value.clone(),
                 None => column(&target.alias, field.name()),
             };
             select.item(value, field.name());
             types.push(Some(field.clone()));
+        }
+        for Assigned { value, value_column, .. } in assigned.iter().filter(|assigned| !assigned.path.is_empty()) {
+            select.item(value.clone(), value_column.name());
+            types.push(Some(value_column.clone()));
         }
         let of_target = TableWithJoins { relation: target.factor.clone(), joins: Vec::new() };
         let from = match &update.from {
@@ -59,7 +66,8 @@ impl Update {
         select = select.from([of_target]).from(from);
         select.selection = update.selection.clone();
         let rows = plain_rows(context, select.planned(context, "UPDATE").await?, &types)?;
-        let plan = conform(context, &target, &rules, rows.clone(), &assigned)?;
+        let plan = put_together(context, &target, rows.clone(), &assigned)?;
+        let plan = conform(context, &target, &rules, plan, &assigned)?;
         Ok(Self { ast: update, target, assigned, rules, rows, plan })
     }
 
@@ -72,6 +80,7 @@ impl Update {
     async fn run_once(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         // Values are put in before types, so that each is judged as the constant that it is.
         let rows = parameter::bind(&self.rows, parameters)?;
+        let rows = put_together(context, &self.target, rows, &self.assigned)?;
         let plan = conform(context, &self.target, &self.rules, rows, &self.assigned)?;
         let predicate = self.ast.selection.iter().map(|condition| ("predicate".to_owned(), condition.to_string()));
         let change = RowChange {
@@ -82,6 +91,7 @@ impl Update {
             actions: Actions::All(Action::Update),
             rules: Some(&self.rules),
             replaces: None,
+            evolved: None,
         };
         let info = name::commit_info(context);
         Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))

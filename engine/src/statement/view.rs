@@ -54,7 +54,8 @@ impl CreateView {
         let TableName { schema, name } = &self.name;
         let insert = |document: &mut CatalogDocument| {
             let view_stays = document.views.contains_key(name) && !self.or_replace;
-            if view_stays || document.external_tables.contains_key(name) {
+            let is_table = document.external_tables.contains_key(name) || document.renamed.contains_key(name);
+            if view_stays || is_table {
                 return Err(StorageError::TableExists { table: self.name.to_string() });
             }
             document.views.insert(name.clone(), self.view.clone());

@@ -21,8 +21,8 @@ use crate::{
 
 /// Where the documents lie in the lake.
 const FOLDER: [&str; 2] = ["_boathouse", "catalog"];
-/// The format that this release writes, and the newest that it reads.
-const FORMAT: u32 = 1;
+/// The newest format that is read. A document is written in the oldest one that has all that it says.
+const FORMAT: u32 = 2;
 const SCHEMAS_CACHED_MAX: u64 = 10_000;
 /// Older versions than this many are deleted.
 const VERSIONS_KEPT: u64 = 16;
@@ -68,6 +68,11 @@ impl Documents {
         let listed = self.store.list_with_delimiter(Some(&self.folder)).await;
         let listed = listed.map_err(|e| store_error("list", &self.folder, e))?;
         Ok(listed.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect())
+    }
+
+    /// The document of a schema as it was last seen.
+    pub(crate) async fn last_seen(&self, schema: &str) -> Option<Arc<CatalogDocument>> {
+        self.cached.get(schema).await.map(|known| known.document)
     }
 
     /// The newest document of a schema, `None` when there never was one. Sees every change that ended before the call.
@@ -153,7 +158,8 @@ impl Documents {
     /// Puts a version that must not be there yet. False when a rival's is.
     async fn write(&self, schema: &str, new: &Versioned) -> Result<bool, StorageError> {
         let path = self.path(schema, new.version)?;
-        let stored = Stored { format: FORMAT, token: Uuid::new_v4(), document: (*new.document).clone() };
+        let stored =
+            Stored { format: format_of(&new.document), token: Uuid::new_v4(), document: (*new.document).clone() };
         let bytes = serde_json::to_vec_pretty(&stored)
             .map_err(|e| StorageError::Internal { message: format!("a catalog document has no JSON form: {e}") })?;
         let Err(error) = self.store.put_opts(&path, bytes.into(), PutMode::Create.into()).await else {
@@ -215,6 +221,11 @@ impl Documents {
         Path::parse(format!("{}/{schema}", self.folder))
             .map_err(|_| StorageError::SchemaNotFound { schema: schema.to_owned() })
     }
+}
+
+/// Renamed tables came with the second format: who does not know them would see the tables under their old names.
+fn format_of(document: &CatalogDocument) -> u32 {
+    if document.renamed.is_empty() && document.claims.is_empty() { 1 } else { 2 }
 }
 
 /// A wait that grows with the attempts and differs between rivals.

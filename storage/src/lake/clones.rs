@@ -17,10 +17,10 @@ use crate::{
 };
 
 impl Lake {
-    /// The clones of a table that are there, those included that were dropped and can be brought back.
-    pub async fn clones_of(&self, schema: &str, name: &str) -> Result<Vec<TableClone>, StorageError> {
+    /// The clones of the table in a folder that are there, those included that were dropped and can be brought back.
+    pub async fn clones_of(&self, schema: &str, folder: &str) -> Result<Vec<TableClone>, StorageError> {
         let mut found = Vec::new();
-        for clone in self.document(schema).await?.clones.get(name).into_iter().flatten() {
+        for clone in self.document(schema).await?.clones.get(folder).into_iter().flatten() {
             if self.is_there(clone).await? {
                 found.push(clone.clone());
             }
@@ -29,10 +29,11 @@ impl Lake {
     }
 
     /// The files of a table that its clones read, as paths in the table's folder: VACUUM must keep them.
-    pub async fn files_used_by_clones(&self, schema: &str, name: &str) -> Result<HashSet<Path>, StorageError> {
-        let folder = self.table_url(schema, name);
+    pub async fn files_used_by_clones(&self, table: &Snapshot) -> Result<HashSet<Path>, StorageError> {
+        let folder = table.location();
         let mut files = HashSet::new();
-        for clone in self.clones_of(schema, name).await? {
+        let Some((schema, name)) = self.owner(folder.as_str()) else { return Ok(files) };
+        for clone in self.clones_of(&schema, &name).await? {
             let location = self.table_url(&clone.schema, &clone.name);
             let newest = self.snapshots.newest(&location).await?;
             // The first version names all that the clone ever took over; it may come back to it.
@@ -43,7 +44,7 @@ impl Lake {
             };
             for snapshot in std::iter::once(&newest).chain(&first) {
                 for url in file_urls(snapshot)? {
-                    files.extend(path_in(&folder, &url));
+                    files.extend(path_in(folder, &url));
                 }
             }
         }
@@ -65,13 +66,14 @@ impl Lake {
                         clones.push(clone.clone());
                     }
                 }
+                Ok(())
             })
             .await?;
         }
         Ok(())
     }
 
-    /// Schema and name of the table in whose folder a URL lies.
+    /// Schema and folder of the table in whose folder a URL lies.
     pub(crate) fn owner(&self, url: &str) -> Option<(String, String)> {
         let path = Path::from_url_path(url.strip_prefix(self.root.as_str())?).ok()?;
         let mut parts = path.parts();

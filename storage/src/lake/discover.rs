@@ -41,7 +41,7 @@ impl Lake {
         Ok(schemas.into_iter().collect())
     }
 
-    /// Delta tables that lie in the schema's folder (views and external tables are in [`Lake::catalog`]). Sorted.
+    /// Delta tables whose folders lie in the schema's (views and external tables are in [`Lake::catalog`]). Sorted.
     pub async fn tables(&self, schema: &str) -> Result<Vec<String>, StorageError> {
         if check_name("schema", schema).is_err() {
             return Err(StorageError::SchemaNotFound { schema: schema.to_owned() });
@@ -54,8 +54,27 @@ impl Lake {
         Ok(tables)
     }
 
-    /// Tables in the schema's folder that were not dropped, whether or not the schema was.
+    /// Names of the tables of a schema that were not dropped, whether or not the schema was. Sorted.
     pub(super) async fn found_tables(
+        &self,
+        schema: &str,
+        document: Option<&CatalogDocument>,
+    ) -> Result<Vec<String>, StorageError> {
+        let folders = self.found_folders(schema, document).await?;
+        let Some(document) = document else { return Ok(folders) };
+        let mut names = Vec::with_capacity(folders.len());
+        for folder in &folders {
+            match document.name_of(folder) {
+                Some(name) => names.push(name.to_owned()),
+                None => tracing::warn!(schema, folder, "a table is not seen: another one has the name of its folder"),
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Folders of a schema that hold tables which were not dropped. Sorted.
+    pub(super) async fn found_folders(
         &self,
         schema: &str,
         document: Option<&CatalogDocument>,
@@ -63,7 +82,7 @@ impl Lake {
         let none = BTreeMap::new();
         let dropped = document.map_or(&none, |document| &document.dropped_tables);
         let folders = self.folders(&[schema]).await?;
-        let mut tables: Vec<String> = futures::stream::iter(folders)
+        let mut found: Vec<String> = futures::stream::iter(folders)
             .map(async |name| {
                 let there = has_log(&*table_store(&self.stores, &self.table_url(schema, &name))?, &name).await?
                     && match dropped.get(&name) {
@@ -76,8 +95,8 @@ impl Lake {
             .try_filter_map(async |name| Ok(name))
             .try_collect()
             .await?;
-        tables.sort_unstable();
-        Ok(tables)
+        found.sort_unstable();
+        Ok(found)
     }
 
     pub(super) async fn require_schema(
@@ -116,14 +135,14 @@ impl Lake {
         Ok(names.filter(|name| check_name("table", name).is_ok()).map(str::to_owned).collect())
     }
 
-    /// Whether the table at the name of a dropped one is another one.
+    /// Whether the table in the folder of a dropped one is another one.
     pub(crate) async fn is_made_anew(
         &self,
         schema: &str,
-        name: &str,
+        folder: &str,
         dropped: &[String],
     ) -> Result<bool, StorageError> {
-        match self.snapshots.newest(&self.table_url(schema, name)).await {
+        match self.snapshots.newest(&self.table_url(schema, folder)).await {
             Ok(snapshot) => Ok(!dropped.iter().any(|id| id == snapshot.id())),
             Err(error) if is_unreadable(&error) => Ok(false),
             Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! CREATE SCHEMA and DROP SCHEMA.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Lake, MAIN_SCHEMA, check_name, is_unreadable};
 use crate::{StorageError, catalog::CatalogDocument, write};
@@ -34,19 +34,19 @@ impl Lake {
             .change(schema, |before| async move {
                 self.require_schema(schema, before.as_deref()).await?;
                 let mut document = before.as_deref().cloned().unwrap_or_default();
-                let tables = self.found_tables(schema, Some(&document)).await?;
-                let objects = objects(&document, tables.len());
+                let folders = self.found_folders(schema, Some(&document)).await?;
+                let objects = objects(&document, folders.len());
                 if !cascade && !objects.is_empty() {
                     return Err(StorageError::SchemaNotEmpty { schema: schema.to_owned(), objects });
                 }
-                for name in tables {
-                    let id = match self.snapshots.newest(&self.table_url(schema, &name)).await {
+                for folder in folders {
+                    let id = match self.snapshots.newest(&self.table_url(schema, &folder)).await {
                         Ok(snapshot) => Some(snapshot.id().to_owned()),
                         // A table that cannot be read has no id that could be told from another's.
                         Err(error) if is_unreadable(&error) => None,
                         Err(error) => return Err(error),
                     };
-                    document.dropped_tables.entry(name).or_default().extend(id);
+                    document.dropped_tables.entry(folder).or_default().extend(id);
                 }
                 Ok(CatalogDocument {
                     dropped: true,
@@ -54,14 +54,16 @@ impl Lake {
                     comment: None,
                     views: BTreeMap::new(),
                     external_tables: BTreeMap::new(),
+                    renamed: BTreeMap::new(),
+                    claims: BTreeMap::new(),
                     // Dropped before, and not together with the schema.
                     kept_tables: document.kept_tables,
                     clones: document.clones,
                 })
             })
             .await?;
-        for name in changed.dropped_tables.keys().filter(|name| !changed.kept_tables.contains_key(*name)) {
-            write::finish_drop(self, schema, name).await?;
+        for folder in changed.dropped_tables.keys().filter(|folder| !changed.kept_tables.contains_key(*folder)) {
+            write::finish_drop(self, schema, folder).await?;
         }
         Ok(())
     }
@@ -70,17 +72,16 @@ impl Lake {
     pub(crate) async fn change_document(
         &self,
         schema: &str,
-        change: impl Fn(&mut CatalogDocument),
-    ) -> Result<(), StorageError> {
+        change: impl Fn(&mut CatalogDocument) -> Result<(), StorageError>,
+    ) -> Result<Arc<CatalogDocument>, StorageError> {
         let change = &change;
         self.documents
             .change(schema, |before| async move {
                 let mut document = before.as_deref().cloned().unwrap_or_default();
-                change(&mut document);
+                change(&mut document)?;
                 Ok(document)
             })
-            .await?;
-        Ok(())
+            .await
     }
 
     /// The document as it is, whether or not the schema is there.

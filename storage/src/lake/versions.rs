@@ -12,13 +12,11 @@ use crate::{
     Snapshot, StorageError,
     log::{AtTime, LogError, Times, commit_info, read_commit},
     table::{log_error, table_store},
+    write::{TIMES_TOLD, TIMES_TOLD_FROM},
 };
 
 /// How many commits are read at once.
 const READS_AT_ONCE: usize = 16;
-/// Properties of tables whose commits say their times.
-const TIMES_TOLD: &str = "delta.enableInCommitTimestamps";
-const TIMES_TOLD_FROM: &str = "delta.inCommitTimestampEnablementVersion";
 
 /// What one commit says of itself. Other writers may leave out anything but version and time.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use deltalake::kernel::Metadata;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 
@@ -34,6 +35,11 @@ impl Commit {
     /// Does it change what the table is: its columns, properties or protocol?
     pub(crate) fn redefines(&self) -> bool {
         self.actions.metadata.is_some() || self.actions.protocol.is_some()
+    }
+
+    /// The new definition, of a commit that leaves the protocol as it is.
+    pub(crate) fn definition(&self) -> Option<&Metadata> {
+        self.actions.metadata.as_ref().filter(|_| self.actions.protocol.is_none())
     }
 
     /// The paths of the files that it removes, as the log has them, and whether their rows go with them. A file that gets

@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 use deltalake::kernel::Metadata;
 use futures::StreamExt;
 use object_store::{ObjectStoreExt, path::Path};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     log::{physical_name, raw_adds},
     store::is_not_found,
     table::{file_at, log_error, table_store, vector_url},
-    write::{CommitInfo, Committed, Operation, Transaction},
+    write::{CommitInfo, Committed, IDENTITY_MARK, IDENTITY_STEP, Operation, Transaction, further},
 };
 
 /// How often it starts over because others committed meanwhile.
@@ -160,11 +160,53 @@ fn restored_metadata(base: &Snapshot, target: &Snapshot) -> Result<Option<Metada
         {
             properties.insert(MAX_COLUMN_ID.to_owned(), ids);
         }
+        keep_marks(&now, fields);
     }
-    if now == then {
+    if is_same(&now, &then) {
         return Ok(None);
     }
     serde_json::from_value(then).map(Some).map_err(internal)
+}
+
+/// Numbers that identity columns gave in versions which stay in the history are not given again.
+fn keep_marks(now: &Value, then: &mut Map<String, Value>) {
+    let (Some(now), Some(mut schema)) = (schema(now.get("schemaString")), schema(then.get("schemaString"))) else {
+        return;
+    };
+    let number = |field: &Value, key: &str| field.get("metadata")?.get(key)?.as_i64();
+    let known = |name: &Value| now.get("fields")?.as_array()?.iter().find(|field| field.get("name") == Some(name));
+    let mut moved = false;
+    for field in schema.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(known) = field.get("name").and_then(known) else { continue };
+        let (Some(step), Some(mark)) = (number(field, IDENTITY_STEP), number(known, IDENTITY_MARK)) else { continue };
+        if number(known, IDENTITY_STEP) != Some(step) {
+            continue;
+        }
+        let mark = number(field, IDENTITY_MARK).map_or(mark, |then| further(step, then, mark));
+        if let Some(metadata) = field.get_mut("metadata").and_then(Value::as_object_mut) {
+            moved |= metadata.insert(IDENTITY_MARK.to_owned(), mark.into()) != Some(mark.into());
+        }
+    }
+    if moved {
+        then.insert("schemaString".to_owned(), Value::String(schema.to_string()));
+    }
+}
+
+fn schema(text: Option<&Value>) -> Option<Value> {
+    serde_json::from_str(text?.as_str()?).ok()
+}
+
+/// The schema in two texts may differ in the order of keys.
+fn is_same(now: &Value, then: &Value) -> bool {
+    let with_schema = |metadata: &Value| {
+        let mut metadata = metadata.clone();
+        let parsed = schema(metadata.get("schemaString"));
+        if let (Some(parsed), Some(fields)) = (parsed, metadata.as_object_mut()) {
+            fields.insert("schemaString".to_owned(), parsed);
+        }
+        metadata
+    };
+    with_schema(now) == with_schema(then)
 }
 
 /// `FilesMissing` unless all data files and deletion vectors are there.

@@ -63,7 +63,7 @@ pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> 
         return Err(StorageError::TableNotFound { table: table.name().to_owned() });
     }
     let mut needed = needed(&store, &newest, cutoff).await?;
-    needed.extend(lake.files_used_by_clones(schema, name).await?);
+    needed.extend(lake.files_used_by_clones(&newest).await?);
     let mut files: Vec<ObjectMeta> = found.into_iter().filter(|file| !needed.contains(&file.location)).collect();
     files.sort_by(|a, b| a.location.cmp(&b.location));
     if !request.dry_run {

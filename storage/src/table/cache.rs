@@ -10,7 +10,7 @@
 //! n gone or another file    -> load from nothing
 //! ```
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use moka::future::Cache;
 use object_store::path::Path;
@@ -67,6 +67,8 @@ pub(crate) struct Snapshots {
     hot: Option<Arc<HotCopies>>,
     newest: Cache<String, Arc<Slot>>,
     versions: Cache<(String, u64), Arc<Snapshot>>,
+    /// Names of tables that were renamed, by location.
+    names: RwLock<HashMap<String, String>>,
     counts: Arc<CacheCounts>,
 }
 
@@ -84,7 +86,7 @@ impl Snapshots {
             .weigher(|_, snapshot: &Arc<Snapshot>| weight(snapshot))
             .eviction_listener(move |_, _, cause| snapshots.removed(cause.was_evicted()))
             .build();
-        Self { lake, stores, hot, newest, versions, counts }
+        Self { lake, stores, hot, newest, versions, names: RwLock::default(), counts }
     }
 
     /// Newest and older snapshots together.
@@ -111,7 +113,9 @@ impl Snapshots {
                 Some(snapshot) => self.freshness(snapshot).await?,
                 None => Freshness::Replaced,
             };
-            if let (Some(snapshot), Freshness::Current) = (&known, &freshness) {
+            if let (Some(snapshot), Freshness::Current) = (&known, &freshness)
+                && self.is_called(snapshot)
+            {
                 self.counts.asked(true);
                 return Ok(snapshot.clone());
             }
@@ -123,6 +127,10 @@ impl Snapshots {
             self.counts.asked(false);
             let refreshed = match (&known, freshness) {
                 (Some(snapshot), Freshness::Behind) => self.advance(snapshot).await,
+                (Some(snapshot), Freshness::Current) => {
+                    let (log, library) = (snapshot.log().clone(), snapshot.library().clone());
+                    self.snapshot(self.name(location), location, Ok(log), library)
+                }
                 _ => self.load(location, None).await,
             };
             match refreshed {
@@ -185,7 +193,7 @@ impl Snapshots {
         };
         if let Some(snapshot) = cached {
             let now = self.stamp(location, version).await?;
-            if now.is_some() && now.as_ref() == snapshot.stamp() {
+            if now.is_some() && now.as_ref() == snapshot.stamp() && self.is_called(&snapshot) {
                 self.counts.asked(true);
                 return Ok(snapshot);
             }
@@ -211,8 +219,23 @@ impl Snapshots {
         }
     }
 
+    /// Gives the table at a location another name than its folder's, for messages and for all that is told of it.
+    pub(crate) fn call(&self, location: &Url, name: String) {
+        if self.name(location) != name {
+            self.names.write().insert(location.to_string(), name);
+        }
+    }
+
+    /// Whether the snapshot has the name that its table has now.
+    fn is_called(&self, snapshot: &Snapshot) -> bool {
+        self.names.read().get(snapshot.location().as_str()).is_none_or(|name| name == snapshot.name())
+    }
+
     /// `schema.table` for a table in the lake, the location for any other.
     pub(crate) fn name(&self, location: &Url) -> String {
+        if let Some(name) = self.names.read().get(location.as_str()) {
+            return name.clone();
+        }
         let inside = location.as_str().strip_prefix(self.lake.as_str()).unwrap_or_default();
         let parts: Vec<_> = inside.trim_end_matches('/').split('/').collect();
         let decoded = Path::from_url_path(inside).unwrap_or_default();
@@ -257,7 +280,7 @@ impl Snapshots {
         let location = snapshot.location();
         let store = table_store(&self.stores, location)?;
         let log = log::advance(&store, snapshot.log()).await;
-        self.snapshot(snapshot.name().to_owned(), location, log, snapshot.library().clone())
+        self.snapshot(self.name(location), location, log, snapshot.library().clone())
     }
 
     fn snapshot(

@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use deltalake::kernel::{
-    Metadata, StructField, StructType,
+    Metadata, MetadataValue, StructField, StructType,
     engine::arrow_conversion::{TryIntoArrow, TryIntoKernel},
 };
 use serde_json::json;
@@ -28,6 +28,7 @@ use super::{
     data::FileLayout,
     define::check_column,
     features::{self, MAPPING_MODE},
+    identity::{IDENTITY_MARK, Identity},
     lossless::delta_type,
     rules::{CONSTRAINT_PREFIX, DEFAULT_KEY, RuleTexts, texts},
     transaction::{Operation, Transaction},
@@ -152,6 +153,18 @@ impl Altered {
     /// The changes rest on a look at all rows.
     pub fn rows_checked(self) -> Self {
         Self { rows_checked: true, ..self }
+    }
+
+    /// The identity columns stand at these numbers.
+    pub(super) fn with_marks(mut self, marks: &[(&str, i64)]) -> Result<Self, StorageError> {
+        for (column, mark) in marks {
+            let set = self.field(&[(*column).to_owned()], &|field| {
+                field.metadata.insert(IDENTITY_MARK.to_owned(), MetadataValue::Number(*mark));
+                Ok(())
+            });
+            set.map_err(|reason| self.refused(reason))?;
+        }
+        Ok(self)
     }
 
     /// The rules as they will be.
@@ -340,7 +353,10 @@ impl Altered {
         let kind = delta_type(data_type).map_err(str::to_owned)?;
         let wanted: StructField =
             (&Field::new("new", kind, true)).try_into_kernel().map_err(|error| error.to_string())?;
-        self.field(path, &|field| widen::widen(field, &wanted.data_type, on))
+        self.field(path, &|field| match Identity::of(field) {
+            Some(_) => Err(format!("\"{}\" numbers the rows and stays BIGINT", field.name())),
+            None => widen::widen(field, &wanted.data_type, on),
+        })
     }
 
     fn set_property(&mut self, key: &str, value: &str) -> Result<(), String> {

@@ -16,6 +16,7 @@ use super::{
     conform::{conform, query_error},
     data::{FileLayout, file_rows, write_rows},
     group::commit_append,
+    identity::numbered,
     once::carried_out,
     rows::Rows,
     rules::Rules,
@@ -98,7 +99,7 @@ async fn append_to(
     let metrics = [("numFiles", files.len() as u64), ("numOutputRows", operation.inserted), ("numOutputBytes", bytes)];
     operation.metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();
     transaction.add_written(files)?;
-    if let Some(altered) = to.altered {
+    if let Some(altered) = numbered(to.altered, target, rules)? {
         altered.into_transaction(&mut transaction)?;
     }
     commit_append(lake, transaction, info).await

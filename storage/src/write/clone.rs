@@ -13,9 +13,11 @@ use uuid::Uuid;
 use super::{
     CommitInfo, Committed,
     commit::{CLIENT, STATEMENT_CHARS_MAX},
+    commit_time::{ENABLED, FIELD, is_enabled, without_beginning},
     drop::finish,
     protocol::check_writable,
-    transaction::{ENGINE, Put, now_ms, put},
+    put::{Put, put},
+    transaction::{ENGINE, now_ms},
 };
 use crate::{
     Lake, Snapshot, StorageError,
@@ -43,17 +45,18 @@ pub async fn shallow_clone(
         let reason = format!("\"{}\" lies outside of the lake, where its files may be deleted", source.name());
         return Err(StorageError::InvalidTable { table, reason });
     }
-    let location = lake.table_url(schema, name);
+    let folder = lake.folder_to_make(schema, name).await?;
+    let location = lake.table_url(schema, &folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, schema, name, &location).await?;
+    finish(lake, schema, &folder, &location).await?;
     match lake.table(schema, name).await {
         Ok(_) => return Err(StorageError::TableExists { table }),
         Err(StorageError::TableNotFound { .. }) => {}
         Err(error) => return Err(error),
     }
     let id = Uuid::new_v4().to_string();
-    let clone = TableClone { schema: schema.to_owned(), name: name.to_owned(), id: id.clone() };
+    let clone = TableClone { schema: schema.to_owned(), name: folder.clone(), id: id.clone() };
     // First written down, then looked at: a VACUUM that has not heard of the clone has ended, or is seen here.
     lake.note_clone(source, &clone).await?;
     let files: Vec<usize> = (0..source.file_count()).collect();
@@ -66,6 +69,7 @@ pub async fn shallow_clone(
     let store = table_store(lake.store_registry(), &location)?;
     match put(&*store, 0, &bytes).await {
         Ok(Put::Written(_)) => {
+            lake.settle(schema, name, &folder).await?;
             let index = source.files()?;
             let rows_inserted = files.iter().filter_map(|file| index.visible_rows(*file)).sum();
             Ok(Committed { version: 0, rows_inserted, rows_updated: 0, rows_deleted: 0 })
@@ -100,9 +104,10 @@ fn commit(source: &Snapshot, id: &str, adds: &[Value], info: &CommitInfo) -> Res
         fields.insert("id".to_owned(), json!(id));
         fields.insert("createdTime".to_owned(), json!(now_ms()));
     }
+    without_beginning(&mut metadata);
     let statement: Option<String> =
         info.statement.as_ref().map(|statement| statement.chars().take(STATEMENT_CHARS_MAX).collect());
-    let provenance = json!({
+    let mut provenance = json!({
         "timestamp": now_ms(),
         "operation": "CLONE",
         "operationParameters": {
@@ -121,6 +126,11 @@ fn commit(source: &Snapshot, id: &str, adds: &[Value], info: &CommitInfo) -> Res
         "txnId": Uuid::new_v4().to_string(),
         "statement": statement,
     });
+    if is_enabled(source.properties().get(ENABLED))
+        && let Some(fields) = provenance.as_object_mut()
+    {
+        fields.insert(FIELD.to_owned(), now_ms().into());
+    }
     let protocol = serde_json::to_value(source.protocol()).map_err(unwritable)?;
     let heads = [json!({ "commitInfo": provenance }), json!({ "protocol": protocol }), json!({ "metaData": metadata })];
     let mut text = String::new();

@@ -10,6 +10,7 @@ use datafusion::logical_expr::Expr;
 use object_store::path::Path;
 use thiserror::Error;
 
+use super::identity::differ_in_numbers_only;
 use crate::{
     Snapshot,
     log::Commit,
@@ -60,7 +61,9 @@ pub(super) struct Claim<'a> {
 pub(super) fn collision(claim: &Claim<'_>, rival: &Commit) -> Option<Collision> {
     let version = rival.version;
     let operation = || operation(rival);
-    if rival.redefines() {
+    // Numbers that were given to rows are no business of a statement that gives none.
+    let only_numbers = || rival.definition().is_some_and(|new| differ_in_numbers_only(new, &claim.base.log().metadata));
+    if rival.redefines() && (claim.redefines || !only_numbers()) {
         return Some(Collision::Definition { version, operation: operation() });
     }
     let removed: HashSet<Path> = claim.removed.iter().filter_map(|path| decoded(path)).collect();

@@ -42,6 +42,10 @@ pub fn conform(table: &str, target: &Schema, rules: &Rules, plan: LogicalPlan) -
         if given.iter().skip(index + 1).any(|(_, other)| other.name() == column) {
             return Err(StorageError::DuplicateColumn { table: table.to_owned(), column: column.clone() });
         }
+        let numbered = rules.identities.iter().find(|numbers| numbers.identity().column == *column);
+        if !rules.keeps_identities && numbered.is_some_and(|numbers| !numbers.identity().by_default) {
+            return Err(StorageError::IdentityGiven { table: table.to_owned(), column: column.clone() });
+        }
     }
     let absent = |rule: &&Generated| plan.schema().iter().all(|(_, field)| *field.name() != rule.column);
     let filled: Vec<&Generated> = rules.generated.iter().filter(absent).collect();
@@ -130,6 +134,9 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
     let missing = || StorageError::NullValue { table: table.to_owned(), column: name.clone() };
     let found = plan.schema().iter().enumerate().find(|(_, (_, field))| field.name() == name);
     let Some((index, (qualifier, have))) = found else {
+        if let Some(numbers) = rules.identities.iter().find(|numbers| numbers.identity().column == *name) {
+            return Ok(numbers.expr(table).alias(name));
+        }
         if let Some((_, default)) = rules.defaults.iter().find(|(column, _)| column == name) {
             let value = cast(default.clone(), want.data_type().clone());
             let value = if want.is_nullable() { value } else { not_null(value, table, name) };

@@ -75,10 +75,11 @@ async fn make(
     check_name("table", &table.name)?;
     let definition = Definition::try_new(table)?;
     lake.check_schema(&table.schema_name).await?;
-    let location = lake.table_url(&table.schema_name, &table.name);
+    let folder = lake.folder_to_make(&table.schema_name, &table.name).await?;
+    let location = lake.table_url(&table.schema_name, &folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, &table.schema_name, &table.name, &location).await?;
+    finish(lake, &table.schema_name, &folder, &location).await?;
     existing(lake, table).await?;
     let store = table_store(lake.store_registry(), &location)?;
     let files = match query {
@@ -89,14 +90,18 @@ async fn make(
             write_rows(&FileLayout::of_definition(&definition), &rows, &store, &session.task_ctx()).await?
         }
     };
-    let made = commit(lake, table, &definition, &files, info).await;
+    let made = commit(lake, table, &folder, &definition, &files, info).await;
     // An outcome that is not known keeps the files: a commit may name them.
     if let Err(StorageError::TableExists { .. } | StorageError::Conflict { .. }) = &made {
         let written = Discard::new(store);
         files.iter().for_each(|file| written.note(&file.path));
         written.delete().await;
     }
-    made
+    let made = made?;
+    if made.version == 0 {
+        lake.settle(&table.schema_name, &table.name, &folder).await?;
+    }
+    Ok(made)
 }
 
 /// The table that is there. An error when there is one that must not be replaced.
@@ -112,13 +117,14 @@ async fn existing(lake: &Lake, table: &NewTable) -> Result<Option<Arc<Snapshot>>
 async fn commit(
     lake: &Lake,
     table: &NewTable,
+    folder: &str,
     definition: &Definition,
     files: &[Add],
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
     for attempt in 0.. {
         let replaced = existing(lake, table).await?;
-        match commit_once(lake, table, definition, files, info, replaced).await {
+        match commit_once(lake, table, folder, definition, files, info, replaced).await {
             Err(StorageError::Conflict { .. }) if table.replace && attempt < REPLACE_ATTEMPTS_MAX => {
                 tokio::time::sleep(backoff(attempt)).await;
             }
@@ -131,6 +137,7 @@ async fn commit(
 async fn commit_once(
     lake: &Lake,
     table: &NewTable,
+    folder: &str,
     definition: &Definition,
     files: &[Add],
     info: &CommitInfo,
@@ -146,9 +153,10 @@ async fn commit_once(
     let protocol = features::protocol(old, &definition.columns, &definition.properties)?;
     let metadata = definition.metadata.clone();
     let Some(old) = replaced else {
-        let location = lake.table_url(&table.schema_name, &table.name);
+        let location = lake.table_url(&table.schema_name, folder);
         let store = table_store(lake.store_registry(), &location)?;
-        return found(&store, Beginning { table: &definition.name, protocol, metadata, files }, &operation, info).await;
+        let beginning = Beginning { table: &definition.name, protocol, metadata, files };
+        return found(&store, beginning, &operation, info).await;
     };
     let mut transaction = Transaction::new(lake, &old, operation)?;
     // Rows that came meanwhile would stay, under a definition that is not theirs.

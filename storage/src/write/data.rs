@@ -35,9 +35,9 @@ use super::{
     rows::Rows,
 };
 use crate::{
-    Lake, Snapshot, StorageError,
+    Snapshot, StorageError,
     log::physical_name,
-    table::{COLUMN_ID, MappingMode, PARQUET_ID, relabel, table_store},
+    table::{COLUMN_ID, MappingMode, PARQUET_ID, relabel},
 };
 
 /// Files of column-mapped tables lie in folders with names of this length, which tell nothing of the columns.
@@ -98,19 +98,7 @@ impl FileLayout {
     }
 }
 
-/// Writes the rows of a plan, all its partitions at once, as data files of the table. The rows have the table's names and
-/// types. Nothing is visible before a commit; when it fails or is dropped, the files written so far are deleted.
-pub(crate) async fn write_data(
-    target: &Snapshot,
-    lake: &Lake,
-    plan: Arc<dyn ExecutionPlan>,
-    session: &dyn Session,
-) -> Result<Vec<Add>, StorageError> {
-    let store = table_store(lake.store_registry(), target.location())?;
-    write_rows(&FileLayout::of_table(target), &Rows::of(plan), &store, &session.task_ctx()).await
-}
-
-/// The same for rows that are in the table already, in files of about `file_bytes`.
+/// Writes the rows of a plan that are in the table already, in files of about `file_bytes`.
 pub(crate) async fn write_compact(
     target: &Snapshot,
     store: &Arc<dyn ObjectStore>,
@@ -134,7 +122,8 @@ pub(crate) fn file_rows(file: &Add) -> u64 {
     stats.map_or(0, |stats| stats.num_records)
 }
 
-/// The same for rows that are watched, in any table's folder.
+/// Writes rows, all partitions at once, as data files of a table that looks so. Nothing is visible before a commit; when it
+/// fails or is dropped, the files written so far are deleted.
 pub(super) async fn write_rows(
     layout: &FileLayout,
     rows: &Rows,

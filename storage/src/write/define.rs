@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use arrow::datatypes::{DataType, Field, Schema};
 use deltalake::kernel::{
-    Metadata, MetadataExt, StructType,
+    DataType as KernelType, Metadata, MetadataExt, MetadataValue, StructField, StructType,
     engine::arrow_conversion::{TryIntoArrow, TryIntoKernel},
     new_metadata,
 };
@@ -13,6 +13,7 @@ use super::{
     NewTable,
     alter::{MAX_COLUMN_ID, assign_new},
     features::MAPPING_MODE,
+    identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity},
     lossless::delta_type,
     rules::{DEFAULT_KEY, GENERATED_KEY},
     type_name,
@@ -56,7 +57,10 @@ impl Definition {
         let fields = table.schema.fields().iter().map(|field| delta_field(&name, field));
         let schema = Schema::new(fields.collect::<Result<Vec<_>, _>>()?);
         let refused = |error: &dyn std::fmt::Display| invalid(error.to_string());
-        let mut columns: StructType = (&schema).try_into_kernel().map_err(|error| refused(&error))?;
+        let columns: StructType = (&schema).try_into_kernel().map_err(|error| refused(&error))?;
+        let typed = columns.fields().cloned().map(identity_types);
+        let mut columns = StructType::try_new(typed).map_err(|error| refused(&error))?;
+        check_identities(&columns, &table.partition_columns).map_err(invalid)?;
         let mut properties = table.properties.clone();
         if MappingMode::parse(properties.get(MAPPING_MODE).map(String::as_str)) != MappingMode::None {
             let (mapped, last) = assign_new(&columns).map_err(|error| refused(&error))?;
@@ -83,10 +87,39 @@ fn delta_field(table: &str, field: &Field) -> Result<Field, StorageError> {
         reason,
     })?;
     let mut kept = Field::new(field.name(), data_type, field.is_nullable());
-    let known = [COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY];
+    let known = [COMMENT_KEY, DEFAULT_KEY, GENERATED_KEY, IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP];
     let metadata = field.metadata().iter().filter(|(key, _)| known.contains(&key.as_str()));
     kept.set_metadata(metadata.map(|(key, text)| (key.clone(), text.clone())).collect());
     Ok(kept)
+}
+
+/// Other writers read numbers and booleans where Arrow's metadata has texts.
+fn identity_types(mut field: StructField) -> StructField {
+    for key in [IDENTITY_START, IDENTITY_STEP] {
+        if let Some(number) = field.metadata.get(key).and_then(|value| value.to_string().parse().ok()) {
+            field.metadata.insert(key.to_owned(), MetadataValue::Number(number));
+        }
+    }
+    if let Some(value) = field.metadata.get_mut(IDENTITY_BY_DEFAULT) {
+        *value = MetadataValue::Boolean(value.to_string() == "true");
+    }
+    field
+}
+
+fn check_identities(columns: &StructType, partition_columns: &[String]) -> Result<(), String> {
+    for field in columns.fields() {
+        let Some(Identity { column, step, .. }) = Identity::of(field) else { continue };
+        if field.data_type() != &KernelType::LONG {
+            return Err(format!("identity column \"{column}\" is not BIGINT"));
+        }
+        if step == 0 {
+            return Err(format!("the numbers of column \"{column}\" do not move: INCREMENT BY 0"));
+        }
+        if partition_columns.contains(&column) {
+            return Err(format!("column \"{column}\" numbers the rows: every one would have a partition of its own"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn check_column(name: &str) -> Result<(), String> {

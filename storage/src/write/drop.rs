@@ -38,48 +38,32 @@ pub struct DroppedTable {
 /// deleted after that, and what a crash leaves is deleted by the next DROP or CREATE of that name. A table that was
 /// dropped before and is kept loses its files too. `ClonesExist` when others read its files: nothing happens then.
 pub async fn drop_table(lake: &Lake, schema: &str, name: &str) -> Result<(), StorageError> {
-    let location = lake.table_url(schema, name);
-    let lock = lake.table_lock(&location);
-    let _turn = lock.lock().await;
-    check_clones(lake, schema, name).await?;
-    let id = match id(lake, schema, name).await {
-        Err(error @ StorageError::TableNotFound { .. }) => {
-            let kept = lake.document(schema).await?.kept_tables.contains_key(name);
-            finish(lake, schema, name, &location).await?;
-            return if kept { Ok(()) } else { Err(error) };
-        }
-        id => id?,
+    let error = match mark(lake, schema, name, Marked::Deleted).await {
+        Err(error @ StorageError::TableNotFound { .. }) => error,
+        folder => return finish_drop(lake, schema, &folder?).await,
     };
-    mark(lake, schema, name, id).await?;
-    finish(lake, schema, name, &location).await
+    let document = lake.document(schema).await?;
+    if let Some(folder) = document.kept_folder(name) {
+        return finish_drop(lake, schema, folder).await;
+    }
+    if let Some(folder) = document.folder_of(name) {
+        finish_drop(lake, schema, folder).await?;
+    }
+    Err(error)
 }
 
 /// Drops a table and keeps its files for [`DROPPED_KEPT`]. A damaged table, which nothing could bring back, is deleted.
 pub async fn hide_table(lake: &Lake, schema: &str, name: &str) -> Result<(), StorageError> {
-    let location = lake.table_url(schema, name);
-    let lock = lake.table_lock(&location);
-    let _turn = lock.lock().await;
-    let Some(id) = id(lake, schema, name).await? else {
-        check_clones(lake, schema, name).await?;
-        mark(lake, schema, name, None).await?;
-        return finish(lake, schema, name, &location).await;
-    };
-    let kept = KeptTable { id: id.clone(), dropped_ms: now_ms() };
-    lake.change_document(schema, |document| {
-        let ids = document.dropped_tables.entry(name.to_owned()).or_default();
-        ids.extend(Some(id.clone()).filter(|id| !ids.contains(id)));
-        document.kept_tables.insert(name.to_owned(), kept.clone());
-    })
-    .await
+    match id(lake, schema, name).await? {
+        Some(id) => mark(lake, schema, name, Marked::Kept(id)).await.map(drop),
+        None => drop_table(lake, schema, name).await,
+    }
 }
 
 /// Brings a dropped table back as it was. `NotDropped` when there is none, or its files were deleted; `TableExists` when
 /// the name stands for something else now.
 pub async fn undrop_table(lake: &Lake, schema: &str, name: &str) -> Result<(), StorageError> {
     lake.check_schema(schema).await?;
-    let location = lake.table_url(schema, name);
-    let lock = lake.table_lock(&location);
-    let _turn = lock.lock().await;
     let table = format!("{schema}.{name}");
     match lake.table(schema, name).await {
         Ok(_) => return Err(StorageError::TableExists { table }),
@@ -87,10 +71,14 @@ pub async fn undrop_table(lake: &Lake, schema: &str, name: &str) -> Result<(), S
         Err(error) => return Err(error),
     }
     let document = lake.document(schema).await?;
-    if document.views.contains_key(name) || document.external_tables.contains_key(name) {
+    if document.has_entry(name) {
         return Err(StorageError::TableExists { table });
     }
-    let Some(kept) = document.kept_tables.get(name) else { return Err(StorageError::NotDropped { table }) };
+    let Some(folder) = document.kept_folder(name) else { return Err(StorageError::NotDropped { table }) };
+    let Some(kept) = document.kept_tables.get(folder) else { return Err(StorageError::NotDropped { table }) };
+    let location = lake.table_url(schema, folder);
+    let lock = lake.table_lock(&location);
+    let _turn = lock.lock().await;
     // What is in the folder must be what was dropped, whole.
     match lake.table_at(&location, None).await {
         Ok(snapshot) if snapshot.id() == kept.id => {}
@@ -101,9 +89,14 @@ pub async fn undrop_table(lake: &Lake, schema: &str, name: &str) -> Result<(), S
     }
     lake.change_document(schema, |document| {
         // Another process may have begun to delete the files.
-        if document.kept_tables.remove(name).is_some() {
-            document.dropped_tables.remove(name);
+        if document.kept_tables.remove(folder).is_some() {
+            document.dropped_tables.remove(folder);
+            document.renamed.remove(name);
+            if folder != name {
+                document.renamed.insert(name.to_owned(), folder.to_owned());
+            }
         }
+        Ok(())
     })
     .await?;
     match lake.table(schema, name).await {
@@ -115,30 +108,35 @@ pub async fn undrop_table(lake: &Lake, schema: &str, name: &str) -> Result<(), S
 /// The dropped tables of a schema that can be brought back, by name.
 pub async fn dropped_tables(lake: &Lake, schema: &str) -> Result<Vec<DroppedTable>, StorageError> {
     let document = lake.document(schema).await?;
-    let kept_ms = i64::try_from(DROPPED_KEPT.as_millis()).unwrap_or(i64::MAX);
-    let table = |(name, kept): (&String, &KeptTable)| DroppedTable {
-        name: name.clone(),
+    let table = |(folder, kept): (&String, &KeptTable)| DroppedTable {
+        name: kept.name(folder).to_owned(),
         dropped_ms: kept.dropped_ms,
-        kept_until_ms: kept.dropped_ms.saturating_add(kept_ms),
+        kept_until_ms: kept_until_ms(kept),
     };
-    Ok(document.kept_tables.iter().map(table).collect())
+    let mut tables: Vec<DroppedTable> = document.kept_tables.iter().map(table).collect();
+    tables.sort_by(|a, b| (&a.name, a.dropped_ms).cmp(&(&b.name, b.dropped_ms)));
+    Ok(tables)
 }
 
 /// Deletes the files of tables of a schema that were dropped longer ago than [`DROPPED_KEPT`], and says which. Those that
 /// clones read stay.
 pub async fn purge_dropped(lake: &Lake, schema: &str) -> Result<Vec<String>, StorageError> {
     let mut purged = Vec::new();
-    for table in dropped_tables(lake, schema).await? {
-        if table.kept_until_ms > now_ms() {
+    for (folder, kept) in lake.document(schema).await?.kept_tables {
+        if kept_until_ms(&kept) > now_ms() {
             continue;
         }
-        match finish_drop(lake, schema, &table.name).await {
-            Ok(()) => purged.push(table.name),
+        match finish_drop(lake, schema, &folder).await {
+            Ok(()) => purged.push(kept.name(&folder).to_owned()),
             Err(StorageError::ClonesExist { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(purged)
+}
+
+fn kept_until_ms(kept: &KeptTable) -> i64 {
+    kept.dropped_ms.saturating_add(i64::try_from(DROPPED_KEPT.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The table's id; `None` for a damaged table, which can be dropped, too. While its name is marked, nothing is readable.
@@ -150,52 +148,98 @@ async fn id(lake: &Lake, schema: &str, name: &str) -> Result<Option<String>, Sto
     }
 }
 
-async fn mark(lake: &Lake, schema: &str, name: &str, id: Option<String>) -> Result<(), StorageError> {
-    lake.change_document(schema, |document| {
-        let ids = document.dropped_tables.entry(name.to_owned()).or_default();
-        ids.extend(id.clone().filter(|id| !ids.contains(id)));
-        document.kept_tables.remove(name);
-    })
-    .await
+/// What becomes of the files of a table that is dropped.
+enum Marked {
+    /// They stay for a while, of the table with this id.
+    Kept(String),
+    Deleted,
 }
 
-async fn check_clones(lake: &Lake, schema: &str, name: &str) -> Result<(), StorageError> {
-    let clones = lake.clones_of(schema, name).await?;
-    if clones.is_empty() {
+/// Writes down that a table is dropped, and gives the folder in which it lies.
+async fn mark(lake: &Lake, schema: &str, name: &str, marked: Marked) -> Result<String, StorageError> {
+    let missing = || StorageError::TableNotFound { table: format!("{schema}.{name}") };
+    let document = lake.document(schema).await?;
+    let folder = document.folder_of(name).ok_or_else(missing)?;
+    let lock = lake.table_lock(&lake.table_url(schema, folder));
+    let _turn = lock.lock().await;
+    let found = id(lake, schema, name).await?;
+    let kept = match &marked {
+        Marked::Kept(id) if found.as_ref() != Some(id) => return Err(missing()),
+        Marked::Kept(id) => {
+            let name = (folder != name).then(|| name.to_owned());
+            Some(KeptTable { id: id.clone(), name, dropped_ms: now_ms() })
+        }
+        Marked::Deleted => {
+            check_clones(lake, schema, folder).await?;
+            None
+        }
+    };
+    lake.change_document(schema, |document| {
+        // It may have been given another name meanwhile.
+        if document.folder_of(name) != Some(folder) {
+            return Err(missing());
+        }
+        let ids = document.dropped_tables.entry(folder.to_owned()).or_default();
+        ids.extend(found.clone().filter(|id| !ids.contains(id)));
+        match &kept {
+            Some(kept) => document.kept_tables.insert(folder.to_owned(), kept.clone()),
+            None => document.kept_tables.remove(folder),
+        };
+        document.renamed.remove(name);
+        Ok(())
+    })
+    .await?;
+    Ok(folder.to_owned())
+}
+
+async fn check_clones(lake: &Lake, schema: &str, folder: &str) -> Result<(), StorageError> {
+    let (mut names, document) = (Vec::new(), lake.document(schema).await?);
+    for clone in lake.clones_of(schema, folder).await? {
+        let document = lake.document(&clone.schema).await?;
+        names.push(format!("{}.{}", clone.schema, document.name_of(&clone.name).unwrap_or(&clone.name)));
+    }
+    if names.is_empty() {
         return Ok(());
     }
-    let clones: Vec<String> = clones.iter().map(|clone| format!("{}.{}", clone.schema, clone.name)).collect();
-    Err(StorageError::ClonesExist { table: format!("{schema}.{name}"), clones: clones.join(", ") })
+    let dropped_as = document.kept_tables.get(folder).map(|kept| kept.name(folder));
+    let name = dropped_as.or_else(|| document.name_of(folder)).unwrap_or(folder);
+    Err(StorageError::ClonesExist { table: format!("{schema}.{name}"), clones: names.join(", ") })
 }
 
-/// Deletes what a dropped table left, if anything, and frees its name.
-pub(crate) async fn finish_drop(lake: &Lake, schema: &str, name: &str) -> Result<(), StorageError> {
-    let location = lake.table_url(schema, name);
+/// Deletes what the dropped table in a folder left, if anything, and frees the folder.
+pub(crate) async fn finish_drop(lake: &Lake, schema: &str, folder: &str) -> Result<(), StorageError> {
+    let location = lake.table_url(schema, folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, schema, name, &location).await
+    finish(lake, schema, folder, &location).await
 }
 
 /// The same for a caller that holds the table's lock.
-pub(crate) async fn finish(lake: &Lake, schema: &str, name: &str, location: &Url) -> Result<(), StorageError> {
+pub(crate) async fn finish(lake: &Lake, schema: &str, folder: &str, location: &Url) -> Result<(), StorageError> {
     let document = lake.document(schema).await?;
-    let Some(dropped) = document.dropped_tables.get(name) else {
+    let Some(dropped) = document.dropped_tables.get(folder) else {
         return Ok(());
     };
-    if !lake.is_made_anew(schema, name, dropped).await? {
-        check_clones(lake, schema, name).await?;
-        if document.kept_tables.contains_key(name) {
+    if !lake.is_made_anew(schema, folder, dropped).await? {
+        check_clones(lake, schema, folder).await?;
+        if document.kept_tables.contains_key(folder) {
             // From here on it cannot be brought back.
-            lake.change_document(schema, |document| drop(document.kept_tables.remove(name))).await?;
+            lake.change_document(schema, |document| {
+                document.kept_tables.remove(folder);
+                Ok(())
+            })
+            .await?;
         }
         delete_files(lake, location).await?;
     }
     lake.change_document(schema, |document| {
-        document.dropped_tables.remove(name);
-        document.kept_tables.remove(name);
-        document.clones.remove(name);
+        document.dropped_tables.remove(folder);
+        document.kept_tables.remove(folder);
+        document.clones.remove(folder);
+        Ok(())
     })
-    .await
+    .await?;
+    Ok(())
 }
 
 /// Deletes everything under a location, the log first: without it the rest is no table for anyone.

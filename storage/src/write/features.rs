@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use deltalake::kernel::{DataType, PrimitiveType, Protocol, StructField, StructType};
 use serde_json::json;
 
-use super::rules::{CONSTRAINT_PREFIX, DEFAULT_KEY, GENERATED_KEY, INVARIANT_KEY};
+use super::{
+    identity::IDENTITY_STEP,
+    rules::{CONSTRAINT_PREFIX, DEFAULT_KEY, GENERATED_KEY, INVARIANT_KEY},
+};
 use crate::StorageError;
 
 pub(super) const MAPPING_MODE: &str = "delta.columnMapping.mode";
@@ -17,13 +20,14 @@ pub(super) const TYPE_CHANGES: &str = "delta.typeChanges";
 
 const COLUMN_MAPPING: &str = "columnMapping";
 /// Features with the writer version that brought them.
-const LEGACY: [(&str, i32); 6] = [
+const LEGACY: [(&str, i32); 7] = [
     ("appendOnly", 2),
     ("invariants", 2),
     ("checkConstraints", 3),
     ("changeDataFeed", 4),
     ("generatedColumns", 4),
     (COLUMN_MAPPING, 5),
+    ("identityColumns", 6),
 ];
 /// Features that readers must know.
 const READER: [&str; 6] =
@@ -90,6 +94,7 @@ fn needed(columns: &StructType, properties: &BTreeMap<String, String>) -> BTreeS
         ("delta.enableChangeDataFeed", "changeDataFeed"),
         ("delta.enableDeletionVectors", "deletionVectors"),
         ("delta.enableTypeWidening", "typeWidening"),
+        ("delta.enableInCommitTimestamps", "inCommitTimestamp"),
     ];
     needed.extend(switches.into_iter().filter(|(key, _)| is(key, "true")).map(|(_, feature)| feature));
     if is(MAPPING_MODE, "name") || is(MAPPING_MODE, "id") {
@@ -108,6 +113,7 @@ fn of_field(field: &StructField, needed: &mut BTreeSet<&'static str>) {
         (DEFAULT_KEY, "allowColumnDefaults"),
         (INVARIANT_KEY, "invariants"),
         (TYPE_CHANGES, "typeWidening"),
+        (IDENTITY_STEP, "identityColumns"),
     ];
     needed.extend(keys.into_iter().filter(|(key, _)| field.metadata().contains_key(*key)).map(|(_, feature)| feature));
     of_type(field.data_type(), needed);

@@ -7,8 +7,10 @@ use object_store::ObjectStore;
 
 use super::{
     CommitInfo, Committed,
+    commit_time::{ENABLED, FIELD, is_enabled},
     protocol::check,
-    transaction::{Operation, Put, lines_of, provenance, put},
+    put::{Put, put},
+    transaction::{Operation, lines_of, now_ms, provenance},
 };
 use crate::StorageError;
 
@@ -29,9 +31,15 @@ pub(super) async fn found(
 ) -> Result<Committed, StorageError> {
     let Beginning { table, protocol, metadata, files } = beginning;
     check(table, &protocol)?;
+    let mut provenance = provenance(operation, None, files.is_empty(), info);
+    if is_enabled(metadata.configuration().get(ENABLED))
+        && let Some(fields) = provenance.as_object_mut()
+    {
+        fields.insert(FIELD.to_owned(), now_ms().into());
+    }
     let definition = [Action::Protocol(protocol), Action::Metadata(metadata)];
     let actions = definition.into_iter().chain(files.iter().cloned().map(Action::Add));
-    let bytes = lines_of(&provenance(operation, None, files.is_empty(), info), actions)?;
+    let bytes = lines_of(&provenance, actions)?;
     match put(store.as_ref(), 0, &bytes).await {
         Ok(Put::Written(_)) => Ok(Committed { rows_inserted: operation.inserted, ..Committed::default() }),
         Ok(Put::Taken(_)) => Err(StorageError::TableExists { table: table.to_owned() }),

@@ -1,8 +1,12 @@
 //! Which types fit into which without losing anything, and which a Delta table can hold at all.
+//!
+//! One pair is kinder: a decimal fits into DOUBLE. Hardly any fraction is a DOUBLE to the last digit, so by the rule no
+//! quotient, price or average could go into such a column; who chose the type chose the nearest number that it has. Other
+//! databases assign the same. REAL, with its seven digits, would lose what people see, and is not meant.
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 
-/// Whether every value of `from` is kept by a cast to `to`. Nanoseconds fit into microseconds only as far as a check while
+/// Whether every value of `from` is kept by a cast to `to`, or of a decimal by one to DOUBLE what DOUBLE can keep. Nanoseconds fit into microseconds only as far as a check while
 /// rows flow says so (see `check.rs`); here they count as fitting.
 pub(super) fn fits(from: &DataType, to: &DataType) -> bool {
     use DataType::*;
@@ -94,6 +98,9 @@ fn number_fits(from: &DataType, to: &DataType) -> bool {
         };
     }
     if let Some((precision, scale)) = decimal(from) {
+        if *to == Float64 {
+            return true;
+        }
         // So many digits are fewer than the integer's largest value has.
         return scale <= 0 && integer_digits(to).is_some_and(|digits| precision - scale < digits);
     }
@@ -187,6 +194,8 @@ mod tests {
             (Int64, Decimal128(21, 2)),
             (Decimal128(10, 2), Decimal128(12, 4)),
             (Decimal128(18, 0), Int64),
+            (Decimal128(10, 2), Float64),
+            (Decimal256(50, 10), Float64),
             (Utf8View, Utf8),
             (Dictionary(Int32.into(), Utf8.into()), Utf8),
             (Date32, micros(None)),
@@ -209,7 +218,7 @@ mod tests {
             (Decimal128(10, 2), Decimal128(10, 1)),
             (Decimal128(10, 2), Decimal128(10, 4)),
             (Decimal128(19, 0), Int64),
-            (Decimal128(10, 2), Float64),
+            (Decimal128(10, 2), Float32),
             (Utf8, Int32),
             (Int32, Utf8),
             (Boolean, Int32),

@@ -4,7 +4,7 @@
 //! plan --conform--> plan with the table's columns --rows--> streams --> data files --commit--> one new version
 //! ```
 //! `conform` is where a write is checked against its table, `data` writes its files, `transaction` is the way into a log;
-//! `create`, `append`, `drop` and `clone` are the statements. What still goes through the library commits through `commit`.
+//! `create`, `append`, `drop`, `rename` and `clone` are the statements. What still goes through the library commits through `commit`.
 
 mod alter;
 mod append;
@@ -12,6 +12,7 @@ mod change;
 mod check;
 mod clone;
 mod commit;
+mod commit_time;
 mod conflict;
 mod conform;
 mod create;
@@ -22,12 +23,15 @@ mod drop;
 mod features;
 mod found;
 mod group;
+mod identity;
 mod literal;
 mod lossless;
 mod once;
 mod parquet;
 mod protocol;
+mod put;
 mod recorder;
+mod rename;
 mod row_check;
 mod rows;
 mod rules;
@@ -41,6 +45,7 @@ pub use append::{append, append_evolved};
 pub use change::{Action, Actions, Changed, RowChange, change, remove_files};
 pub use clone::shallow_clone;
 pub use commit::{CommitInfo, Committed};
+pub(crate) use commit_time::{ENABLED as TIMES_TOLD, FROM_VERSION as TIMES_TOLD_FROM};
 pub(crate) use conflict::Reads;
 pub use conform::conform;
 pub use create::{NewTable, create, create_as};
@@ -48,7 +53,10 @@ pub(crate) use data::{file_rows, write_compact};
 pub(crate) use drop::finish_drop;
 pub use drop::{DROPPED_KEPT, DroppedTable, drop_table, dropped_tables, hide_table, purge_dropped, undrop_table};
 pub(crate) use group::Groups;
+pub use identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity, Numbers};
+pub(crate) use identity::{IDENTITY_MARK, further};
 pub use lossless::kept_type;
+pub use rename::rename_table;
 pub use row_check::row_text;
 pub use rules::{CONSTRAINT_PREFIX, Check, DEFAULT_KEY, GENERATED_KEY, Generated, RuleTexts, Rules};
 pub(crate) use transaction::{Operation, Transaction};

@@ -10,7 +10,7 @@ use deltalake::kernel::Protocol;
 use crate::{Snapshot, StorageError};
 
 /// Writer features whose demands are met.
-const WRITER_FEATURES: [&str; 14] = [
+const WRITER_FEATURES: [&str; 16] = [
     "allowColumnDefaults",
     "appendOnly",
     "changeDataFeed",
@@ -19,6 +19,8 @@ const WRITER_FEATURES: [&str; 14] = [
     "columnMapping",
     "deletionVectors",
     "generatedColumns",
+    "identityColumns",
+    "inCommitTimestamp",
     "invariants",
     "timestampNtz",
     "typeWidening",
@@ -27,7 +29,7 @@ const WRITER_FEATURES: [&str; 14] = [
     "vacuumProtocolCheck",
 ];
 /// Up to this version the features follow from the version, past it they are listed.
-const LEGACY_WRITER_VERSION_MAX: i32 = 5;
+const LEGACY_WRITER_VERSION_MAX: i32 = 6;
 const WRITER_VERSION_MAX: i32 = 7;
 
 /// Refuses a table that has a feature which is not honoured here.
@@ -43,8 +45,6 @@ pub(super) fn check(table: &str, protocol: &Protocol) -> Result<(), StorageError
     let version = protocol.min_writer_version();
     match version {
         ..=LEGACY_WRITER_VERSION_MAX => {}
-        // Identity columns came with it, and nothing else.
-        6 => drop(missing.insert("identityColumns".to_owned())),
         WRITER_VERSION_MAX => {}
         _ => drop(missing.insert(format!("writer version {version} of the protocol"))),
     }

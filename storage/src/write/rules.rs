@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use datafusion::logical_expr::Expr;
 use deltalake::kernel::{DataType, StructField, StructType};
 
+use super::identity::{Identity, Numbers};
 use crate::{Snapshot, StorageError};
 
 /// Stands before the name of a CHECK constraint among the table's properties.
@@ -18,7 +19,6 @@ pub const GENERATED_KEY: &str = "delta.generationExpression";
 pub(super) const INVARIANT_KEY: &str = "delta.invariants";
 /// Metadata of a column with a default value.
 pub const DEFAULT_KEY: &str = "CURRENT_DEFAULT";
-const IDENTITY_KEY: &str = "delta.identity.step";
 
 /// The rules of one table, over columns without a qualifier, types coerced.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +27,19 @@ pub struct Rules {
     pub generated: Vec<Generated>,
     /// What a column that is left out becomes: expressions without columns.
     pub defaults: Vec<(String, Expr)>,
+    /// What identity columns that are left out become.
+    pub identities: Vec<Numbers>,
+    /// The rows are there already and keep the numbers that they have.
+    pub keeps_identities: bool,
 }
 
 impl Rules {
     /// Whether these are all the rules of the table: a write that forgot them must not go on.
     pub(super) fn check_complete(&self, table: &Snapshot) -> Result<(), StorageError> {
         let texts = table.rule_texts();
-        let given = (self.checks.len(), self.generated.len(), self.defaults.len());
-        if given == (texts.checks.len(), texts.generated.len(), texts.defaults.len()) && texts.identities.is_empty() {
+        let given = [self.checks.len(), self.generated.len(), self.defaults.len(), self.identities.len()];
+        let wanted = [texts.checks.len(), texts.generated.len(), texts.defaults.len(), texts.identities.len()];
+        if given == wanted {
             return Ok(());
         }
         Err(StorageError::Internal { message: format!("a write to \"{}\" does not know its rules", table.name()) })
@@ -69,7 +74,7 @@ pub struct RuleTexts {
     /// Column and value.
     pub defaults: Vec<(String, String)>,
     /// Columns that number the rows.
-    pub identities: Vec<String>,
+    pub identities: Vec<Identity>,
 }
 
 impl RuleTexts {
@@ -83,6 +88,11 @@ impl Snapshot {
     /// The rules that every write must keep.
     pub fn rule_texts(&self) -> RuleTexts {
         texts(self.columns(), self.properties())
+    }
+
+    /// What the table says of a column that numbers its rows.
+    pub fn identity(&self, column: &str) -> Option<Identity> {
+        self.columns().field(column).and_then(Identity::of)
     }
 
     /// The columns that the table computes itself.
@@ -106,9 +116,7 @@ pub(super) fn texts(columns: &StructType, properties: &BTreeMap<String, String>)
         if let Some(sql) = text(field, DEFAULT_KEY) {
             texts.defaults.push((field.name().clone(), sql));
         }
-        if field.metadata().contains_key(IDENTITY_KEY) {
-            texts.identities.push(field.name().clone());
-        }
+        texts.identities.extend(Identity::of(field));
     }
     invariants(columns, "", &mut texts.checks);
     texts

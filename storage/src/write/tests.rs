@@ -302,9 +302,9 @@ async fn features_that_are_not_honoured_are_named() {
     for (protocol, expected) in [
         (protocol(1, 2, &[]), None),
         (protocol(1, 5, &[]), None),
-        (protocol(1, 6, &[]), Some("identityColumns")),
+        (protocol(1, 6, &[]), None),
         (protocol(1, 7, &["appendOnly", "changeDataFeed"]), None),
-        (protocol(1, 7, &["rowTracking", "inCommitTimestamp", "appendOnly"]), Some("inCommitTimestamp, rowTracking")),
+        (protocol(1, 7, &["rowTracking", "icebergCompatV1", "appendOnly"]), Some("icebergCompatV1, rowTracking")),
         (protocol(1, 8, &[]), Some("writer version 8 of the protocol")),
     ] {
         let found = super::protocol::check("t", &protocol).err().map(|error| match error {

@@ -20,31 +20,32 @@ use arrow::{
 };
 use bytes::Bytes;
 use deltalake::kernel::{Action, Add, DeletionVectorDescriptor, Metadata, Protocol};
-use object_store::{ObjectStore, PutMode, PutPayload};
+use object_store::ObjectStore;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
     CommitInfo, Committed,
     commit::{CLIENT, STATEMENT_CHARS_MAX},
+    commit_time,
     conflict::{Claim, Collision, Reads, collision},
     discard::Discard,
+    identity::differ_in_numbers_only,
     once::{answer, app_id, carried_out},
     protocol::{check, check_writable},
+    put::{Put, follow_up, put},
 };
 use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
     lake::Home,
-    log::{Commit, LogError, RawCommit, Stamp, commit_path, commits_from, physical_name},
+    log::{Commit, LogError, RawCommit, Stamp, physical_name},
     maintain,
     table::table_store,
 };
 
 /// How often a commit is tried behind rivals that were faster.
 const ATTEMPTS_MAX: usize = 100;
-/// How often one request is sent again when the store fails.
-const STORE_ATTEMPTS_MAX: usize = 4;
 /// Waits between attempts grow up to this step.
 const BACKOFF_STEP_MAX: usize = 4;
 
@@ -234,7 +235,8 @@ impl Transaction {
             if !self.is_same_table(&*store).await? {
                 return Err(self.conflict(Collision::Replaced).await);
             }
-            let bytes = self.bytes(version, info)?;
+            let time = self.commit_time(&*store, version).await?;
+            let bytes = self.bytes(version, info, time)?;
             self.written.keep();
             match put(&*store, version, &bytes).await {
                 Ok(Put::Written(stamp)) => return Ok(self.committed(home, version, bytes, stamp, rivals).await),
@@ -273,14 +275,15 @@ impl Transaction {
 
     /// A blind append that adds files and does nothing else: several of these can be one commit.
     pub(super) fn is_plain_append(&self) -> bool {
-        self.is_blind() && self.operation.name == "WRITE"
+        self.is_blind() && self.metadata.is_none() && self.operation.name == "WRITE"
     }
 
     fn is_blind(&self) -> bool {
         matches!(self.reads, Reads::Nothing)
             && self.removes.is_empty()
-            && self.metadata.is_none()
             && self.protocol.is_none()
+            // Numbers for the rows are not read from rows.
+            && self.metadata.as_ref().is_none_or(|new| differ_in_numbers_only(new, &self.base.log().metadata))
     }
 
     pub(super) fn base(&self) -> &Arc<Snapshot> {
@@ -355,14 +358,34 @@ impl Transaction {
         Committed { version, rows_inserted: inserted, rows_updated: updated, rows_deleted: deleted }
     }
 
+    /// The time that the commit says of itself, where the table wants one.
+    async fn commit_time(&self, store: &dyn ObjectStore, version: u64) -> Result<Option<i64>, StorageError> {
+        let enabled = match &self.metadata {
+            Some(metadata) => commit_time::is_enabled(metadata.configuration().get(commit_time::ENABLED)),
+            None => commit_time::is_enabled(self.base.properties().get(commit_time::ENABLED)),
+        };
+        if !enabled {
+            return Ok(None);
+        }
+        let before = commit_time::of_version(store, version - 1).await.map_err(|error| self.log_error(error))?;
+        Ok(Some(commit_time::next(now_ms(), before)))
+    }
+
     /// The log entry: what happened first, then what the table is, then its files.
-    fn bytes(&self, version: u64, info: &CommitInfo) -> Result<Bytes, StorageError> {
-        let mut lines = vec![json!({ "commitInfo": self.provenance(info) })];
+    fn bytes(&self, version: u64, info: &CommitInfo, time_ms: Option<i64>) -> Result<Bytes, StorageError> {
+        let mut provenance = self.provenance(info);
+        if let (Some(time), Some(fields)) = (time_ms, provenance.as_object_mut()) {
+            fields.insert(commit_time::FIELD.to_owned(), time.into());
+        }
+        let mut lines = vec![json!({ "commitInfo": provenance })];
         if let Some(key) = &info.idempotency_key {
             lines.push(json!({ "txn": { "appId": app_id(key), "version": version, "lastUpdated": now_ms() } }));
         }
         lines.extend(self.protocol.as_ref().map(|protocol| line(&Action::Protocol(protocol.clone()))).transpose()?);
-        lines.extend(self.metadata.as_ref().map(|metadata| line(&Action::Metadata(metadata.clone()))).transpose()?);
+        if let Some(metadata) = &self.metadata {
+            let metadata = commit_time::with_beginning(metadata, &self.base, version, time_ms.unwrap_or_default());
+            lines.push(json!({ "metaData": metadata.map_err(unwritable)? }));
+        }
         let mut text = String::new();
         for line in lines.iter().chain(&self.removes).chain(&self.adds) {
             text.push_str(&line.to_string());
@@ -424,50 +447,6 @@ pub(super) fn lines_of(provenance: &Value, actions: impl Iterator<Item = Action>
         text.push('\n');
     }
     Ok(Bytes::from(text))
-}
-
-/// What became of a put-if-absent.
-pub(super) enum Put {
-    /// Ours is in the log. Without a stamp when the store did not tell it.
-    Written(Option<Stamp>),
-    Taken(RawCommit),
-}
-
-/// Writes a version. The store's answer can be lost, and a repeated request then meets the first one: what is in the log
-/// decides. The error is that of the last request, after which nothing is known.
-pub(super) async fn put(store: &dyn ObjectStore, version: u64, bytes: &Bytes) -> Result<Put, object_store::Error> {
-    let path = commit_path(version);
-    let mut attempt = 0;
-    loop {
-        let payload = PutPayload::from_bytes(bytes.clone());
-        let Err(error) = store.put_opts(&path, payload, PutMode::Create.into()).await else {
-            return Ok(Put::Written(Stamp::read(store, version).await.ok().flatten()));
-        };
-        match RawCommit::read(store, version).await {
-            Ok(Some(found)) if found.bytes == *bytes => {
-                tracing::info!(version, "the store's answer to a commit was lost; the commit is there");
-                return Ok(Put::Written(Stamp::read(store, version).await.ok().flatten()));
-            }
-            Ok(Some(rival)) => return Ok(Put::Taken(rival)),
-            // The request may still be under way: the same bytes again do no harm.
-            Ok(None) | Err(_) if attempt + 1 < STORE_ATTEMPTS_MAX => {}
-            Ok(None) | Err(_) => return Err(error),
-        }
-        tokio::time::sleep(backoff(attempt)).await;
-        attempt += 1;
-    }
-}
-
-/// `first` and the commits behind it, if there are any.
-async fn follow_up(store: &Arc<dyn ObjectStore>, first: Commit) -> Result<Vec<Commit>, LogError> {
-    let next = first.version + 1;
-    let there = Stamp::read(store.as_ref(), next).await;
-    let there = there.map_err(|source| LogError::Store { path: commit_path(next), source })?;
-    let mut commits = vec![first];
-    if there.is_some() {
-        commits.extend(commits_from(store, next).await?);
-    }
-    Ok(commits)
 }
 
 /// Delta protocol, "Partition Value Serialization".

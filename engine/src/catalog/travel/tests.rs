@@ -242,7 +242,8 @@ async fn files_of_clones_are_known_until_the_clones_are_gone() {
     let engine = Engine::open(folder.path().to_str().unwrap(), EngineConfig::default()).await.unwrap();
     let lake = engine.lake();
     let used = async || {
-        let mut used = Vec::from_iter(lake.files_used_by_clones("main", "t").await.unwrap());
+        let mut used =
+            Vec::from_iter(lake.files_used_by_clones(&lake.table("main", "t").await.unwrap()).await.unwrap());
         used.sort();
         used
     };

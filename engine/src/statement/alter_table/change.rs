@@ -14,7 +14,7 @@ use crate::{
         alter::{Action, ColumnChange},
         create,
     },
-    statement::{Context, definition, name, property, rules},
+    statement::{Context, definition, property, rules},
 };
 
 /// An action against one version of its table.
@@ -82,16 +82,6 @@ pub(super) fn plan(
         Action::Comment(comment) => {
             let change = Change::CommentTable { comment: comment.clone() };
             Ok(Planned { changes: vec![change], operation: "CHANGE TABLE COMMENT", wanted: None })
-        }
-        Action::RenameTo(to) => {
-            // The table is its folder, and a bucket has no folders that could be moved in one step.
-            let message = format!(
-                "table \"{table}\" cannot be renamed: a table's name is its folder, which others may be writing to"
-            );
-            let hint = format!(
-                "CREATE TABLE {to} AS SELECT * FROM {table} makes it under the new name; then DROP TABLE {table}."
-            );
-            Err(EngineError::unsupported(message).with_hint(hint).at(&context.sql, name::place(to)))
         }
     }
 }

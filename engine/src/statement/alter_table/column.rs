@@ -112,6 +112,12 @@ fn new_field(context: &Context, table: &TableName, new: &NewColumn, name: String
             "The rows that are there have no value: add the column, fill it, then SET NOT NULL.",
         );
     }
+    if column.identity.is_some() {
+        return refused(
+            "an identity column",
+            "The rows that are there have no numbers: CREATE OR REPLACE TABLE makes the table anew.",
+        );
+    }
     if column.generated.is_some() {
         return refused(
             "GENERATED",
@@ -181,6 +187,10 @@ pub(super) fn change(
             let column = path.join(".");
             if snapshot.is_generated(&column) {
                 let message = format!("column \"{column}\" is computed by the table and has no default");
+                return Err(EngineError::invalid(message));
+            }
+            if snapshot.identity(&column).is_some() {
+                let message = format!("column \"{column}\" numbers the rows and has no default");
                 return Err(EngineError::invalid(message));
             }
             let schema = snapshot.schema();

@@ -11,47 +11,67 @@ use datafusion::{
     common::DFSchema,
     logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, cast, expr::Placeholder},
     sql::sqlparser::{
-        ast::{self, Assignment, AssignmentTarget, ObjectName, Spanned},
+        ast::{self, Assignment, AssignmentTarget, Ident, ObjectName, Spanned},
         tokenizer::Span,
     },
 };
 
-use super::Target;
+use super::{Target, nested::field_of, qualifier::qualifier};
 use crate::{
     EngineError,
     error::{Place, did_you_mean},
     statement::{Context, insert::unfit, name, parameter, rules, view::folded},
 };
 
-/// A column and what it becomes.
+/// A column, or a field of a struct in it, and what it becomes.
 #[derive(Debug, Clone)]
 pub(crate) struct Assigned {
     pub column: FieldRef,
+    /// The names that lead from the column to the field; empty for the whole column.
+    pub path: Vec<String>,
+    /// The column itself, or one for the value of the field: called by its path, of its type.
+    pub value_column: FieldRef,
     pub value: ast::Expr,
 }
 
 impl Assigned {
     /// DEFAULT becomes the column's default. A column that the table computes cannot be given a value.
     pub fn new(context: &Context, target: &Target, column: FieldRef, value: ast::Expr) -> Result<Self, EngineError> {
-        let is_default = matches!(&value, ast::Expr::Identifier(word)
-            if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
         if target.snapshot().is_generated(column.name()) {
             let message = format!("column \"{}\" is computed by the table: it cannot be set", column.name());
             let error = EngineError::invalid(message).with_hint("Leave it out.");
             return Err(error.at(&context.sql, Place::of_token_span(value.span())));
         }
-        let value = match is_default && target.schema().fields().find("default").is_none() {
+        let value = match is_default(target, &value) {
             true => {
                 rules::default_value(target.snapshot(), column.name())?.unwrap_or(ast::Expr::value(ast::Value::Null))
             }
             false => value,
         };
-        Ok(Self { column, value })
+        Ok(Self { value_column: column.clone(), path: Vec::new(), column, value })
+    }
+
+    /// The same for a column that no rule is about.
+    pub fn plain(column: FieldRef, value: ast::Expr) -> Self {
+        Self { value_column: column.clone(), path: Vec::new(), column, value }
+    }
+
+    /// Whether one of two would be lost.
+    fn overlaps(&self, other: &Self) -> bool {
+        let shorter = self.path.len().min(other.path.len());
+        self.column == other.column && self.path[..shorter] == other.path[..shorter]
     }
 
     pub fn place(&self) -> Option<Place> {
         Some(self.value.span()).filter(|span| *span != Span::empty()).and_then(Place::of_token_span)
     }
+}
+
+/// Whether a value is the keyword DEFAULT, and no column of this name.
+pub(crate) fn is_default(target: &Target, value: &ast::Expr) -> bool {
+    let is_word = matches!(value, ast::Expr::Identifier(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
+    is_word && target.schema().fields().find("default").is_none()
 }
 
 /// The columns of SET with their values. A column may be set once.
@@ -63,11 +83,24 @@ pub(crate) fn assignments(
     let mut assigned: Vec<Assigned> = Vec::with_capacity(given.len());
     for (object, value) in pairs(context, given)? {
         let at = |error: EngineError| error.at(&context.sql, name::place(&object));
-        let column = column(target, &object).map_err(at)?;
-        if assigned.iter().any(|other| other.column == column) {
-            return Err(at(EngineError::invalid(format!("column \"{}\" is set twice", column.name()))));
+        let (column, path, field) = column(target, &object).map_err(at)?;
+        if target.snapshot().identity(column.name()).is_some() {
+            let message = format!("column \"{}\" numbers the rows: it cannot be set", column.name());
+            return Err(at(EngineError::invalid(message).with_hint("A row keeps its number. Leave the column out.")));
         }
-        assigned.push(Assigned::new(context, target, column, value)?);
+        let mut new = Assigned::new(context, target, column, value)?;
+        if !path.is_empty() {
+            let name = format!("{}.{}", new.column.name(), path.join("."));
+            if !target.is_new(&name) {
+                return Err(at(EngineError::unsupported(format!("\"{name}\" is a column, and a field of another"))));
+            }
+            (new.value_column, new.path) = (Arc::new(field.as_ref().clone().with_name(name)), path);
+        }
+        if let Some(other) = assigned.iter().find(|other| other.overlaps(&new)) {
+            let twice = if other.path.len() < new.path.len() { &other.value_column } else { &new.value_column };
+            return Err(at(EngineError::invalid(format!("column \"{}\" is set twice", twice.name()))));
+        }
+        assigned.push(new);
     }
     Ok(assigned)
 }
@@ -92,29 +125,40 @@ fn pairs(context: &Context, given: &[Assignment]) -> Result<Vec<(ObjectName, ast
     Ok(pairs)
 }
 
-fn column(target: &Target, object: &ObjectName) -> Result<FieldRef, EngineError> {
-    let parts: Vec<String> = object.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+/// The column that a target of SET names, and the field in it.
+fn column(target: &Target, object: &ObjectName) -> Result<(FieldRef, Vec<String>, FieldRef), EngineError> {
+    let idents: Vec<Ident> = object.0.iter().filter_map(|part| part.as_ident()).cloned().collect();
+    let parts: Vec<String> = idents.iter().map(folded).collect();
     let schema = target.schema();
     let known = |name: &str| schema.fields().find(name).map(|(_, field)| Arc::clone(field));
-    let table = &target.name;
-    match parts.as_slice() {
-        [name] => known(name).ok_or_else(|| {
-            let mut error = EngineError::not_found(format!("column \"{name}\" does not exist in table \"{table}\""));
-            error.hint = did_you_mean(name, schema.fields().iter().map(|field| field.name().as_str()));
-            error
-        }),
-        [first, name] if *first == target.alias_name() || (*first == table.name && known(first).is_none()) => {
-            column(target, &ObjectName::from(vec![ast::Ident::with_quote('"', name)]))
+    let (table, alias) = (&target.name, target.alias_name());
+    let is_table = |name: &str| name == alias || name == table.name && known(name).is_none();
+    // A column of a name that the table has as well is the table's, when a column's name follows.
+    let skipped = match parts.as_slice() {
+        [first, second, ..] if is_table(first) && known(second).is_some() => 1,
+        _ if alias == table.name => qualifier(target, &idents).unwrap_or(0),
+        _ => 0,
+    };
+    let Some((first, inner)) = idents.get(skipped..).and_then(<[Ident]>::split_first) else {
+        return Err(EngineError::internal("SET without a column"));
+    };
+    let name = folded(first);
+    if let Some(column) = known(&name) {
+        if let Some((path, field)) = field_of(&column, inner) {
+            return Ok((column, path, field));
         }
-        [first, ..] if known(first).is_some() => {
-            let error = EngineError::unsupported(format!("a field of column \"{first}\" cannot be set alone"));
-            Err(error.with_hint("Set the whole column: named_struct('a', 1, 'b', t.column.b)."))
-        }
-        _ => {
-            let error = EngineError::not_found(format!("\"{object}\" is not a column of table \"{table}\""));
-            Err(error.with_hint("Write the column's name alone."))
-        }
+        let (whole, path) = (object.to_string(), inner.iter().map(|ident| ident.value.as_str()).collect::<Vec<_>>());
+        let message = format!("column \"{name}\" of table \"{table}\" has no field \"{}\": {whole}", path.join("."));
+        return Err(EngineError::not_found(message));
     }
+    if !inner.is_empty() && !is_table(&parts[0]) {
+        let error = EngineError::not_found(format!("\"{object}\" is not a column of table \"{table}\""));
+        return Err(error.with_hint("Write the column's name alone."));
+    }
+    let name = if inner.is_empty() { name } else { parts[1].clone() };
+    let mut error = EngineError::not_found(format!("column \"{name}\" does not exist in table \"{table}\""));
+    error.hint = did_you_mean(&name, schema.fields().iter().map(|field| field.name().as_str()));
+    Err(error)
 }
 
 /// The rows with parameters typed and types coerced. `columns` says, item by item, which column an item is a value of.
@@ -200,8 +244,10 @@ pub(crate) fn conform_to(
     let all = Schema::new(columns.iter().cloned().chain(beside).collect::<Vec<_>>());
     write::conform(&target.name.to_string(), &all, rules, plan).map_err(|error| {
         let place = match &error {
-            StorageError::TypeMismatch { column, .. } | StorageError::NullValue { column, .. } => {
-                assigned.iter().find(|assigned| assigned.column.name() == column).and_then(Assigned::place)
+            StorageError::TypeMismatch { column, .. }
+            | StorageError::NullValue { column, .. }
+            | StorageError::IdentityGiven { column, .. } => {
+                assigned.iter().find(|assigned| assigned.value_column.name() == column).and_then(Assigned::place)
             }
             _ => None,
         };

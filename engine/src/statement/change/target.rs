@@ -5,10 +5,10 @@ use std::sync::Arc;
 use boathouse_storage::{
     Snapshot,
     table::Addressed,
-    write::{self, Changed},
+    write::{self, Altered, Changed},
 };
 use datafusion::{
-    arrow::datatypes::SchemaRef,
+    arrow::datatypes::{Field, SchemaRef},
     common::tree_node::{TreeNode, TreeNodeRecursion},
     datasource::source_as_provider,
     logical_expr::{Expr, LogicalPlan},
@@ -20,7 +20,7 @@ use crate::{
     EngineError, Outcome,
     catalog::{Relation, TableName},
     error::Place,
-    statement::{Context, name},
+    statement::{Context, insert::evolve, name},
 };
 
 /// A table that is to be changed.
@@ -32,6 +32,8 @@ pub(crate) struct Target {
     pub alias: Ident,
     /// The relation that the query reads in its place.
     pub factor: TableFactor,
+    /// The table with the columns that the statement adds to it.
+    evolved: Option<(Altered, SchemaRef)>,
 }
 
 impl Target {
@@ -60,11 +62,28 @@ impl Target {
             None => Ident::with_quote('"', &name.name),
         };
         let factor = relation(&stand_in, &alias);
-        Ok(Self { name, addressed, alias, factor })
+        Ok(Self { name, addressed, alias, factor, evolved: None })
     }
 
+    /// The columns that rows are written with.
     pub fn schema(&self) -> SchemaRef {
-        self.snapshot().schema()
+        self.evolved.as_ref().map_or_else(|| self.snapshot().schema(), |(_, columns)| columns.clone())
+    }
+
+    /// Adds columns to the table.
+    pub fn evolve(&mut self, new: &[Field]) -> Result<(), EngineError> {
+        let altered = evolve::altered(self.snapshot(), new)?;
+        self.evolved = altered.map(|altered| altered.schema().map(|columns| (altered, columns))).transpose()?;
+        Ok(())
+    }
+
+    pub fn evolved(&self) -> Option<&Altered> {
+        self.evolved.as_ref().map(|(altered, _)| altered)
+    }
+
+    /// Whether a column is one that the statement adds.
+    pub fn is_new(&self, column: &str) -> bool {
+        self.snapshot().schema().field_with_name(column).is_err()
     }
 
     pub fn snapshot(&self) -> &Arc<Snapshot> {

@@ -3,9 +3,9 @@
 //! ```
 //! Loads files into a table, all in one commit: when one of them cannot be loaded, none is. The path may have wildcards;
 //! `.gz`, `.bz2`, `.xz` and `.zst` are decompressed. Columns are matched by name: of the CSV header, of the JSON members,
-//! of the Parquet columns; without a CSV header by position. A column that a file lacks becomes NULL. With a list of
-//! columns, others in the files are passed over and columns of the table that are not in it get their default; without it
-//! they are an error. The table's rules hold for every row.
+//! of the Parquet columns; without a CSV header by position. A column that a file lacks gets its default, or NULL; a member
+//! that a JSON object lacks is NULL. With a list of columns, others in the files are passed over and columns of the table
+//! that are not in it get their default; without it they are an error. The table's rules hold for every row.
 //!
 //! Options are those of [`crate::file::options`], and for CSV and JSON:
 //! - `ON_ERROR fail | set_aside`: what to do about a bad row (the wrong number of values, a value that is not of its
@@ -16,14 +16,15 @@ use std::sync::Arc;
 
 use boathouse_storage::{
     file::{File, Location, Upload, take_back},
-    write,
+    write::{self, Rules},
 };
 use datafusion::{
     arrow::datatypes::{FieldRef, Schema},
     catalog::TableProvider,
     common::ScalarValue,
     datasource::provider_as_source,
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast},
+    physical_plan::collect,
 };
 
 use crate::{
@@ -65,8 +66,10 @@ impl CopyFrom {
         let (location, files) = access::find(&context.engine, &copy.path).await?;
         let format = options.of_files(&location, &files)?;
         if objects.is_empty() && format.format != Format::Parquet {
-            // The table computes them; files that have them name all columns.
-            columns.retain(|column| !target.is_generated(column.name()));
+            // The table fills them; files that have them name all columns.
+            let is_filled =
+                |column: &FieldRef| target.is_generated(column.name()) || target.identity(column.name()).is_some();
+            columns.retain(|column| !is_filled(column));
         }
         if set_aside && format.format == Format::Parquet {
             return Err(EngineError::unsupported("ON_ERROR set_aside is not supported for Parquet")
@@ -76,7 +79,7 @@ impl CopyFrom {
             Self { name, columns, named: !copy.columns.is_empty(), path: copy.path, options, format, files, rejected };
         // Checks the columns against the table before any row is read.
         let rules = rules::of(context, &target)?;
-        write::conform(&copy.name.to_string(), &target.schema(), &rules, copy.rows(context, None).await?)?;
+        write::conform(&copy.name.to_string(), &target.schema(), &rules, copy.rows(context, Vec::new(), None).await?)?;
         Ok(copy)
     }
 
@@ -90,10 +93,11 @@ impl CopyFrom {
             }
             None => None,
         };
-        let plan = self.rows(context, rejects.clone()).await?;
         let target = lake.table(&self.name.schema, &self.name.name).await?;
         let info = name::commit_info(context);
         let rules = rules::of(context, &target)?;
+        let defaults = self.defaults(context, &rules).await?;
+        let plan = self.rows(context, defaults, rejects.clone()).await?;
         let committed = match write::append(lake, &target, plan, &rules, context.state.clone(), &info).await {
             Ok(committed) => committed,
             Err(error) => {
@@ -111,13 +115,18 @@ impl CopyFrom {
     }
 
     /// The files' rows under the names of the table's columns.
-    async fn rows(&self, context: &Context, rejects: Option<Arc<Rejects>>) -> Result<LogicalPlan, EngineError> {
+    async fn rows(
+        &self,
+        context: &Context,
+        defaults: Vec<(String, ScalarValue)>,
+        rejects: Option<Arc<Rejects>>,
+    ) -> Result<LogicalPlan, EngineError> {
         let provider: Arc<dyn TableProvider> = match self.format.format {
             Format::Parquet => {
                 let options = self.options.clone();
                 table(context, &TableSpec { path: self.path.clone(), options, ..TableSpec::default() }).await?
             }
-            Format::Csv | Format::Json => Arc::new(self.text_table(context, rejects)),
+            Format::Csv | Format::Json => Arc::new(self.text_table(context, defaults, rejects)),
         };
         let wanted = |name: &str| self.columns.iter().any(|column| column.name() == name);
         let projection = match self.named {
@@ -131,13 +140,39 @@ impl CopyFrom {
         Ok(LogicalPlanBuilder::scan("files", provider_as_source(provider), projection)?.build()?)
     }
 
-    fn text_table(&self, context: &Context, rejects: Option<Arc<Rejects>>) -> TextTable {
+    /// What the columns become that the header of a CSV file does not name. A default reads no columns, so it is one value
+    /// for the whole statement.
+    async fn defaults(&self, context: &Context, rules: &Rules) -> Result<Vec<(String, ScalarValue)>, EngineError> {
+        let default = |column: &FieldRef| {
+            let (_, expr) = rules.defaults.iter().find(|(of, _)| of == column.name())?;
+            Some(cast(expr.clone(), column.data_type().clone()).alias(column.name()))
+        };
+        let exprs: Vec<Expr> = self.columns.iter().filter_map(default).collect();
+        if exprs.is_empty() || self.format.format != Format::Csv || !self.format.csv.header {
+            return Ok(Vec::new());
+        }
+        let plan = LogicalPlanBuilder::empty(true).project(exprs)?.build()?;
+        let plan = context.physical_plan(&plan).await?;
+        let batches = collect(plan, context.state.task_ctx()).await.map_err(|error| context.error(error))?;
+        let Some(row) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(Vec::new()) };
+        let values = row.columns().iter().map(|values| ScalarValue::try_from_array(values, 0));
+        let names = row.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        Ok(names.into_iter().zip(values.collect::<Result<Vec<_>, _>>()?).collect())
+    }
+
+    fn text_table(
+        &self,
+        context: &Context,
+        defaults: Vec<(String, ScalarValue)>,
+        rejects: Option<Arc<Rejects>>,
+    ) -> TextTable {
         let hint = "ON_ERROR set_aside, REJECTED 'file.csv' loads the other rows and writes the bad ones to a file.";
         let source = TextSource {
             stores: context.engine.lake().stores(),
             format: self.format.clone(),
             schema: Arc::new(Schema::new(self.columns.clone())),
             known: self.columns.iter().map(|column| column.name().clone()).collect(),
+            defaults,
             partition_columns: Vec::new(),
             strict: !self.named,
             rejects,

@@ -33,9 +33,9 @@ pub(super) fn put_in(
             continue;
         }
         for row in rows.iter_mut().filter(|row| is_default(&row[index])) {
-            if table.is_generated(&column) {
-                let message =
-                    format!("column \"{column}\" is computed by the table: it is DEFAULT in every row or in none");
+            if table.is_generated(&column) || table.identity(&column).is_some() {
+                let what = if table.is_generated(&column) { "is computed by the table" } else { "numbers the rows" };
+                let message = format!("column \"{column}\" {what}: it is DEFAULT in every row or in none");
                 let place = Place::of_token_span(row[index].span());
                 return Err(EngineError::invalid(message).at(&context.sql, place));
             }

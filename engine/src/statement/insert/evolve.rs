@@ -1,7 +1,9 @@
-//! INSERT WITH SCHEMA EVOLUTION: columns of the rows that the table does not have are added to it, in the same commit.
+//! Columns of the rows of an INSERT that the table does not have, added to it in the same commit. A new column has the type
+//! of its values and stands behind the others.
 //!
-//! Values belong to columns by name: those of the list, or those of the query's output. A new column has the type of its
-//! values and stands behind the others.
+//! WITH SCHEMA EVOLUTION values belong to columns by name: those of the list, or those of the query's output. Where only
+//! the table says that it evolves, statements mean what they always mean: values of a list belong to its names, others to
+//! the table's columns in their order, and what a query yields behind these are new columns under its names.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use boathouse_storage::{
     write::{Altered, Change, Position},
 };
 use datafusion::{
-    arrow::datatypes::{Field, FieldRef},
+    arrow::datatypes::{Field, FieldRef, SchemaRef},
     sql::sqlparser::ast::{self, SelectItem, SetExpr},
 };
 
@@ -28,11 +30,10 @@ pub(super) async fn columns(
     named: &[ast::ObjectName],
     source: &ast::Query,
 ) -> Result<(Vec<FieldRef>, Vec<Field>), EngineError> {
-    let plan = context.analyze(context.plan_query(source.clone()).await?)?;
-    let given: Vec<FieldRef> = plan.schema().fields().iter().map(create_table::plain).collect();
+    let given = given(context, source).await?;
     let names: Vec<String> = match named.is_empty() {
         true => {
-            check_names(&source.body)?;
+            check_names(&source.body, 0)?;
             given.iter().map(|field| field.name().clone()).collect()
         }
         false => named.iter().map(column_name).collect::<Result<_, _>>()?,
@@ -41,9 +42,63 @@ pub(super) async fn columns(
         let message = format!("INSERT gives {} values for {} columns of table \"{table}\"", given.len(), names.len());
         return Err(EngineError::invalid(message));
     }
+    matched(&target.schema(), &names, &given)
+}
+
+/// The same for a table that says by itself that it evolves; nothing when there is no new column.
+pub(super) async fn further_columns(
+    context: &Context,
+    table: &TableName,
+    target: &Snapshot,
+    named: &[ast::ObjectName],
+    source: &ast::Query,
+) -> Result<Option<(Vec<FieldRef>, Vec<Field>)>, EngineError> {
     let schema = target.schema();
+    let known = |name: &str| schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+    if !named.is_empty() {
+        let names = named.iter().map(column_name).collect::<Result<Vec<_>, _>>()?;
+        if names.iter().all(|name| known(name)) {
+            return Ok(None);
+        }
+        return columns(context, table, target, named, source).await.map(Some);
+    }
+    if matches!(*source.body, SetExpr::Values(_)) {
+        return Ok(None);
+    }
+    let there = schema.fields().len();
+    let mut named = source.clone();
+    super::name_values(&mut named.body, there);
+    let given = given(context, &named).await?;
+    if given.len() <= there {
+        return Ok(None);
+    }
+    check_names(&source.body, there)?;
+    let further = given.iter().skip(there).map(|field| field.name().clone());
+    if let Some(name) = further.clone().find(|name| known(name)) {
+        let message = format!(
+            "the query gives {} columns, and \"{name}\" behind those of table \"{table}\" is one of them",
+            given.len()
+        );
+        let hint = "Name the columns in a list, or write INSERT WITH SCHEMA EVOLUTION, which goes by names.";
+        return Err(EngineError::invalid(message).with_hint(hint));
+    }
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).chain(further).collect();
+    matched(&schema, &names, &given).map(Some)
+}
+
+async fn given(context: &Context, source: &ast::Query) -> Result<Vec<FieldRef>, EngineError> {
+    let plan = context.analyze(context.plan_query(source.clone()).await?)?;
+    Ok(plan.schema().fields().iter().map(create_table::plain).collect())
+}
+
+/// The table's column of each name, or a new one of the type that is given.
+fn matched(
+    schema: &SchemaRef,
+    names: &[String],
+    given: &[FieldRef],
+) -> Result<(Vec<FieldRef>, Vec<Field>), EngineError> {
     let (mut columns, mut new): (Vec<FieldRef>, Vec<Field>) = (Vec::with_capacity(names.len()), Vec::new());
-    for (name, given) in names.iter().zip(&given) {
+    for (name, given) in names.iter().zip(given) {
         if columns.iter().any(|column| column.name().eq_ignore_ascii_case(name)) {
             return Err(EngineError::invalid(format!("column \"{name}\" is named twice")));
         }
@@ -51,9 +106,7 @@ pub(super) async fn columns(
         match schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name)) {
             Some(field) => columns.push(Arc::clone(field)),
             None => {
-                let kept = boathouse_storage::write::kept_type(given.data_type());
-                let kept = kept.unwrap_or_else(|_| given.data_type().clone());
-                let field = Field::new(name, kept, true);
+                let field = new_column(name, given);
                 columns.push(Arc::new(field.clone()));
                 new.push(field);
             }
@@ -62,8 +115,14 @@ pub(super) async fn columns(
     Ok((columns, new))
 }
 
+/// A new column for values of this type.
+pub(crate) fn new_column(name: &str, given: &Field) -> Field {
+    let kept = boathouse_storage::write::kept_type(given.data_type());
+    Field::new(name, kept.unwrap_or_else(|_| given.data_type().clone()), true)
+}
+
 /// The table with the new columns that it does not have yet.
-pub(super) fn altered(target: &Arc<Snapshot>, new: &[Field]) -> Result<Option<Altered>, EngineError> {
+pub(crate) fn altered(target: &Arc<Snapshot>, new: &[Field]) -> Result<Option<Altered>, EngineError> {
     let schema = target.schema();
     let missing = new.iter().filter(|field| schema.field_with_name(field.name()).is_err());
     let changes: Vec<Change> = missing
@@ -87,11 +146,11 @@ fn column_name(name: &ast::ObjectName) -> Result<String, EngineError> {
     .ok_or_else(|| EngineError::invalid(format!("\"{name}\" is not the name of a column")))
 }
 
-/// Values without names could become columns of any name.
-fn check_names(body: &SetExpr) -> Result<(), EngineError> {
+/// Values without names could become columns of any name. Those before the one at `from` are no new columns.
+fn check_names(body: &SetExpr, from: usize) -> Result<(), EngineError> {
     let unnamed = match body {
         SetExpr::Values(_) => true,
-        SetExpr::Select(select) => select.projection.iter().any(|item| {
+        SetExpr::Select(select) => select.projection.iter().skip(from).any(|item| {
             !matches!(
                 item,
                 SelectItem::Wildcard(_)
@@ -100,8 +159,8 @@ fn check_names(body: &SetExpr) -> Result<(), EngineError> {
                     | SelectItem::UnnamedExpr(ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_))
             )
         }),
-        SetExpr::SetOperation { left, .. } => return check_names(left),
-        SetExpr::Query(query) => return check_names(&query.body),
+        SetExpr::SetOperation { left, .. } => return check_names(left, from),
+        SetExpr::Query(query) => return check_names(&query.body, from),
         _ => false,
     };
     match unnamed {

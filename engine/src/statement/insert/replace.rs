@@ -10,7 +10,7 @@ use datafusion::{
     sql::sqlparser::ast::{self, TableFactor, TableWithJoins},
 };
 
-use super::{Insert, under_names};
+use super::{Evolution, Insert, under_names};
 use crate::{
     EngineError,
     parser::replace::Replace,
@@ -92,7 +92,7 @@ impl Insert {
     /// Like [`Insert::plan`], for INSERT ... REPLACE WHERE.
     pub async fn plan_replace(context: &Context, replace: Replace) -> Result<Self, EngineError> {
         let replaced = Replaced::plan(context, replace.clone()).await?;
-        let insert = Self::plan(context, replace.insert, false).await?;
+        let insert = Self::plan(context, replace.insert, Evolution::Never).await?;
         Ok(Self { replaced: Some(Box::new(replaced)), ..insert })
     }
 
@@ -131,6 +131,7 @@ impl Insert {
             actions: Actions::Column(ACTION),
             rules: Some(&rules),
             replaces: None,
+            evolved: None,
         };
         let info = name::commit_info(context);
         Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))

@@ -11,7 +11,7 @@ use crate::{
     error::Place,
     statement::{
         Context,
-        change::{Assigned, Target, assignments, column},
+        change::{Assigned, Target, assignments, column, is_default},
         insert::named_columns,
     },
 };
@@ -83,10 +83,12 @@ pub(super) fn clauses(
                 let error = EngineError::invalid("UPDATE SET * has no row of the source to take values from");
                 return Err(error.with_hint("Name columns and values.").at(&context.sql, place));
             }
-            MergeAction::Update(update) if update.assignments.is_empty() => Does::Update(same_names(target, source)),
+            MergeAction::Update(update) if update.assignments.is_empty() => {
+                Does::Update(same_names(target, source, Kind::Matched))
+            }
             MergeAction::Update(update) => Does::Update(assignments(context, target, &update.assignments)?),
             MergeAction::Insert(insert) => match &insert.kind {
-                MergeInsertKind::Row => Does::Insert(same_names(target, source)),
+                MergeInsertKind::Row => Does::Insert(same_names(target, source, Kind::NotMatched)),
                 MergeInsertKind::Values(values) => Does::Insert(inserted(context, target, &insert.columns, values)?),
             },
         };
@@ -95,12 +97,24 @@ pub(super) fn clauses(
     Ok(clauses)
 }
 
-/// `*`
-fn same_names(target: &Target, source: &Source) -> Vec<Assigned> {
-    let value = |field: &FieldRef| column(&source.alias, field.name());
+/// `*`, without the columns that the table fills itself.
+fn same_names(target: &Target, source: &Source, kind: Kind) -> Vec<Assigned> {
     let schema = target.schema();
-    let fields = schema.fields().iter().filter(|field| !target.snapshot().is_generated(field.name()));
-    fields.map(|field| Assigned { column: field.clone(), value: value(field) }).collect()
+    let is_given = |field: &&FieldRef| match target.snapshot().identity(field.name()) {
+        // A row keeps its number.
+        Some(identity) => kind == Kind::NotMatched && identity.by_default,
+        None => !target.snapshot().is_generated(field.name()),
+    };
+    let fields = schema.fields().iter().filter(is_given);
+    let given = fields.filter_map(|field| match &source.columns {
+        None => Some((field, field.name())),
+        // Delta compares names without case.
+        Some(columns) => {
+            let same = columns.iter().find(|column| column.name().eq_ignore_ascii_case(field.name()))?;
+            Some((field, same.name()))
+        }
+    });
+    given.map(|(field, name)| Assigned::plain(field.clone(), column(&source.alias, name))).collect()
 }
 
 fn inserted(
@@ -111,8 +125,12 @@ fn inserted(
 ) -> Result<Vec<Assigned>, EngineError> {
     let named = !columns.is_empty();
     let mut columns = named_columns(context, &target.name, &target.schema(), columns)?;
-    // The table computes them: only who names one gives a value for it.
-    columns.retain(|column| named || !target.snapshot().is_generated(column.name()));
+    // The table fills them: only who names one gives a value for it.
+    let is_filled = |column: &FieldRef| {
+        let identity = target.snapshot().identity(column.name());
+        target.snapshot().is_generated(column.name()) || identity.is_some_and(|identity| !identity.by_default)
+    };
+    columns.retain(|column| named || !is_filled(column));
     let [row] = values.rows.as_slice() else {
         return Err(EngineError::invalid("INSERT in MERGE gives one row of values").at(
             &context.sql,
@@ -131,6 +149,8 @@ fn inserted(
     columns
         .into_iter()
         .zip(row.content.iter().cloned())
+        // DEFAULT leaves it to the table.
+        .filter(|(column, value)| !(is_default(target, value) && target.snapshot().identity(column.name()).is_some()))
         .map(|(column, value)| Assigned::new(context, target, column, value))
         .collect()
 }

@@ -11,11 +11,8 @@ use std::sync::Arc;
 use boathouse_storage::write::{Action, Rules};
 use datafusion::{
     arrow::datatypes::FieldRef,
-    common::{
-        Column, TableReference,
-        tree_node::{Transformed, TransformedResult, TreeNode},
-    },
-    logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder, Projection, lit},
+    common::{Column, ScalarValue, TableReference},
+    logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder, Projection, cast, lit},
     sql::sqlparser::ast::TableWithJoins,
 };
 
@@ -27,7 +24,7 @@ use crate::{
     EngineError,
     statement::{
         Context,
-        change::{Assigned, Select, Target, column, conform, conform_to, plain_rows},
+        change::{Assigned, Select, Target, column, conform, conform_to, inlined, plain_rows, put_together},
     },
 };
 
@@ -57,10 +54,13 @@ pub(super) async fn plan(
     let parts = parts(context, target, source, clauses, join).await?;
     check_sides(context, target, clauses, &parts)?;
     // Of each clause's values only what a row leaves out is filled in; the rest holds for the rows that come of all.
-    let defaults = Rules { defaults: rules.defaults.clone(), ..Rules::default() };
+    let (defaults, identities) = (rules.defaults.clone(), rules.identities.clone());
+    let filled = Rules { defaults, identities, ..Rules::default() };
     let mut writes = Vec::with_capacity(clauses.len());
     for (clause, values) in clauses.iter().zip(&parts.values) {
-        writes.push(written(context, target, &defaults, clause, values, &parts)?);
+        let keeps_identities = matches!(clause.does, Does::Update(_));
+        let filled = Rules { keeps_identities, ..filled.clone() };
+        writes.push(written(context, target, &filled, clause, values, &parts)?);
     }
     let columns: Vec<Expr> = parts.join.schema().columns().into_iter().map(Expr::Column).collect();
     let which = applies(clauses, &parts).alias(CLAUSE);
@@ -75,7 +75,7 @@ pub(super) async fn plan(
     if !only_deletes {
         for (at, field) in stored(target).iter().enumerate() {
             let values = writes.iter().map(|write| write.as_ref().map(|write| write[at].clone()));
-            let kept = || target_column(&parts, field);
+            let kept = || target_column(target, &parts, field);
             // What a row had is what the table takes; it is not written.
             let value = by_clause(values.map(|value| value.or_else(kept)));
             exprs.push(value.alias(field.name()));
@@ -102,9 +102,9 @@ async fn parts(
             select.item(condition.clone(), &format!("condition {number}"));
             types.push(None);
         }
-        for Assigned { column, value } in given(clause) {
-            select.item(value.clone(), &format!("value {number} {}", column.name()));
-            types.push(Some(column.clone()));
+        for Assigned { value_column, value, .. } in given(clause) {
+            select.item(value.clone(), &format!("value {number} {}", value_column.name()));
+            types.push(Some(value_column.clone()));
         }
     }
     let planned = select.planned(context, "MERGE").await?;
@@ -190,7 +190,11 @@ fn by_clause(values: impl Iterator<Item = Option<Expr>>) -> Expr {
     Expr::Case(Case::new(Some(Box::new(number())), when.collect(), None))
 }
 
-fn target_column(parts: &Parts, field: &FieldRef) -> Option<Expr> {
+/// What a row of the table has in a column: NULL in one that the statement adds.
+fn target_column(target: &Target, parts: &Parts, field: &FieldRef) -> Option<Expr> {
+    if target.is_new(field.name()) {
+        return Some(cast(lit(ScalarValue::Null), field.data_type().clone()));
+    }
     let Expr::Column(row) = &parts.row else { return None };
     Some(Expr::Column(Column::new(row.relation.clone(), field.name())))
 }
@@ -205,49 +209,33 @@ fn stored(target: &Target) -> Vec<FieldRef> {
 fn written(
     context: &Context,
     target: &Target,
-    defaults: &Rules,
+    filled: &Rules,
     clause: &Clause,
     values: &[Expr],
     parts: &Parts,
 ) -> Result<Option<Vec<Expr>>, EngineError> {
     let assigned = given(clause);
-    let mut exprs: Vec<Expr> =
-        assigned.iter().zip(values).map(|(assigned, value)| value.clone().alias(assigned.column.name())).collect();
+    let mut exprs: Vec<Expr> = assigned
+        .iter()
+        .zip(values)
+        .map(|(assigned, value)| value.clone().alias(assigned.value_column.name()))
+        .collect();
     match clause.does {
         Does::Delete => return Ok(None),
         Does::Insert(_) => {}
         Does::Update(_) => {
             let stored = stored(target);
-            let rest = stored.iter().filter(|field| assigned.iter().all(|other| other.column != **field));
-            exprs.extend(rest.filter_map(|field| Some(target_column(parts, field)?.alias(field.name()))));
+            let rest = stored.iter().filter(|field| assigned.iter().all(|other| other.value_column != **field));
+            exprs.extend(rest.filter_map(|field| Some(target_column(target, parts, field)?.alias(field.name()))));
         }
     }
     let branch = Projection::try_new(exprs, Arc::new(parts.join.clone())).map_err(|error| context.error(error))?;
-    let conformed = conform_to(context, target, &stored(target), defaults, LogicalPlan::Projection(branch), assigned)
+    let branch = put_together(context, target, LogicalPlan::Projection(branch), assigned)
+        .map_err(|error| error.at(&context.sql, clause.place))?;
+    let conformed = conform_to(context, target, &stored(target), filled, branch, assigned)
         .map_err(|error| error.at(&context.sql, clause.place))?;
     let found = inlined(&conformed).map_err(|error| context.error(error))?;
     let value = |field: &FieldRef| found.iter().find(|(name, _)| name == field.name()).map(|(_, value)| value.clone());
     let all: Option<Vec<Expr>> = stored(target).iter().map(value).collect();
     all.map(Some).ok_or_else(|| EngineError::internal("a row of MERGE without all columns"))
-}
-
-/// The columns of projections upon projections, by name, in terms of what lies under the last of them.
-fn inlined(plan: &LogicalPlan) -> datafusion::error::Result<Vec<(String, Expr)>> {
-    let LogicalPlan::Projection(projection) = plan else { return Ok(Vec::new()) };
-    let below = inlined(&projection.input)?;
-    let mut columns = Vec::with_capacity(projection.expr.len());
-    for expr in &projection.expr {
-        let name = expr.schema_name().to_string();
-        let value = expr.clone().unalias().transform(|part| match &part {
-            Expr::Column(column) if column.relation.is_none() => {
-                match below.iter().find(|(name, _)| *name == column.name) {
-                    Some((_, value)) => Ok(Transformed::yes(value.clone())),
-                    None => Ok(Transformed::no(part)),
-                }
-            }
-            _ => Ok(Transformed::no(part)),
-        });
-        columns.push((name, value.data()?));
-    }
-    Ok(columns)
 }

@@ -33,9 +33,14 @@ fn of_table(name: &str, snapshot: &Snapshot) -> String {
         let null = if field.is_nullable() { "" } else { " NOT NULL" };
         let default = rule(&rules.defaults, field.name()).map(|sql| format!(" DEFAULT ({sql})"));
         let generated = rule(&rules.generated, field.name()).map(|sql| format!(" GENERATED ALWAYS AS ({sql})"));
+        let identity = snapshot.identity(field.name()).map(|identity| {
+            let kind = if identity.by_default { "BY DEFAULT" } else { "ALWAYS" };
+            let (start, step) = (identity.start, identity.step);
+            format!(" GENERATED {kind} AS IDENTITY (START WITH {start} INCREMENT BY {step})")
+        });
         let comment = field.metadata().get("comment").map(|text| format!(" COMMENT {}", literal(text)));
         let (column, kind) = (quoted(field.name()), sql_type(field.data_type()));
-        let options = [default, generated, comment].into_iter().flatten().collect::<String>();
+        let options = [default, generated, identity, comment].into_iter().flatten().collect::<String>();
         format!("  {column} {kind}{null}{options}")
     });
     let is_constraint = |key: &str| key.strip_prefix(CONSTRAINT_PREFIX).map(quoted);
@@ -52,7 +57,8 @@ fn of_table(name: &str, snapshot: &Snapshot) -> String {
         sql += &format!("\nCOMMENT {}", literal(comment));
     }
     // What the table counts for itself is no one's to set.
-    let own = |key: &str| is_constraint(key).is_none() && key != "delta.columnMapping.maxColumnId";
+    let counted = ["delta.columnMapping.maxColumnId", "delta.inCommitTimestampEnablement"];
+    let own = |key: &str| is_constraint(key).is_none() && !counted.iter().any(|start| key.starts_with(start));
     let others = snapshot.properties().iter().filter(|(key, _)| own(key));
     let pairs: Vec<String> = others.map(|(key, value)| format!("{} = {}", literal(key), literal(value))).collect();
     if !pairs.is_empty() {

@@ -26,11 +26,13 @@ use crate::{
     Lake, Snapshot, StorageError,
     table::{Addressed, prune, scanned_snapshot, table_store},
     write::{
-        CommitInfo, Rules,
+        CommitInfo,
         commit::refusal,
         conflict::Reads,
         conform::query_error,
-        data::write_data,
+        data::{FileLayout, write_rows},
+        identity::numbered,
+        rows::Rows,
         transaction::{Operation, Transaction},
     },
 };
@@ -51,16 +53,21 @@ pub async fn change(
     match change.rules {
         Some(rules) => rules.check_complete(target)?,
         None if change.actions == Actions::All(Action::Delete) => {}
-        None => Rules::default().check_complete(target)?,
+        None => crate::write::Rules::default().check_complete(target)?,
     }
     let table = target.name();
     let query = session.create_physical_plan(&change.plan).await;
     let query = query.map_err(|error| refusal(&error).unwrap_or_else(|| query_error(table, error)))?;
-    let roles = roles(&change, &query.schema())?;
+    let (columns, layout) = match &change.evolved {
+        Some(altered) => (altered.schema()?, altered.layout()?),
+        None => (target.schema(), FileLayout::of_table(target)),
+    };
+    let roles = roles(&change, &columns, &query.schema())?;
     let hides = hides_rows(target);
-    let exec = Arc::new(ChangeExec::new(query, roles, target, &session, hides));
+    let exec = Arc::new(ChangeExec::new(query, roles, target, columns, &session, hides));
     let done = exec.done.clone();
-    let files = match write_data(target, lake, exec, session.as_ref()).await {
+    let store = table_store(lake.store_registry(), target.location())?;
+    let files = match write_rows(&layout, &Rows::of(exec), &store, &session.task_ctx()).await {
         Err(StorageError::MatchedTwice { file, row, .. }) => {
             let values = target.describe_row(session.as_ref(), file, row).await.unwrap_or_default();
             return Err(StorageError::MatchedTwice { table: table.to_owned(), file, row, values });
@@ -79,7 +86,7 @@ pub async fn change(
         None => WholeFiles::default(),
     };
     changed.deleted += replaced.rows;
-    if gone.is_empty() && files.is_empty() && replaced.files.is_empty() {
+    if gone.is_empty() && files.is_empty() && replaced.files.is_empty() && change.evolved.is_none() {
         return Ok(changed);
     }
     let copied = copied_rows(target, gone.clone())?;
@@ -93,6 +100,13 @@ pub async fn change(
     }
     if hides {
         hide(lake, target, session.as_ref(), gone, &mut transaction).await?;
+    }
+    let altered = match change.rules {
+        Some(rules) => numbered(change.evolved, target, rules)?,
+        None => change.evolved,
+    };
+    if let Some(altered) = altered {
+        altered.into_transaction(&mut transaction)?;
     }
     changed.version = Some(transaction.commit(lake, info).await?.version);
     Ok(changed)
@@ -244,12 +258,11 @@ async fn statistics(
 const ADDRESS_AND_ACTION: usize = 3;
 
 /// Where the query has what.
-fn roles(change: &RowChange<'_>, query: &SchemaRef) -> Result<Roles, StorageError> {
+fn roles(change: &RowChange<'_>, columns: &SchemaRef, query: &SchemaRef) -> Result<Roles, StorageError> {
     let place = |name: &str| {
         query.index_of(name).map_err(|_| StorageError::Internal { message: format!("a change without \"{name}\"") })
     };
-    let schema = change.target.snapshot().schema();
-    let columns: Result<Vec<usize>, _> = schema.fields().iter().map(|field| place(field.name())).collect();
+    let columns: Result<Vec<usize>, _> = columns.fields().iter().map(|field| place(field.name())).collect();
     let only_deletes = change.actions == Actions::All(Action::Delete);
     Ok(Roles {
         addresses: match change.actions {

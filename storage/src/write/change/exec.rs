@@ -14,9 +14,9 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, AsArray, Int8Array, UInt32Array},
+    array::{Array, AsArray, Int8Array, UInt32Array, new_null_array},
     compute::take_record_batch,
-    datatypes::Int8Type,
+    datatypes::{Int8Type, SchemaRef},
     record_batch::RecordBatch,
 };
 use datafusion::{
@@ -71,6 +71,8 @@ pub(super) struct ChangeExec {
     query: Arc<dyn ExecutionPlan>,
     roles: Roles,
     target: Arc<Snapshot>,
+    /// What is written: the target's columns, and behind them those that the statement adds to it.
+    columns: SchemaRef,
     session: Arc<dyn Session>,
     /// Rows stay where they are, hidden by deletion vectors: no file is copied.
     hides: bool,
@@ -85,6 +87,7 @@ impl ChangeExec {
         query: Arc<dyn ExecutionPlan>,
         roles: Roles,
         target: &Arc<Snapshot>,
+        columns: SchemaRef,
         session: &Arc<dyn Session>,
         hides: bool,
     ) -> Self {
@@ -92,7 +95,7 @@ impl ChangeExec {
         // Copying keeps every thread busy, however the query is split.
         let partitions = running.max(session.config().target_partitions()).max(1);
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(target.schema()),
+            EquivalenceProperties::new(columns.clone()),
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             query.boundedness(),
@@ -101,6 +104,7 @@ impl ChangeExec {
             query,
             roles,
             target: target.clone(),
+            columns,
             session: session.clone(),
             hides,
             done: Arc::default(),
@@ -114,28 +118,31 @@ impl ChangeExec {
     fn new_rows(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let turn = Turn { progress: self.progress.clone(), ended: false };
         let (roles, done, target) = (self.roles.clone(), self.done.clone(), self.target.clone());
+        let columns = self.columns.clone();
         let input = self.query.execute(partition, task)?;
         let rows = futures::stream::try_unfold((input, turn), move |(mut input, mut turn)| {
             let (roles, done, target) = (roles.clone(), done.clone(), target.clone());
+            let columns = columns.clone();
             async move {
                 let Some(batch) = input.next().await else {
                     turn.end();
                     return Ok(None);
                 };
-                let written = batch.and_then(|batch| apply(&batch, &roles, &done, &target));
+                let written = batch.and_then(|batch| apply(&batch, &roles, &done, &target, &columns));
                 match written {
                     Ok(batch) => Ok(Some((batch, (input, turn)))),
                     Err(error) => Err(turn.fail(error)),
                 }
             }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.target.schema(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.columns.clone(), rows)))
     }
 
     /// What is left of the touched files, this partition's share, once all of the query has ended.
     fn rest(&self, partition: usize, task: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (target, session, done) = (self.target.clone(), self.session.clone(), self.done.clone());
         let (survivors, mut progress) = (self.survivors.clone(), self.progress.subscribe());
+        let columns = self.columns.clone();
         let (hides, partitions) = (self.hides, self.properties.partitioning.partition_count());
         let rows = async move {
             // Those who wait are woken by a failure, too.
@@ -159,11 +166,22 @@ impl ChangeExec {
             let Some(plan) = plan else { return Ok(futures::stream::empty().boxed()) };
             let shares = (partition..plan.output_partitioning().partition_count()).step_by(partitions);
             let streams = shares.map(move |share| plan.execute(share, task.clone()));
-            Ok(futures::stream::iter(streams).try_flatten().boxed())
+            let rows = futures::stream::iter(streams).try_flatten();
+            Ok(rows.map(move |batch| batch.and_then(|batch| with_new_columns(&batch, &columns))).boxed())
         };
         let rows = futures::stream::once(rows).try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(self.target.schema(), rows))
+        Box::pin(RecordBatchStreamAdapter::new(self.columns.clone(), rows))
     }
+}
+
+/// Columns that the table did not have are NULL in rows that were there.
+fn with_new_columns(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
+    if batch.num_columns() == columns.fields().len() {
+        return Ok(batch.clone());
+    }
+    let new = columns.fields().iter().skip(batch.num_columns());
+    let new = new.map(|field| new_null_array(field.data_type(), batch.num_rows()));
+    Ok(RecordBatch::try_new(columns.clone(), batch.columns().iter().cloned().chain(new).collect())?)
 }
 
 /// The files of which some rows are left, as far as the log knows.
@@ -186,7 +204,13 @@ fn external(error: StorageError) -> DataFusionError {
 }
 
 /// Notes the rows of a batch that go; gives those that come.
-fn apply(batch: &RecordBatch, roles: &Roles, done: &Done, target: &Snapshot) -> Result<RecordBatch> {
+fn apply(
+    batch: &RecordBatch,
+    roles: &Roles,
+    done: &Done,
+    target: &Snapshot,
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
     let rows = batch.num_rows();
     let actions = match roles.action {
         Ok(column) => Some(batch.column(column).as_primitive::<Int8Type>()),
@@ -211,13 +235,13 @@ fn apply(batch: &RecordBatch, roles: &Roles, done: &Done, target: &Snapshot) -> 
     }
     let inserted = (0..rows).filter(is(Action::Insert)).count() as u64;
     done.inserted.fetch_add(inserted, Ordering::Relaxed);
-    let Some(columns) = &roles.columns else { return Ok(RecordBatch::new_empty(target.schema())) };
+    let Some(columns) = &roles.columns else { return Ok(RecordBatch::new_empty(schema.clone())) };
     let values = batch.project(columns)?;
     let kept: Vec<u32> =
         (0..rows).filter(|at| is(Action::Update)(at) || is(Action::Insert)(at)).map(|at| at as u32).collect();
     let values = if kept.len() == rows { values } else { take_record_batch(&values, &UInt32Array::from(kept))? };
     // Under the table's own fields: the query's may say less of what is NULL.
-    Ok(RecordBatch::try_new(target.schema(), values.columns().to_vec())?)
+    Ok(RecordBatch::try_new(schema.clone(), values.columns().to_vec())?)
 }
 
 fn is_action(actions: &Int8Array, at: usize, action: Action) -> bool {
@@ -295,7 +319,8 @@ impl ExecutionPlan for ChangeExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
             (Some(query), true) => {
-                let mut other = Self::new(query, self.roles.clone(), &self.target, &self.session, self.hides);
+                let mut other =
+                    Self::new(query, self.roles.clone(), &self.target, self.columns.clone(), &self.session, self.hides);
                 other.done = self.done.clone();
                 Ok(Arc::new(other))
             }
@@ -315,6 +340,6 @@ impl ExecutionPlan for ChangeExec {
         }
         let rows = self.new_rows(partition, task)?.chain(rest);
         let rows = rows.try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.target.schema(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.columns.clone(), rows)))
     }
 }

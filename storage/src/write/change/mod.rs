@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::Rules;
+use super::{Altered, Rules};
 use crate::table::Addressed;
 
 pub use commit::{change, remove_files};
@@ -63,6 +63,9 @@ pub struct RowChange<'a> {
     /// Whole files go besides: those whose partition values match all of these conditions, which are about partition
     /// columns alone. `None`: no file. The plan of a statement that only inserts has no addresses.
     pub replaces: Option<Vec<Expr>>,
+    /// A new definition of the table in the same commit: it has columns behind those of the target, which the plan gives
+    /// values for and which are NULL in rows that stay.
+    pub evolved: Option<Altered>,
 }
 
 /// What a statement did. No version: there was nothing to do.

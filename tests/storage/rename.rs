@@ -1,0 +1,77 @@
+//! Names given to tables while others make tables under them.
+
+use boathouse_storage::{StorageError, write};
+
+use crate::{
+    on_every_place,
+    place::{Place, create_as, info, insert, people, rows},
+};
+
+on_every_place!(
+    a_name_that_is_given_and_taken_at_once_goes_to_one,
+    what_was_read_before_a_rename_is_written_to_after_it,
+    another_process_sees_a_rename_at_once,
+);
+
+async fn a_name_that_is_given_and_taken_at_once_goes_to_one(place: Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    for n in 0..12 {
+        let (old, new) = (format!("t{n}"), format!("u{n}"));
+        create_as(&one, &people(&old), "SELECT 1 AS id").await.unwrap();
+        let (old, new) = (old.as_str(), new.as_str());
+        let table = people(new);
+        let (renamed, made) = tokio::join!(
+            async {
+                // Now one begins first, now the other.
+                for _ in 0..(n * 3) % 7 {
+                    tokio::task::yield_now().await;
+                }
+                write::rename_table(&one, "main", old, new).await
+            },
+            create_as(&two, &table, "SELECT 2 AS id"),
+        );
+        let other = place.open().await;
+        match (&renamed, &made) {
+            (Ok(()), Err(StorageError::TableExists { .. })) => {
+                assert_eq!(rows(&other, new).await, ["1"], "{n}");
+                let gone = other.table("main", old).await;
+                assert!(matches!(gone, Err(StorageError::TableNotFound { .. })), "{n} {gone:?}");
+            }
+            (Err(StorageError::TableExists { .. }), Ok(_)) => {
+                assert_eq!((rows(&other, new).await, rows(&other, old).await), (vec!["2".into()], vec!["1".into()]));
+            }
+            _ => panic!("{n}: {renamed:?} {made:?}"),
+        }
+        assert!(other.catalog("main").await.unwrap().claims.is_empty(), "{n}");
+    }
+}
+
+async fn what_was_read_before_a_rename_is_written_to_after_it(place: Place) {
+    let lake = place.open().await;
+    create_as(&lake, &people("t"), "SELECT 1 AS id").await.unwrap();
+    let target = lake.table("main", "t").await.unwrap();
+    write::rename_table(&lake, "main", "t", "u").await.unwrap();
+    crate::place::insert_into(&lake, &target, "SELECT 2 AS id").await.unwrap();
+    assert_eq!(rows(&lake, "u").await, ["1", "2"]);
+    assert_eq!(lake.table("main", "u").await.unwrap().name(), "main.u");
+    assert_eq!(lake.table_version("main", "u", 0).await.unwrap().name(), "main.u");
+    write::rename_table(&lake, "main", "u", "t").await.unwrap();
+    assert_eq!(lake.table("main", "t").await.unwrap().name(), "main.t");
+    assert_eq!(lake.table_version("main", "t", 0).await.unwrap().name(), "main.t");
+    assert!(lake.catalog("main").await.unwrap().renamed.is_empty());
+}
+
+async fn another_process_sees_a_rename_at_once(place: Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    create_as(&one, &people("t"), "SELECT 1 AS id").await.unwrap();
+    assert_eq!(rows(&two, "t").await, ["1"]);
+    write::rename_table(&one, "main", "t", "u").await.unwrap();
+    assert!(matches!(two.table("main", "t").await, Err(StorageError::TableNotFound { .. })));
+    insert(&two, "u", "SELECT 2 AS id").await.unwrap();
+    assert_eq!(rows(&one, "u").await, ["1", "2"]);
+    // A table of the old name lies elsewhere.
+    write::create(&two, &people("t"), &info()).await.unwrap();
+    insert(&one, "t", "SELECT 9 AS id").await.unwrap();
+    assert_eq!((rows(&two, "t").await, rows(&two, "u").await.len()), (vec!["9".into()], 2));
+    assert_eq!(two.tables("main").await.unwrap(), ["t", "u"]);
+}
