@@ -96,7 +96,7 @@ impl Session {
         if statement.effect() == Effect::Change {
             context.idempotency_key = self.settings.lock().idempotency_key.clone();
         }
-        let session = self.this()?;
+        let (session, stop) = (self.this()?, context.stop.clone());
         let run = async move {
             match permit.bound(replay::run(&statement, &context, &parameters)).await {
                 // A definition is refused for what its text says; a query fails for its rows.
@@ -109,7 +109,7 @@ impl Session {
                 }
             }
         };
-        self.engine.runtime().spawn(run).await?
+        self.engine.runtime().spawn(run).stopping(stop).await?
     }
 
     /// Prepares and runs one statement.

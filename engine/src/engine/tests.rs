@@ -1,5 +1,7 @@
 //! What SQL scripts cannot say well: limits, cancelling, versions, and plans compared under other options.
 
+mod cancel;
+
 use std::{sync::Arc, time::Duration};
 
 use datafusion::{
@@ -7,6 +9,7 @@ use datafusion::{
     execution::FunctionRegistry,
     logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
 };
+
 use futures::StreamExt;
 
 use crate::{Engine, EngineConfig, EngineError, ErrorKind, Outcome, RowStream, Session, session::Pins};
@@ -167,33 +170,6 @@ fn planning_and_execution_run_on_the_cpu_threads_alone() {
     }
     let elsewhere: Vec<_> = seen.iter().filter(|(_, thread)| !thread.starts_with("boathouse-cpu")).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
-}
-
-#[tokio::test]
-async fn a_statement_that_runs_too_long_is_cancelled_with_its_limit_in_the_text() {
-    let engine = engine(EngineConfig { statement_timeout: Some(Duration::from_millis(100)), ..small() }).await;
-    let session = engine.session();
-    // The second multiplies rows far above its sources and takes them in without a pause.
-    let multiplied = "SELECT sum(a.value) FROM generate_series(1, 1000) b, generate_series(1, 1000000000) a";
-    for sql in [ENDLESS, multiplied] {
-        let error = all(&session, sql).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Cancelled);
-        assert!(error.message.contains("100ms"), "{error}");
-        idle(&engine).await;
-    }
-}
-
-#[tokio::test]
-async fn dropping_the_rows_cancels_the_statement_and_frees_its_permit() {
-    let engine = engine(small()).await;
-    let session = engine.session();
-    for _ in 0..5 {
-        let mut stream = rows(&session, "SELECT * FROM generate_series(1, 1000000000)").await.unwrap();
-        assert!(stream.next().await.unwrap().is_ok());
-        drop(stream);
-        drop(rows(&session, ENDLESS).await.unwrap());
-    }
-    idle(&engine).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod process;
 mod runtime;
 mod runtime_filter;
 mod spill;
+mod stop;
+mod stoppable;
 mod stream;
 mod wire;
 
@@ -19,6 +21,8 @@ pub(crate) use self::{
     permit::{Permit, Permits, within},
     runtime::CpuRuntime,
     runtime_filter::RuntimeFilterExec,
+    stop::Stop,
+    stoppable::StoppableExec,
     wire::wire_schema,
 };
 pub use stream::RowStream;

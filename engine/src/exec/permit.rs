@@ -74,6 +74,11 @@ impl Permits {
 }
 
 impl Permit {
+    /// How long the statement may run, and until when.
+    pub fn limit(&self) -> Option<(Duration, std::time::Instant)> {
+        self.timeout.map(|(timeout, deadline)| (timeout, deadline.into_std()))
+    }
+
     /// Runs `work` unless the statement's time is over first.
     pub async fn bound<T>(&self, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
         match self.timeout {
@@ -96,7 +101,7 @@ pub(crate) async fn within<T>(
     }
 }
 
-fn timed_out(timeout: Duration) -> EngineError {
+pub(super) fn timed_out(timeout: Duration) -> EngineError {
     EngineError::new(ErrorKind::Cancelled, format!("the statement was cancelled: it ran longer than {timeout:?}"))
         .with_hint("SET statement_timeout = '10min' allows more, 0 any time, unless the server's limit is lower.")
 }

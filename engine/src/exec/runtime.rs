@@ -3,7 +3,8 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use tokio::{
@@ -11,6 +12,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use super::Stop;
 use crate::EngineError;
 
 /// Planners, optimizers and destructors recurse over a statement's tree; what the parser lets through fits in here.
@@ -38,8 +40,8 @@ impl CpuRuntime {
     /// Starts work on the CPU threads. Dropping the task stops the work.
     pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Task<T> {
         match &self.runtime {
-            Some(runtime) => Task { handle: Some(runtime.spawn(work)) },
-            None => Task { handle: None },
+            Some(runtime) => Task { handle: Some(runtime.spawn(work)), stop: None },
+            None => Task { handle: None, stop: None },
         }
     }
 }
@@ -57,6 +59,17 @@ impl Drop for CpuRuntime {
 #[derive(Debug)]
 pub(crate) struct Task<T> {
     handle: Option<JoinHandle<T>>,
+    /// Asked when the task is dropped before its end.
+    stop: Option<Arc<Stop>>,
+}
+
+impl<T> Task<T> {
+    /// The same, for work that looks at `stop` where it does not return to its thread.
+    pub fn stopping(self, stop: Option<Arc<Stop>>) -> Self {
+        let mut task = self;
+        task.stop = stop;
+        task
+    }
 }
 
 impl<T> Future for Task<T> {
@@ -66,18 +79,23 @@ impl<T> Future for Task<T> {
         let Some(handle) = self.handle.as_mut() else {
             return Poll::Ready(Err(EngineError::internal("the CPU threads have stopped")));
         };
-        Pin::new(handle).poll(context).map_err(|error| {
+        let ended = ready!(Pin::new(handle).poll(context));
+        self.stop = None;
+        Poll::Ready(ended.map_err(|error| {
             if error.is_cancelled() {
                 EngineError::new(crate::ErrorKind::Cancelled, "the statement was cancelled")
             } else {
                 EngineError::internal("the statement failed inside the engine").with_source(error)
             }
-        })
+        }))
     }
 }
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
+        if let Some(stop) = &self.stop {
+            stop.ask();
+        }
         if let Some(handle) = &self.handle {
             handle.abort();
         }

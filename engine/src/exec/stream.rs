@@ -19,7 +19,7 @@ use datafusion::{
 use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use super::{CpuRuntime, Permit, runtime::Task, wire::wire_batch};
+use super::{CpuRuntime, Permit, Stop, runtime::Task, wire::wire_batch};
 use crate::{EngineError, cache::Recording, error::convert};
 
 /// Batches between producer and client.
@@ -61,16 +61,17 @@ impl RowStream {
     }
 
     /// Starts to pull `rows` on the CPU threads. The permit is given back when they end or the stream is dropped. All rows
-    /// are recorded, too, if there is a recording.
+    /// are recorded, too, if there is a recording. `stop` is asked when the stream is dropped before its end.
     pub(crate) fn spawn(
         runtime: &CpuRuntime,
         schema: SchemaRef,
         rows: SendableRecordBatchStream,
         permit: Option<Arc<Permit>>,
         recording: Option<Recording>,
+        stop: Option<Arc<Stop>>,
     ) -> Self {
         let (sender, batches) = mpsc::channel(BATCHES_QUEUED_MAX);
-        let producer = runtime.spawn(produce(schema.clone(), rows, permit, recording, sender));
+        let producer = runtime.spawn(produce(schema.clone(), rows, permit, recording, sender)).stopping(stop);
         Self { schema, batches, producer: Some(producer) }
     }
 }

@@ -6,17 +6,12 @@
 
 use datafusion::{
     arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType},
-    common::{
-        DFSchema, Result, ScalarValue,
-        config::ConfigOptions,
-        tree_node::{Transformed, TreeNode},
-    },
-    logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union, cast, expr_rewriter::NamePreserver,
-        expr_schema::cast_subquery, utils::merge_schema,
-    },
+    common::{DFSchema, Result, ScalarValue, config::ConfigOptions, tree_node::Transformed},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast, expr_schema::cast_subquery},
     optimizer::AnalyzerRule,
 };
+
+use super::typed::{is_comparison, mend_node};
 
 /// Functions that yield, or compare, one of their arguments.
 const CHOOSING: [&str; 8] = ["coalesce", "nullif", "nvl", "ifnull", "nvl2", "greatest", "least", "make_array"];
@@ -38,16 +33,7 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if let LogicalPlan::Union(union) = plan {
         return inputs(union);
     }
-    let mut schema = merge_schema(&plan.inputs());
-    if let LogicalPlan::TableScan(scan) = &plan {
-        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
-    }
-    let names = NamePreserver::new(&plan);
-    let mended = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        Ok(expr.transform_up(|expr| mend(expr, &schema))?.update_data(|expr| name.restore(expr)))
-    })?;
-    if mended.transformed { mended.map_data(LogicalPlan::recompute_schema) } else { Ok(mended) }
+    mend_node(plan, mend)
 }
 
 /// The same column of all inputs of a UNION.
@@ -102,11 +88,6 @@ fn mend(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         _ => false,
     };
     Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
-}
-
-pub(super) fn is_comparison(op: Operator) -> bool {
-    use Operator::*;
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 /// Makes the decimals among `exprs` floating point numbers when there is one among them.

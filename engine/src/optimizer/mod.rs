@@ -9,6 +9,7 @@ mod route;
 mod runtime_filters;
 mod spilling;
 mod timestamps;
+mod typed;
 mod yielding;
 
 pub(crate) use conjuncts::CheapConjunctsFirst;

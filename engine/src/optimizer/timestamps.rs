@@ -5,14 +5,12 @@
 
 use datafusion::{
     arrow::datatypes::{DataType, TimeUnit},
-    common::{
-        DFSchema, Result,
-        config::ConfigOptions,
-        tree_node::{Transformed, TreeNode},
-    },
-    logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, expr_rewriter::NamePreserver, utils::merge_schema},
+    common::{DFSchema, Result, config::ConfigOptions, tree_node::Transformed},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, cast},
     optimizer::AnalyzerRule,
 };
+
+use super::typed::{is_comparison, mend_node};
 
 #[derive(Debug)]
 pub(crate) struct WholeTimestamps;
@@ -23,28 +21,13 @@ impl AnalyzerRule for WholeTimestamps {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        Ok(plan.transform_up_with_subqueries(node)?.data)
+        Ok(plan.transform_up_with_subqueries(|plan| mend_node(plan, |expr, schema| Ok(mend(expr, schema))))?.data)
     }
-}
-
-fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    let mut schema = merge_schema(&plan.inputs());
-    if let LogicalPlan::TableScan(scan) = &plan {
-        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
-    }
-    let names = NamePreserver::new(&plan);
-    let mended = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        Ok(expr.transform_up(|expr| Ok(mend(expr, &schema)))?.update_data(|expr| name.restore(expr)))
-    })?;
-    if mended.transformed { mended.map_data(LogicalPlan::recompute_schema) } else { Ok(mended) }
 }
 
 fn mend(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let changed = match &mut expr {
-        Expr::BinaryExpr(binary) if super::floats::is_comparison(binary.op) => {
-            meet(vec![&mut binary.left, &mut binary.right], schema)
-        }
+        Expr::BinaryExpr(binary) if is_comparison(binary.op) => meet(vec![&mut binary.left, &mut binary.right], schema),
         Expr::Between(between) => meet(vec![&mut between.expr, &mut between.low, &mut between.high], schema),
         Expr::InList(list) => meet(std::iter::once(list.expr.as_mut()).chain(&mut list.list).collect(), schema),
         Expr::Cast(outer) => match outer.field.data_type() {

@@ -3,7 +3,7 @@
 //! A query gives way to others, and to its own cancelling, when its source has handed out so many batches; DataFusion
 //! sees to that. A join or an UNNEST makes any number of batches of one, and an aggregate above it takes them all in one
 //! go: a cross join of two small tables held its thread for minutes after the client had left. So those operators count
-//! their own batches too.
+//! their own batches too. A nested loop join may also find nothing for minutes: it can be stopped between two batches.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -14,10 +14,14 @@ use datafusion::{
         tree_node::{Transformed, TransformedResult, TreeNode},
     },
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{ExecutionPlan, coop::CooperativeExec, union::UnionExec, unnest::UnnestExec},
+    physical_plan::{
+        ExecutionPlan, coop::CooperativeExec, joins::NestedLoopJoinExec, union::UnionExec, unnest::UnnestExec,
+    },
 };
 
-/// Puts a [`CooperativeExec`] over every operator that can return more batches than it reads. Runs last.
+use crate::exec::StoppableExec;
+
+/// Puts a [`CooperativeExec`], or what does its work, over every operator that can return more batches than it reads. Runs last.
 #[derive(Debug)]
 pub(crate) struct YieldingRows;
 
@@ -28,6 +32,9 @@ impl PhysicalOptimizerRule for YieldingRows {
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
+            if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+                return Ok(Transformed::yes(Arc::new(StoppableExec::over(join)?)));
+            }
             if multiplies(node.as_ref()) {
                 return Ok(Transformed::yes(Arc::new(CooperativeExec::new(node))));
             }

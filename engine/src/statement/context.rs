@@ -16,7 +16,7 @@ use crate::{
     cache::{Form, PlanKey, Recording, Rights},
     catalog::{DEFAULT_CATALOG, Pinned, TableName, is_reserved, pinned_catalogs},
     error::{Place, convert},
-    exec::{Permit, wire_schema},
+    exec::{Permit, Stop, wire_schema},
     locate::locate,
     session::Pins,
 };
@@ -42,6 +42,8 @@ pub(crate) struct Context {
     changed: Arc<BTreeMap<&'static str, String>>,
     /// Held while the statement runs; absent while it is only planned.
     permit: Option<Arc<Permit>>,
+    /// Asked when nobody waits for this run any more.
+    pub stop: Option<Arc<Stop>>,
 }
 
 impl Context {
@@ -66,6 +68,7 @@ impl Context {
             idempotency_key: None,
             changed,
             permit: None,
+            stop: None,
         }
     }
 
@@ -98,7 +101,9 @@ impl Context {
     pub fn for_run(&self, permit: Arc<Permit>) -> Self {
         let mut state = self.state.as_ref().clone();
         state.mark_start_execution();
-        Self { state: Arc::new(state), permit: Some(permit), ..self.clone() }
+        let stop = Stop::new(permit.limit());
+        state.config_mut().set_extension(stop.clone());
+        Self { state: Arc::new(state), permit: Some(permit), stop: Some(stop), ..self.clone() }
     }
 
     /// Where names without a schema are looked up.
@@ -185,7 +190,7 @@ impl Context {
     ) -> Result<RowStream, EngineError> {
         let physical = self.physical_plan(plan).await?;
         let rows = execute_stream(physical, self.state.task_ctx()).map_err(|error| self.error(error))?;
-        Ok(RowStream::spawn(self.engine.runtime(), schema, rows, self.permit.clone(), recording))
+        Ok(RowStream::spawn(self.engine.runtime(), schema, rows, self.permit.clone(), recording, self.stop.clone()))
     }
 }
 
