@@ -145,6 +145,15 @@ cases!(
     merge: [MAKE, WRITE],
         "MERGE INTO t USING (SELECT * FROM (VALUES (1, 5), (77, 7)) AS v (id, x)) AS s ON t.id = s.id
          WHEN MATCHED THEN UPDATE SET x = s.x WHEN NOT MATCHED THEN INSERT (id, x) VALUES (s.id, s.x)", ROWS, WRITE;
+    merge_with_new_columns: [MAKE, WRITE],
+        "MERGE WITH SCHEMA EVOLUTION INTO t USING (SELECT 2 AS id, 'two' AS name UNION ALL SELECT 8, 'eight') AS s ON t.id = s.id
+         WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *", "SELECT * FROM t ORDER BY id",
+        "INSERT INTO t (id, x) VALUES (1000, 1)";
+    insert_with_numbers: ["CREATE TABLE t (id BIGINT GENERATED ALWAYS AS IDENTITY, x INT)", "INSERT INTO t (x) VALUES (1), (2)"],
+        "INSERT INTO t (x) VALUES (3), (4)", "SELECT count(*), count(DISTINCT id) = count(*) FROM t",
+        "INSERT INTO t (x) VALUES (5)";
+    insert_that_tells_its_time: [MAKE, "ALTER TABLE t SET TBLPROPERTIES ('delta.enableInCommitTimestamps' = 'true')"],
+        "INSERT INTO t VALUES (6, 60)", ROWS, WRITE;
     truncate: [MAKE], "TRUNCATE TABLE t", ROWS, WRITE;
     insert_overwrite: [MAKE], "INSERT OVERWRITE t VALUES (8, 80)", ROWS, WRITE;
     alter_table: [MAKE], "ALTER TABLE t ADD COLUMN y BIGINT", "SELECT * FROM t ORDER BY id",

@@ -11,7 +11,7 @@ use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path};
 
 use crate::{
     on_every_place,
-    place::{Place, info, insert, insert_by_rules, people, rows},
+    place::{Place, info, insert, insert_by_rules, people, rows, session},
 };
 
 on_every_place!(no_two_rows_get_one_number,);
@@ -86,6 +86,29 @@ async fn a_commit_is_later_than_the_one_before_whatever_the_clock_says() {
         let first: serde_json::Value = serde_json::from_slice(first).unwrap();
         assert_eq!(first["commitInfo"]["inCommitTimestamp"], time);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_are_no_business_of_who_takes_none() {
+    let place = Place::memory();
+    let lake = place.open().await;
+    write::create(&lake, &numbered(), &info()).await.unwrap();
+    add(&lake).await;
+    let before = lake.table("main", "t").await.unwrap();
+    add(&lake).await;
+    // A definition that rests on the one before would take the mark back.
+    let change = Change::CommentTable { comment: Some("people".into()) };
+    let altered = Altered::try_new(&before, &[change]).unwrap();
+    let altered = write::alter(&lake, altered, "CHANGE TABLE COMMENT", &info()).await;
+    assert!(matches!(altered, Err(StorageError::Conflict { .. })), "{altered:?}");
+    // Rows that came since are another matter than those that go.
+    let session = session(&lake);
+    let target = before.addressed().unwrap();
+    let removed = write::remove_files(&lake, &target, "DELETE", &[], Arc::new(session.state()), &info()).await.unwrap();
+    assert_eq!(removed.deleted, 2);
+    assert_eq!(rows(&lake, "t").await.len(), 2);
+    add(&lake).await;
+    assert_eq!(rows(&lake, "t").await.iter().filter(|row| row.starts_with('5') || row.starts_with('6')).count(), 2);
 }
 
 /// Version and time from which on the commits of a table tell their times, and what the newest one says.
