@@ -24,6 +24,7 @@ mod source;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod variant;
 mod vector;
 mod vector_path;
 
@@ -40,4 +41,5 @@ pub(crate) use scan::{provider_of, scanned_snapshot};
 pub(crate) use snapshot::COMMENT_KEY;
 pub use snapshot::Snapshot;
 pub(crate) use source::originals;
+pub(crate) use variant::{FEATURE as VARIANT_FEATURE, has_variants};
 pub(crate) use vector_path::vector_url;

@@ -53,6 +53,7 @@ use super::{
     selectivity,
     source::{self, StoreSource},
     statistics::StatisticsBuilder,
+    variant::{FEATURE as VARIANT_FEATURE, has_variants},
 };
 use crate::StorageError;
 
@@ -112,6 +113,9 @@ fn check_features(snapshot: &Snapshot) -> Result<(), StorageError> {
     let mut missing: Vec<String> =
         protocol.reader_features().unwrap_or_default().iter().map(ToString::to_string).collect();
     missing.retain(|feature| !READER_FEATURES.contains(&feature.as_str()));
+    if !has_variants(snapshot.columns()) {
+        missing.retain(|feature| feature != VARIANT_FEATURE);
+    }
     missing.sort();
     let version = protocol.min_reader_version();
     if missing.is_empty() && version <= READER_VERSION_MAX {

@@ -30,7 +30,10 @@ pub(super) async fn found(
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
     let Beginning { table, protocol, metadata, files } = beginning;
-    check(table, &protocol)?;
+    let columns = metadata.parse_schema();
+    let columns =
+        columns.map_err(|error| StorageError::Internal { message: format!("columns of a new table: {error}") })?;
+    check(table, &protocol, &columns)?;
     let mut provenance = provenance(operation, None, files.is_empty(), info);
     if is_enabled(metadata.configuration().get(ENABLED))
         && let Some(fields) = provenance.as_object_mut()

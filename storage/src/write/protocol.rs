@@ -5,9 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use deltalake::kernel::Protocol;
+use deltalake::kernel::{Protocol, StructType};
 
-use crate::{Snapshot, StorageError};
+use crate::{
+    Snapshot, StorageError,
+    table::{VARIANT_FEATURE, has_variants},
+};
 
 /// Writer features whose demands are met.
 const WRITER_FEATURES: [&str; 16] = [
@@ -34,14 +37,17 @@ const WRITER_VERSION_MAX: i32 = 7;
 
 /// Refuses a table that has a feature which is not honoured here.
 pub(super) fn check_writable(table: &Snapshot) -> Result<(), StorageError> {
-    check(table.name(), table.protocol())
+    check(table.name(), table.protocol(), table.columns())
 }
 
-/// The same for the protocol that a commit gives to a table.
-pub(super) fn check(table: &str, protocol: &Protocol) -> Result<(), StorageError> {
+/// The same for the protocol that a commit gives to a table with these columns.
+pub(super) fn check(table: &str, protocol: &Protocol, columns: &StructType) -> Result<(), StorageError> {
     let listed = [protocol.reader_features(), protocol.writer_features()].into_iter().flatten().flatten();
     let mut missing: BTreeSet<String> = listed.map(ToString::to_string).collect();
     missing.retain(|feature| !WRITER_FEATURES.contains(&feature.as_str()));
+    if !has_variants(columns) {
+        missing.remove(VARIANT_FEATURE);
+    }
     let version = protocol.min_writer_version();
     match version {
         ..=LEGACY_WRITER_VERSION_MAX => {}

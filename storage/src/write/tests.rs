@@ -299,6 +299,7 @@ async fn features_that_are_not_honoured_are_named() {
         }
         serde_json::from_value(text).unwrap()
     };
+    let none = deltalake::kernel::StructType::try_new([]).unwrap();
     for (protocol, expected) in [
         (protocol(1, 2, &[]), None),
         (protocol(1, 5, &[]), None),
@@ -307,7 +308,7 @@ async fn features_that_are_not_honoured_are_named() {
         (protocol(1, 7, &["rowTracking", "icebergCompatV1", "appendOnly"]), Some("icebergCompatV1, rowTracking")),
         (protocol(1, 8, &[]), Some("writer version 8 of the protocol")),
     ] {
-        let found = super::protocol::check("t", &protocol).err().map(|error| match error {
+        let found = super::protocol::check("t", &protocol, &none).err().map(|error| match error {
             StorageError::UnsupportedFeature { features, .. } => features,
             other => panic!("{other}"),
         });

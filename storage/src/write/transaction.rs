@@ -204,7 +204,7 @@ impl Transaction {
 
     /// `UnsupportedFeature` for one that could not be honoured from then on.
     pub(crate) fn set_protocol(&mut self, protocol: Protocol) -> Result<(), StorageError> {
-        check(self.base.name(), &protocol)?;
+        check(self.base.name(), &protocol, self.base.columns())?;
         self.protocol = Some(protocol);
         Ok(())
     }
