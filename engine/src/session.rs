@@ -112,6 +112,16 @@ impl Session {
         self.engine.runtime().spawn(run).stopping(stop).await?
     }
 
+    /// What `SET idempotency_key` said, until a statement took it.
+    pub fn idempotency_key(&self) -> Option<String> {
+        self.settings.lock().idempotency_key.clone()
+    }
+
+    /// As `SET idempotency_key`, with any text.
+    pub fn set_idempotency_key(&self, key: Option<String>) {
+        self.settings.lock().idempotency_key = key;
+    }
+
     /// Prepares and runs one statement.
     pub async fn execute(&self, sql: &str) -> Result<Outcome, EngineError> {
         let prepared = self.prepare(sql).await?;

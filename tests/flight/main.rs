@@ -3,6 +3,7 @@
 mod cancel;
 mod error;
 mod lifecycle;
+mod lost_answer;
 mod metadata;
 mod prepared;
 mod session;

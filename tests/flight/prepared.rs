@@ -155,3 +155,19 @@ async fn a_value_that_its_parameter_cannot_hold_is_refused_and_not_rounded() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_for_every_row_of_parameters_happens_once_for_a_key() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let cookie = crate::session::set(&mut flight, "SET batch_size = 1000").await;
+    flight.set_header("cookie", cookie);
+    for _ in 0..2 {
+        flight.execute("SET idempotency_key = 'three rows'".to_owned(), None).await.unwrap();
+        let mut statement = flight.prepare("INSERT INTO t VALUES ($1, $2)".to_owned(), None).await.unwrap();
+        statement.set_parameters(pairs(&[(10, "x"), (11, "y"), (12, "z")])).unwrap();
+        assert_eq!(statement.execute_update().await.unwrap(), 3);
+    }
+    let info = flight.execute("SELECT count(*) FROM t WHERE a >= 10".to_owned(), None).await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 3);
+}

@@ -96,7 +96,7 @@ async fn a_wrong_setting_is_an_error_and_changes_nothing() {
 }
 
 /// Runs a statement and gives the cookie that came with the answer.
-async fn set(flight: &mut crate::support::Flight, sql: &str) -> String {
+pub async fn set(flight: &mut crate::support::Flight, sql: &str) -> String {
     use arrow_flight::{
         FlightDescriptor,
         sql::{CommandStatementQuery, ProstMessageExt},

@@ -1,6 +1,6 @@
 //! Statements with an effect: run once, whichever call brought them.
 
-use boathouse_engine::{Effect, Outcome, Prepared, ScalarValue};
+use boathouse_engine::{Effect, Outcome, Prepared, ScalarValue, Session};
 use tonic::{Code, Status};
 
 use super::{flight::Shared, note::Note, session::Caller};
@@ -27,7 +27,8 @@ pub async fn put(
     })
 }
 
-/// Runs a planned statement once per row of parameters. Each run commits by itself; the first failure ends it.
+/// Runs a planned statement once per row of parameters. Each run commits by itself; the first failure ends it. Under an
+/// idempotency key each row has a key of its own: sent again, rows that are in the table are not added twice.
 pub async fn run(
     shared: &Shared,
     caller: &mut Caller,
@@ -35,8 +36,10 @@ pub async fn run(
     rows: Vec<Vec<ScalarValue>>,
 ) -> Result<Note, Status> {
     let total = rows.len();
+    let mut keys = RowKeys::of(&caller.session, total);
     let mut note = None;
     for (index, parameters) in rows.iter().enumerate() {
+        keys.begin(&caller.session, index);
         let outcome = async {
             // A plan that reads tables is bound to their versions: the next run must see what the one before wrote.
             if index > 0 && !prepared.pins().is_empty() {
@@ -44,7 +47,11 @@ pub async fn run(
             }
             caller.session.run(&prepared, parameters).await
         };
-        let outcome = outcome.await.map_err(|error| failed_row(status::from_engine(error), index, total))?;
+        let outcome = outcome.await.map_err(|error| {
+            keys.failed(&caller.session);
+            failed_row(status::from_engine(error), index, total)
+        })?;
+        keys.ran(&caller.session);
         note = Some(match (outcome, note) {
             (Outcome::Changed { inserted, updated, deleted, .. }, note) => {
                 let before = if let Some(Note::Changed { rows }) = note { rows } else { 0 };
@@ -57,7 +64,46 @@ pub async fn run(
             (Outcome::Rows(_), _) => return Err(Status::internal("a statement with an effect returned rows")),
         });
     }
+    keys.end(&caller.session);
     note.ok_or_else(|| status::malformed("no row of parameters"))
+}
+
+/// The idempotency keys of a statement that runs for several rows.
+struct RowKeys {
+    key: Option<String>,
+    taken: bool,
+}
+
+impl RowKeys {
+    /// A statement that runs once leaves its key to the session.
+    fn of(session: &Session, rows: usize) -> Self {
+        Self { key: session.idempotency_key().filter(|_| rows > 1), taken: false }
+    }
+
+    /// The first row has the statement's own key; no client can write those of the others.
+    fn begin(&self, session: &Session, index: usize) {
+        if let Some(key) = self.key.as_ref().filter(|_| index > 0) {
+            session.set_idempotency_key(Some(format!("{key}\u{1f}{index}")));
+        }
+    }
+
+    fn ran(&mut self, session: &Session) {
+        self.taken |= session.idempotency_key().is_none();
+    }
+
+    /// The key stays for the client, who may send the statement again.
+    fn failed(&self, session: &Session) {
+        if self.key.is_some() {
+            session.set_idempotency_key(self.key.clone());
+        }
+    }
+
+    /// As after a statement that ran once: a change takes the key.
+    fn end(self, session: &Session) {
+        if self.key.is_some() {
+            session.set_idempotency_key(self.key.filter(|_| !self.taken));
+        }
+    }
 }
 
 fn failed_row(status: Status, index: usize, total: usize) -> Status {

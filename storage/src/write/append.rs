@@ -17,7 +17,7 @@ use super::{
     data::{FileLayout, file_rows, write_rows},
     group::commit_append,
     identity::numbered,
-    once::carried_out,
+    once::done_before,
     rows::Rows,
     rules::Rules,
     transaction::{Operation, Transaction},
@@ -77,10 +77,7 @@ async fn append_to(
     let table = target.name();
     rules.check_complete(target)?;
     let store = table_store(lake.store_registry(), target.location())?;
-    if let Some(key) = &info.idempotency_key
-        // Before anything is read for it.
-        && let Some(done) = carried_out(&store, target, key).await?
-    {
+    if let Some(done) = done_before(lake, target, info).await? {
         return Ok(done);
     }
     // What was read must be as it was at the version that was read.

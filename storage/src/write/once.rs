@@ -7,16 +7,26 @@ use std::sync::Arc;
 
 use object_store::ObjectStore;
 
-use super::Committed;
+use super::{CommitInfo, Committed};
 use crate::{
-    Snapshot, StorageError,
+    Lake, Snapshot, StorageError,
     log::{Commit, RawCommit},
-    table::log_error,
+    table::{log_error, table_store},
 };
 
 /// The program's id under which a key stands in the log.
 pub(super) fn app_id(key: &str) -> String {
     format!("boathouse-key:{key}")
+}
+
+/// What the statement that asks did to the table before, if it was carried out: asked before anything is read for it.
+pub(super) async fn done_before(
+    lake: &Lake,
+    table: &Snapshot,
+    info: &CommitInfo,
+) -> Result<Option<Committed>, StorageError> {
+    let Some(key) = &info.idempotency_key else { return Ok(None) };
+    carried_out(&table_store(lake.store_registry(), table.location())?, table, key).await
 }
 
 /// What the statement with this key did to the table, if it was carried out. `KeyForgotten` when its commit was cleaned up.

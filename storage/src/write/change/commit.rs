@@ -26,12 +26,13 @@ use crate::{
     Lake, Snapshot, StorageError,
     table::{Addressed, prune, scanned_snapshot, table_store},
     write::{
-        CommitInfo,
+        CommitInfo, Committed,
         commit::refusal,
         conflict::Reads,
         conform::query_error,
         data::{FileLayout, write_rows},
         identity::numbered,
+        once::done_before,
         rows::Rows,
         transaction::{Operation, Transaction},
     },
@@ -50,6 +51,9 @@ pub async fn change(
 ) -> Result<Changed, StorageError> {
     let target = change.target.snapshot();
     check_changeable(target, change.operation)?;
+    if let Some(done) = done_before(lake, target, info).await? {
+        return Ok(told(done));
+    }
     match change.rules {
         Some(rules) => rules.check_complete(target)?,
         None if change.actions == Actions::All(Action::Delete) => {}
@@ -108,8 +112,8 @@ pub async fn change(
     if let Some(altered) = altered {
         altered.into_transaction(&mut transaction)?;
     }
-    changed.version = Some(transaction.commit(lake, info).await?.version);
-    Ok(changed)
+    // A rival with the same key may have been faster: then its answer counts.
+    transaction.commit(lake, info).await.map(told)
 }
 
 /// Takes away all rows of the files whose partition values match all of `filters`, which must be about partition columns
@@ -124,8 +128,11 @@ pub async fn remove_files(
 ) -> Result<Changed, StorageError> {
     let snapshot = target.snapshot();
     check_changeable(snapshot, operation)?;
+    if let Some(done) = done_before(lake, snapshot, info).await? {
+        return Ok(told(done));
+    }
     let WholeFiles { files: kept, rows: deleted } = whole_files(target, filters, session.as_ref()).await?;
-    let mut changed = Changed { deleted, ..Changed::default() };
+    let changed = Changed { deleted, ..Changed::default() };
     if kept.is_empty() {
         return Ok(changed);
     }
@@ -137,8 +144,12 @@ pub async fn remove_files(
     for file in &kept {
         transaction.remove(*file, true)?;
     }
-    changed.version = Some(transaction.commit(lake, info).await?.version);
-    Ok(changed)
+    transaction.commit(lake, info).await.map(told)
+}
+
+fn told(done: Committed) -> Changed {
+    let Committed { version, rows_inserted, rows_updated, rows_deleted } = done;
+    Changed { version: Some(version), inserted: rows_inserted, updated: rows_updated, deleted: rows_deleted }
 }
 
 /// Files of which all rows go.
