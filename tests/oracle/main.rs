@@ -5,7 +5,7 @@
 //! `CASE` over unfiltered rows counts. Tables (`table.rs`) have all types, NULL, NaN, infinities, -0.0, texts that are
 //! longer than statistics keep, partitions, mapped columns (`log.rs`) and deletion vectors (`vector.rs`).
 //!
-//! `change.rs` holds DELETE, UPDATE and MERGE to what SELECT says that they leave.
+//! `change.rs` holds DELETE, UPDATE and MERGE to what SELECT says that they leave; `shape.rs` does so for every shape of WHERE.
 //!
 //! Every failure names the seed of its table. `BOATHOUSE_TEST_TABLES=500` tries that many tables, and
 //! `BOATHOUSE_TEST_SEED=17` begins with another one.
@@ -18,6 +18,7 @@ mod lake;
 mod log;
 mod predicate;
 mod scan;
+mod shape;
 mod split;
 mod table;
 mod vector;
