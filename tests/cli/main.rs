@@ -10,7 +10,6 @@ mod disk;
 mod format;
 mod interactive;
 mod memory;
-mod processes;
 mod script;
 mod serve;
 mod server;

@@ -11,5 +11,5 @@ pub mod store;
 pub mod tpch;
 
 pub use lake::{TestLake, config};
-pub use s3::{Rights, TestS3};
+pub use s3::{Faults, Rights, TestS3};
 pub use server::TestServer;

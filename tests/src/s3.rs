@@ -4,7 +4,7 @@
 //! write comes before the body is read, so two racing commits could both win; real stores decide in one step. Therefore
 //! requests that change something run one at a time.
 
-use std::{collections::BTreeSet, convert::Infallible, net::SocketAddr, sync::Arc, thread};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, thread};
 
 use boathouse_storage::{S3Options, StorageOptions};
 use hyper::{HeaderMap, Method, Response, StatusCode, service::service_fn};
@@ -39,9 +39,54 @@ pub enum Rights {
     None,
 }
 
+/// Requests that fail: one in so many, picked by a seed. Half of them are carried out all the same, and the client is told
+/// of a fault of the server or of nothing at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    pub seed: u64,
+    pub one_in: u64,
+}
+
+/// What happens to a request that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// 503, before anything happened.
+    Refused,
+    /// 500, after it was carried out.
+    Denied,
+    /// Carried out, and the connection ends without an answer.
+    AnswerLost,
+}
+
+/// The faults to come, and how many there were.
+#[derive(Debug, Default)]
+struct Weather {
+    faults: Option<Faults>,
+    requests: u64,
+    injected: u64,
+}
+
+impl Weather {
+    fn next(&mut self) -> Option<Fault> {
+        let Faults { seed, one_in } = self.faults?;
+        self.requests += 1;
+        // SplitMix64: numbers of neighbours have nothing in common.
+        let mut n = seed.wrapping_mul(0x1_0000_0001).wrapping_add(self.requests.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        n ^= n >> 31;
+        if !n.is_multiple_of(one_in) {
+            return None;
+        }
+        self.injected += 1;
+        Some([Fault::Refused, Fault::Refused, Fault::Denied, Fault::AnswerLost][(n >> 32) as usize % 4])
+    }
+}
+
 /// The endpoint; gone with its data when dropped.
 pub struct TestS3 {
     rights: Arc<Lock<Rights>>,
+    weather: Arc<Lock<Weather>>,
     seen: Arc<Lock<BTreeSet<String>>>,
     address: SocketAddr,
     folder: TempDir,
@@ -59,8 +104,9 @@ impl TestS3 {
         service.set_host(SingleDomain::new(DOMAIN).expect("a domain"));
         let service = service.build();
         let rights = Arc::new(Lock::new(Rights::All));
+        let weather = Arc::new(Lock::new(Weather::default()));
         let seen = Arc::default();
-        let (granted, noted) = (rights.clone(), Arc::clone(&seen));
+        let (granted, noted, fated) = (rights.clone(), Arc::clone(&seen), weather.clone());
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
@@ -69,18 +115,28 @@ impl TestS3 {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
                 tell.send(listener.local_addr().expect("the port")).expect("the starter waits");
                 tokio::select! {
-                    () = serve(listener, service, granted, noted) => {}
+                    () = serve(listener, service, granted, fated, noted) => {}
                     _ = stopped => {}
                 }
             });
         });
         let address = told.recv().expect("the endpoint's address");
-        Self { rights, seen, address, folder, stop: Some(stop), thread: Some(thread) }
+        Self { rights, weather, seen, address, folder, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Gives the keys these rights, from the next request on.
     pub fn grant(&self, rights: Rights) {
         *self.rights.lock() = rights;
+    }
+
+    /// Lets requests fail from the next one on, or lets all be.
+    pub fn set_faults(&self, faults: Option<Faults>) {
+        self.weather.lock().faults = faults;
+    }
+
+    /// How many requests have failed.
+    pub fn faults_injected(&self) -> u64 {
+        self.weather.lock().injected
     }
 
     /// `http://127.0.0.1:port`.
@@ -143,23 +199,34 @@ async fn serve(
     listener: TcpListener,
     service: S3Service,
     rights: Arc<Lock<Rights>>,
+    weather: Arc<Lock<Weather>>,
     seen: Arc<Lock<BTreeSet<String>>>,
 ) {
     let changes = Arc::new(Mutex::new(()));
     while let Ok((socket, _)) = listener.accept().await {
         let (service, changes, rights, seen) = (service.clone(), changes.clone(), rights.clone(), seen.clone());
+        let weather = weather.clone();
         tokio::spawn(async move {
             let handler = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 let (service, changes, granted) = (service.clone(), changes.clone(), *rights.lock());
+                let fault = weather.lock().next();
                 note(request.headers(), &mut seen.lock());
                 async move {
                     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
                     if granted == Rights::None || (granted == Rights::Read && !reads) {
-                        return Ok(denied());
+                        return Ok(failure(StatusCode::FORBIDDEN, "AccessDenied"));
+                    }
+                    if fault == Some(Fault::Refused) {
+                        return Ok(failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"));
                     }
                     let _turn = if reads { None } else { Some(changes.lock().await) };
                     let answer = hyper::service::Service::call(&service, request).await;
-                    Ok::<_, Infallible>(answer.expect("the endpoint answers errors as responses"))
+                    let answer = answer.expect("the endpoint answers errors as responses");
+                    match fault {
+                        Some(Fault::Denied) => Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
+                        Some(Fault::AnswerLost) => Err(io::Error::other("the answer is lost")),
+                        _ => Ok(answer),
+                    }
                 }
             });
             // A client that hangs up is none of the endpoint's business.
@@ -175,9 +242,9 @@ fn note(headers: &HeaderMap, seen: &mut BTreeSet<String>) {
     seen.extend(region.map(|region| format!("region: {region}")));
 }
 
-fn denied() -> Response<Body> {
-    let text = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
-    let mut response = Response::new(Body::from(text.to_owned()));
-    *response.status_mut() = StatusCode::FORBIDDEN;
+fn failure(status: StatusCode, code: &str) -> Response<Body> {
+    let text = format!("<Error><Code>{code}</Code><Message>{code}</Message></Error>");
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
     response
 }

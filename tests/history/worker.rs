@@ -1,0 +1,149 @@
+//! A writer: a process of its own with a lake of its own opening, which does one operation after the other.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use arrow::{array::AsArray, datatypes::Int64Type};
+use boathouse_engine::{Engine, EngineConfig, EngineError, ErrorKind, Outcome, S3Options, Session, StorageOptions};
+use serde_json::{Value, json};
+
+use crate::{
+    operation::{Kind, Operation},
+    record::{Answer, Record, read},
+};
+
+/// How often a writer sends a statement again of which nobody knows whether it happened.
+const TRIES_MAX: u32 = 5;
+
+/// What a writer is told, through a variable.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    pub lake: String,
+    pub s3: S3Options,
+    pub seed: u64,
+    pub writer: u64,
+    pub operations: u64,
+    pub record: PathBuf,
+}
+
+impl Orders {
+    pub fn to_text(&self) -> String {
+        let s3 = [&self.s3.endpoint, &self.s3.region, &self.s3.access_key_id, &self.s3.secret_access_key];
+        json!({
+            "lake": self.lake, "s3": s3, "seed": self.seed, "writer": self.writer,
+            "operations": self.operations, "record": self.record,
+        })
+        .to_string()
+    }
+
+    pub fn of_text(text: &str) -> Self {
+        let orders: Value = serde_json::from_str(text).unwrap();
+        let number = |name: &str| orders[name].as_u64().unwrap();
+        let s3 = |at: usize| orders["s3"][at].as_str().map(str::to_owned);
+        Self {
+            lake: orders["lake"].as_str().unwrap().to_owned(),
+            s3: S3Options {
+                endpoint: s3(0),
+                region: s3(1),
+                access_key_id: s3(2),
+                secret_access_key: s3(3),
+                ..S3Options::default()
+            },
+            seed: number("seed"),
+            writer: number("writer"),
+            operations: number("operations"),
+            record: orders["record"].as_str().unwrap().into(),
+        }
+    }
+
+    /// An engine as each process has its own.
+    pub async fn engine(&self) -> Result<Arc<Engine>, EngineError> {
+        let storage = StorageOptions { s3: self.s3.clone(), ..StorageOptions::default() };
+        let config = EngineConfig { threads: 1, memory_bytes_max: 128 << 20, storage, ..EngineConfig::default() };
+        Engine::open(&self.lake, config).await
+    }
+}
+
+/// Does what is left to do: a writer that was killed begins where the one before it ended.
+pub async fn work(orders: &Orders) {
+    let before = read(&orders.record);
+    let mut record = Record::open(&orders.record);
+    let mut writer = Writer { session: open(orders).await, newest: BTreeMap::new() };
+    let first = before.last().map_or(0, |last| {
+        let n = last.id - Operation::id(orders.writer, 0);
+        let operation = Operation::new(orders.seed, orders.writer, n);
+        // Without a key nobody may send it again.
+        if is_known(last.ended.as_ref().map(|(_, answer)| answer)) || !operation.may_repeat() { n + 1 } else { n }
+    });
+    for n in first..orders.operations {
+        let operation = Operation::new(orders.seed, orders.writer, n);
+        for _ in 0..TRIES_MAX {
+            record.begin(operation.id);
+            let answer = writer.run(&operation).await;
+            record.end(operation.id, &answer);
+            if is_known(Some(&answer)) || !operation.may_repeat() {
+                break;
+            }
+            // As a client that lost its server: a new session, and perhaps a new process.
+            writer.session = open(orders).await;
+        }
+    }
+}
+
+fn is_known(answer: Option<&Answer>) -> bool {
+    matches!(answer, Some(Answer::Changed { .. } | Answer::Read { .. } | Answer::Refused(_)))
+}
+
+/// The store may refuse the first requests, too.
+async fn open(orders: &Orders) -> Arc<Session> {
+    let mut failed = None;
+    for _ in 0..20 {
+        match orders.engine().await {
+            Ok(engine) => return engine.session(),
+            Err(error) => failed = Some(error),
+        }
+    }
+    panic!("the lake does not open: {failed:?}")
+}
+
+struct Writer {
+    session: Arc<Session>,
+    /// The newest version of each table that it was told of.
+    newest: BTreeMap<&'static str, u64>,
+}
+
+impl Writer {
+    async fn run(&mut self, operation: &Operation) -> Answer {
+        let newest = self.newest.get(operation.table).copied().unwrap_or_default();
+        if operation.may_repeat() {
+            let key = format!("SET idempotency_key = 'operation {}'", operation.id);
+            self.session.execute(&key).await.unwrap();
+        } else {
+            self.session.execute("RESET idempotency_key").await.unwrap();
+        }
+        match self.session.execute(&operation.sql(newest)).await {
+            Ok(Outcome::Changed { inserted, updated, deleted, version }) => {
+                self.newest.extend(version.map(|version| (operation.table, version)));
+                Answer::Changed { rows: inserted + updated + deleted, version }
+            }
+            Ok(Outcome::Rows(rows)) => match rows.collect().await {
+                Ok(_) if matches!(operation.kind, Kind::Optimize { .. }) => Answer::Changed { rows: 0, version: None },
+                Ok(rows) => {
+                    let row = rows.iter().find(|batch| batch.num_rows() > 0).expect("one row");
+                    let number = |column| row.column(column).as_primitive::<Int64Type>().value(0);
+                    let fingerprint = (0..row.num_columns()).map(number).collect();
+                    Answer::Read { version: operation.version_read(newest), fingerprint }
+                }
+                Err(error) => Self::failed(&error),
+            },
+            Ok(Outcome::Done(_)) => Answer::Changed { rows: 0, version: None },
+            Err(error) => Self::failed(&error),
+        }
+    }
+
+    fn failed(error: &EngineError) -> Answer {
+        match error.kind {
+            ErrorKind::Conflict => Answer::Refused(error.to_string()),
+            _ => Answer::Unknown(error.to_string()),
+        }
+    }
+}
