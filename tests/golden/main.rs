@@ -5,11 +5,11 @@
 //! statistics that Spark and others write.
 
 mod case;
-mod rows;
 
 use std::{path::PathBuf, sync::Arc};
 
 use boathouse_storage::{Lake, Snapshot, StorageError, StorageOptions};
+use boathouse_tests::rows::{column_names, first_values, multiset};
 use datafusion::{
     arrow::record_batch::RecordBatch,
     execution::runtime_env::RuntimeEnvBuilder,
@@ -18,10 +18,7 @@ use datafusion::{
 use futures::{StreamExt, stream};
 use url::Url;
 
-use self::{
-    case::{Case, Kind},
-    rows::{column_names, first_values, multiset},
-};
+use self::case::{Case, Kind};
 
 /// More rows than this are compared whole, but not filtered.
 const FILTERED_ROWS_MAX: usize = 10_000;

@@ -1,9 +1,10 @@
 //! What the tests that go through the whole product stand on.
 //!
 //! [`TestLake`] is a lake of one test, [`TestServer`] a real Flight server on a free port, [`TestS3`] a real S3 endpoint in
-//! this process, [`tpch`] a lake with TPC-H in it, [`slt`] the runner of SQL test files.
+//! this process, [`tpch`] a lake with TPC-H in it, [`slt`] the runner of SQL test files, [`rows`] rows as text.
 
 mod lake;
+pub mod rows;
 mod s3;
 mod server;
 pub mod slt;
