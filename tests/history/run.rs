@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     check::{History, Version},
     operation::{ACCOUNTS, MONEY_EACH, Operation, Random, SERIALIZABLE, TABLES},
-    record::{Answer, Entry, read},
+    record::{Answer, Entry, read, tries},
     worker::Orders,
 };
 
@@ -146,10 +146,10 @@ fn let_work(orders: &[Orders], seed: u64) -> usize {
     let mut random = Random::new(seed ^ 0x51ED);
     let mut running: Vec<(&Orders, Child)> = orders.iter().map(|orders| (orders, start(orders))).collect();
     let all: u64 = orders.iter().map(|orders| orders.operations).sum();
-    let done = || orders.iter().map(|orders| read(&orders.record).len() as u64).sum::<u64>();
+    let done = || orders.iter().map(|orders| tries(&orders.record)).sum::<u64>();
     let (mut kills, mut next_kill) = (0, OPERATIONS_PER_KILL / 2);
     while !running.is_empty() {
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(50));
         running.retain_mut(|(orders, writer)| match writer.try_wait().unwrap() {
             Some(status) => {
                 assert!(status.success(), "seed {seed}: writer {} ended with {status}", orders.writer);

@@ -75,7 +75,7 @@ impl<'a> Script<'a> {
         }
         for table in self.seen.clone().into_keys() {
             if !self.refusals.contains_key(&table) {
-                let found = self.table(&table).older_versions_differ(self.reader).await;
+                let found = self.table(&table).await.older_versions_differ(self.reader).await;
                 found.unwrap_or_else(|error| vec![error]).iter().for_each(|fault| self.fault(&table, fault));
                 if let Err(fault) = self.look_behind_checkpoint(&session, &table).await {
                     self.fault(&format!("{table} behind a checkpoint"), &fault);
@@ -84,8 +84,10 @@ impl<'a> Script<'a> {
         }
     }
 
-    fn table(&self, name: &str) -> Table {
-        let folder = self.lake.path().join("main").join(name);
+    async fn table(&self, name: &str) -> Table {
+        // A table that was renamed lies where it lay.
+        let snapshot = self.lake.engine().lake().table("main", name).await.unwrap();
+        let folder = snapshot.location().to_file_path().unwrap();
         Table { engine: self.lake.engine().clone(), name: name.to_owned(), folder }
     }
 
@@ -99,7 +101,7 @@ impl<'a> Script<'a> {
                 continue;
             }
             self.looks += 1;
-            let table = self.table(&name);
+            let table = self.table(&name).await;
             if let Some(expected) = self.refusals.get(&name) {
                 let read = table.theirs(self.reader, None, &format!("SELECT * FROM {name}"));
                 if !matches!(&read, Err(error) if error.contains(expected)) {
@@ -118,7 +120,7 @@ impl<'a> Script<'a> {
     async fn look_behind_checkpoint(&mut self, session: &Session, name: &str) -> Result<(), String> {
         run(session, &format!("ALTER TABLE {name} SET TBLPROPERTIES ('delta.checkpointInterval' = '1')")).await?;
         run(session, &format!("ALTER TABLE {name} SET TBLPROPERTIES ('reader' = 'another')")).await?;
-        let table = self.table(name);
+        let table = self.table(name).await;
         let version = self.lake.engine().lake().table("main", name).await.unwrap().version();
         wait_for_checkpoint(&table.folder.join("_delta_log"), version).await;
         let copy = tempfile::tempdir().unwrap();
