@@ -35,7 +35,7 @@ pub async fn answers(session: &Session, script: &str) -> Result<String, String> 
             Outcome::Changed { inserted, updated, deleted, .. } => {
                 text.push_str(&format!("{inserted} {updated} {deleted}"))
             }
-            Outcome::Done(tag) => text.push_str(&tag.to_string()),
+            Outcome::Done(tag) => text.push_str(tag),
         }
         text.push('\n');
     }

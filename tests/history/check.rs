@@ -28,6 +28,9 @@ pub struct History<'a> {
     pub operations: BTreeMap<u64, (Operation, Vec<Entry>)>,
 }
 
+/// Of each operation its version, and how many rows it changed there.
+type Counts = BTreeMap<u64, (u64, u64)>;
+
 /// When clients knew of a version at the earliest and at the latest.
 #[derive(Debug, Default)]
 struct Clock {
@@ -56,11 +59,11 @@ impl History<'_> {
     }
 
     /// The rows of every version by the model; and of every operation its version, and how many rows it changed.
-    fn replay(&self, faults: &mut Vec<String>) -> (Vec<Vec<Row>>, BTreeMap<u64, (u64, u64)>) {
+    fn replay(&self, faults: &mut Vec<String>) -> (Vec<Vec<Row>>, Counts) {
         let first = &self.versions[0];
         let mut rows: Vec<Row> =
             first.rows.iter().map(|(key, value)| Row { key: *key, value: *value, appended: None }).collect();
-        let (mut states, mut counts) = (vec![rows.clone()], BTreeMap::new());
+        let (mut states, mut counts) = (vec![rows.clone()], Counts::new());
         for version in &self.versions[1..] {
             let number = version.number;
             if version.operations.is_empty() {
