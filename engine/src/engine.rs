@@ -97,6 +97,12 @@ impl Engine {
         usages
     }
 
+    /// Waits until nothing is done any more behind statements that have ended, such as checkpoints. A process that does not
+    /// wait for it loses them, and no more.
+    pub async fn idle(&self) {
+        self.lake.idle().await;
+    }
+
     /// Statements running or waiting now.
     pub fn statements_active(&self) -> usize {
         self.permits.active()

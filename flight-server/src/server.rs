@@ -2,7 +2,14 @@
 
 mod linger;
 
-use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use boathouse_engine::Engine;
@@ -68,7 +75,10 @@ pub async fn run(
     }
     tracing::info!("shutting down");
     drop(stop);
+    let ended = Instant::now();
     if let Ok(result) = timeout(options.drain_max, &mut serve).await {
+        // A checkpoint that is being written has the rest of the time.
+        let _ = timeout(options.drain_max.saturating_sub(ended.elapsed()), engine.idle()).await;
         return result.map_err(io::Error::other);
     }
     tracing::warn!(drain_max = ?options.drain_max, "stopping the statements that still run");

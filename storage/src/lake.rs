@@ -4,6 +4,7 @@
 //! is in the schema's catalog document ([`crate::catalog`]). Finding is in `discover.rs`, from a name to its table in
 //! `place.rs`, changing schemas in `schema.rs`, older versions in `versions.rs`.
 
+mod background;
 mod clones;
 mod discover;
 mod name;
@@ -21,8 +22,10 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use url::Url;
 
+use background::Background;
 pub(crate) use name::check_name;
 pub use versions::VersionInfo;
+pub(crate) use versions::times_told_from;
 
 use crate::{
     CacheUsage, Snapshot, StorageError, StorageOptions,
@@ -41,6 +44,7 @@ pub(crate) const MAIN_SCHEMA: &str = "main";
 pub(crate) struct Home {
     pub(crate) stores: Arc<Stores>,
     pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) background: Arc<Background>,
 }
 
 /// An open lake. Cheap to share (`Arc`); every method may be called from many tasks at once.
@@ -53,6 +57,7 @@ pub struct Lake {
     documents: Documents,
     footers: Arc<FooterCache>,
     groups: Arc<Groups>,
+    background: Arc<Background>,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -94,6 +99,7 @@ impl Lake {
         Ok(Self {
             snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), hot.clone())),
             groups: Arc::default(),
+            background: Arc::default(),
             hot,
             documents: Documents::new(&root, &stores)?,
             footers: FooterCache::new(options.footer_bytes_max),
@@ -190,13 +196,18 @@ impl Lake {
         }
     }
 
+    /// Waits until nothing is done any more behind statements that have ended: checkpoints are written, old commits gone.
+    pub async fn idle(&self) {
+        self.background.idle().await;
+    }
+
     pub(crate) fn store_registry(&self) -> &Arc<Stores> {
         &self.stores
     }
 
     /// What commits need of the lake, to keep while one runs on its own.
     pub(crate) fn home(&self) -> Home {
-        Home { stores: self.stores.clone(), snapshots: self.snapshots.clone() }
+        Home { stores: self.stores.clone(), snapshots: self.snapshots.clone(), background: self.background.clone() }
     }
 
     /// Appends that wait to be committed.

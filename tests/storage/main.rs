@@ -6,6 +6,7 @@
 mod append;
 mod catalog;
 mod change;
+mod checkpoint;
 mod create;
 mod damage;
 mod discover;

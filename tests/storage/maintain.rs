@@ -99,7 +99,7 @@ async fn vacuum_deletes_what_nobody_needs_and_nothing_else(place: Place) {
     for request in [Vacuum::default(), Vacuum { retain_hours: Some(1), any_retention: true, ..Vacuum::default() }] {
         assert_eq!(maintain::vacuum(&lake, "main", "t", &request).await.unwrap().files, []);
     }
-    let all = Vacuum { retain_hours: Some(0), any_retention: true, dry_run: true };
+    let all = Vacuum { retain_hours: Some(0), any_retention: true, dry_run: true, ..Vacuum::default() };
     let listed = maintain::vacuum(&lake, "main", "t", &all).await.unwrap();
     assert_eq!(listed.files.len(), 3 + stray.len(), "{listed:?}");
     assert!(stray.iter().all(|file| listed.files.iter().any(|(path, _)| path == file)), "{listed:?}");

@@ -191,8 +191,11 @@ impl Target<'_> {
             let error = EngineError::invalid(message).with_detail(format!("The columns are {}.", listed.join(", ")));
             return Err(Misfit { error, column: Some(given.min(columns.len())) });
         }
-        let plan = parameter::settle(type_parameters(plan, columns)?)?;
-        let rows = context.analyze(plan)?;
+        let rows = match is_constant(&plan) {
+            // There is nothing to find out about them.
+            true => plan,
+            false => context.analyze(parameter::settle(type_parameters(plan, columns)?)?)?,
+        };
         let plan = write::conform(&name.to_string(), schema, rules, under_names(rows.clone(), columns)?);
         let plan = plan.map_err(|error| {
             let column = match &error {
@@ -311,6 +314,15 @@ fn name_values(body: &mut ast::SetExpr, count: usize) {
         }
         _ => {}
     }
+}
+
+/// Nothing but VALUES of literals, some perhaps in the type of others.
+fn is_constant(plan: &LogicalPlan) -> bool {
+    let is_literal = |expr: &Expr| match expr {
+        Expr::Cast(cast) => matches!(cast.expr.as_ref(), Expr::Literal(..)),
+        expr => matches!(expr, Expr::Literal(..)),
+    };
+    matches!(plan, LogicalPlan::Values(Values { values, .. }) if values.iter().flatten().all(is_literal))
 }
 
 /// A parameter that is a whole value has its column's type.

@@ -30,7 +30,15 @@ impl Vacuum {
         let found = insert::table(context, &name).await;
         found.map_err(|error| error.at(&context.sql, name::place(&vacuum.name)))?;
         let any_retention = !context.session.settings_now().vacuum_retention_check;
-        Ok(Self { name, request: Request { retain_hours: vacuum.hours, dry_run: vacuum.dry_run, any_retention } })
+        Ok(Self {
+            name,
+            request: Request {
+                retain_hours: vacuum.hours,
+                dry_run: vacuum.dry_run,
+                any_retention,
+                ..Request::default()
+            },
+        })
     }
 
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {

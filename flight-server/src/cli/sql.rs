@@ -5,6 +5,7 @@ use std::{
     io::{self, BufReader},
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use crate::{
@@ -12,6 +13,9 @@ use crate::{
     config::{Config, Flags},
     shell::{Flow, Out, Screen, Settings, Shell, ShellError, interact, output::Format},
 };
+
+/// How long the end waits for a checkpoint that is being written.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// The flags of `boathouse sql`.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,6 +48,7 @@ pub async fn run(args: Args) -> ExitCode {
     match open(&args, screen, interactive).await {
         Ok(mut shell) => {
             let result = if interactive { interact(&mut shell).await } else { run_inputs(&args, &mut shell).await };
+            settle(&shell).await;
             match result {
                 Ok(()) => ExitCode::SUCCESS,
                 // `boathouse sql ... | head` is no failure.
@@ -52,6 +57,15 @@ pub async fn run(args: Args) -> ExitCode {
             }
         }
         Err(error) => fail(&error, screen),
+    }
+}
+
+/// Gives work behind the statements some time to end. Ctrl-C ends the wait.
+async fn settle(shell: &Shell) {
+    let idle = tokio::time::timeout(SETTLE_MAX, shell.idle());
+    tokio::select! {
+        _ = idle => {}
+        _ = tokio::signal::ctrl_c() => {}
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Answer, Client, ClientError, Names, Rows, TableNames};
 /// A session of an engine in this process.
 #[derive(Debug)]
 pub struct Embedded {
+    engine: Arc<Engine>,
     session: Arc<Session>,
     location: String,
 }
@@ -24,7 +25,7 @@ impl Embedded {
 
     /// A new session of an engine that is open already; `location` is what the prompt and messages call it.
     pub fn new(engine: &Arc<Engine>, location: &str) -> Self {
-        Self { session: engine.session(), location: location.to_owned() }
+        Self { engine: engine.clone(), session: engine.session(), location: location.to_owned() }
     }
 }
 
@@ -55,6 +56,10 @@ impl Client for Embedded {
         }
         let settings = self.session.settings().into_iter().map(|(name, _)| name).collect();
         Ok(Names { schemas, tables, functions: self.session.functions(), settings })
+    }
+
+    async fn idle(&self) {
+        self.engine.idle().await;
     }
 
     fn location(&self) -> &str {

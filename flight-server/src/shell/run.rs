@@ -51,6 +51,11 @@ impl Shell {
         Self { client: client.into(), settings, screen, out, interactive, names, names_changed: true, includes: 0 }
     }
 
+    /// Waits for what goes on behind statements that have ended.
+    pub async fn idle(&self) {
+        self.client.idle().await;
+    }
+
     pub(super) fn client(&self) -> &Arc<dyn Client> {
         &self.client
     }

@@ -111,7 +111,7 @@ fn file_urls(snapshot: &Snapshot) -> Result<Vec<String>, StorageError> {
     for file in 0..files.len() {
         urls.push(absolute_url(location, files.path(file)));
         if let Some(vector) = files.deletion_vector(file) {
-            let url = vector_url(location, &vector.storage_type, &vector.path_or_inline_dv);
+            let url = vector_url(location, &vector);
             urls.extend(url.map_err(|message| StorageError::Internal { message })?.map(String::from));
         }
     }

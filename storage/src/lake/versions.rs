@@ -104,7 +104,7 @@ impl Lake {
 }
 
 /// The version from which on commits say their times.
-fn times_told_from(table: &Snapshot) -> Option<u64> {
+pub(crate) fn times_told_from(table: &Snapshot) -> Option<u64> {
     let properties = table.properties();
     let told = properties.get(TIMES_TOLD).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     told.then(|| properties.get(TIMES_TOLD_FROM).and_then(|version| version.parse().ok()).unwrap_or(0))

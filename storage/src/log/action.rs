@@ -9,6 +9,8 @@ use deltalake::kernel::{Metadata, Protocol};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::z85;
+
 /// A data file that is added.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -117,28 +119,13 @@ impl DeletionVector {
             "u" => {
                 let wrong = || format!("the deletion vector \"{text}\" has no id");
                 let (prefix, id) = text.split_at_checked(text.len().saturating_sub(UUID_CHARS)).ok_or_else(wrong)?;
-                let id = uuid::Uuid::from_slice(&z85(id).ok_or_else(wrong)?).map_err(|_| wrong())?;
+                let id = uuid::Uuid::from_slice(&z85::decode(id).ok_or_else(wrong)?).map_err(|_| wrong())?;
                 let folder = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
                 Ok(VectorFile::Relative(format!("{folder}deletion_vector_{id}.bin")))
             }
             other => Err(format!("deletion vectors of kind \"{other}\" are not known")),
         }
     }
-}
-
-/// Base85 as ZeroMQ has it: five characters are four bytes.
-pub(crate) fn z85(text: &str) -> Option<Vec<u8>> {
-    const ALPHABET: &[u8; 85] =
-        b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-    let mut bytes = Vec::with_capacity(text.len() / 5 * 4);
-    for group in text.as_bytes().chunks(5) {
-        let mut number = 0_u64;
-        for byte in group {
-            number = number * 85 + ALPHABET.iter().position(|c| c == byte)? as u64;
-        }
-        bytes.extend(u32::try_from(number).ok().filter(|_| group.len() == 5)?.to_be_bytes());
-    }
-    Some(bytes)
 }
 
 /// A file of a V2 checkpoint that holds some of its actions.

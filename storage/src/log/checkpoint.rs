@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, MapArray, RecordBatch, StringArray, StructArray},
+    array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray},
     compute::{cast, filter_record_batch, is_not_null},
     datatypes::{DataType, Int32Type, Int64Type},
     error::ArrowError,
@@ -28,6 +28,7 @@ use super::{
     layout::Layout,
     list::{Checkpoint, sidecar_path},
     parquet::ParquetFile,
+    parsed::values_of,
     replay,
     stats::child,
 };
@@ -45,7 +46,7 @@ pub(super) struct Head {
     pub(super) metadata: Option<Metadata>,
     pub(super) transactions: Vec<AppTransaction>,
     /// Parts and sidecars.
-    files: Vec<ParquetFile>,
+    pub(super) files: Vec<ParquetFile>,
     /// Of a JSON checkpoint without sidecars.
     adds: Vec<Add>,
 }
@@ -164,12 +165,12 @@ async fn some_at_once<T>(work: Vec<BoxFuture<'static, Result<T, LogError>>>) -> 
     futures::stream::iter(work).buffered(AT_ONCE).try_collect().await
 }
 
-fn damaged(version: u64, path: &Path, reason: impl ToString) -> LogError {
+pub(super) fn damaged(version: u64, path: &Path, reason: impl ToString) -> LogError {
     LogError::Checkpoint { version, path: path.clone(), reason: reason.to_string() }
 }
 
 /// Sorts what reading a checkpoint's file met: the store, or what is in the file.
-fn parquet_error(version: u64, path: &Path, error: ParquetError) -> LogError {
+pub(super) fn parquet_error(version: u64, path: &Path, error: ParquetError) -> LogError {
     let reason = StoreReason::of(&error);
     match error {
         ParquetError::External(source) if reason.is_some_and(|reason| reason != StoreReason::NotFound) => {
@@ -201,7 +202,8 @@ async fn open_head(
 async fn open_sidecar(version: u64, store: Arc<dyn ObjectStore>, sidecar: Sidecar) -> Result<ParquetFile, LogError> {
     let path = sidecar_path(&sidecar.path).map_err(|error| damaged(version, &Path::default(), error))?;
     let meta = match store.head(&path).await {
-        Ok(meta) => meta,
+        // The store of a table tells the place in its own root.
+        Ok(meta) => ObjectMeta { location: path.clone(), ..meta },
         Err(error) if is_not_found(&error) => return Err(damaged(version, &path, "it is not there")),
         Err(source) => return Err(LogError::Store { path, source }),
     };
@@ -234,7 +236,7 @@ fn in_words(error: ArrowError) -> String {
     error.to_string()
 }
 
-fn json_rows(batch: &RecordBatch) -> Result<Vec<Value>, String> {
+pub(super) fn json_rows(batch: &RecordBatch) -> Result<Vec<Value>, String> {
     let mut writer = LineDelimitedWriter::new(Vec::new());
     writer.write(batch).and_then(|()| writer.finish()).map_err(in_words)?;
     let rows = serde_json::Deserializer::from_slice(&writer.into_inner()).into_iter().collect::<Result<_, _>>();
@@ -320,17 +322,6 @@ fn raw_adds(layout: &Layout, adds: &StructArray) -> Result<RawAdds, ArrowError> 
         None => None,
     };
     Ok(RawAdds { paths: text(&required(adds, "path")?)?, sizes: size, modified_ms, vectors, partitions, stats })
-}
-
-/// The values of one key of a map; NULL where it has none.
-fn values_of(map: &MapArray, names: &StringArray, texts: &StringArray, stored: &str) -> StringArray {
-    let offsets = map.value_offsets();
-    let value = |row: usize| {
-        let entries = (offsets[row] as usize)..(offsets[row + 1] as usize);
-        let entry = entries.into_iter().find(|entry| names.value(*entry) == stored)?;
-        (map.is_valid(row) && texts.is_valid(entry)).then(|| texts.value(entry))
-    };
-    (0..map.len()).map(value).collect()
 }
 
 fn vectors_of(vectors: &StructArray) -> Result<Option<Vectors>, ArrowError> {

@@ -80,7 +80,7 @@ impl Commit {
 
 /// The file of a commit.
 pub(crate) struct RawCommit {
-    version: u64,
+    pub(super) version: u64,
     pub(crate) bytes: Bytes,
     stamp: Stamp,
 }

@@ -27,6 +27,8 @@ pub(crate) enum LogError {
     /// A checkpoint that cannot be used. Without one that can, it is why the table cannot be read.
     #[error("the checkpoint \"{path}\" of version {version} cannot be read: {reason}")]
     Checkpoint { version: u64, path: Path, reason: String },
+    #[error("the checkpoint of version {version} cannot be written: {reason}")]
+    Unwritten { version: u64, reason: String },
     /// The files of the log are whole, but what they say makes no table.
     #[error("version {version} is no table: {reason}")]
     Invalid { version: u64, reason: String },

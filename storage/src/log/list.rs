@@ -53,18 +53,53 @@ pub(crate) fn commit_path(version: u64) -> Path {
     Path::from(format!("{LOG}/{version:020}.json"))
 }
 
+/// The path of a checkpoint of one file; a V2 checkpoint has an id.
+pub(super) fn checkpoint_path(version: u64, id: Option<uuid::Uuid>) -> Path {
+    let id = id.map(|id| format!(".{id}")).unwrap_or_default();
+    Path::from(format!("{LOG}/{version:020}.checkpoint{id}.parquet"))
+}
+
+pub(super) fn log_folder() -> Path {
+    Path::from(LOG)
+}
+
+pub(super) fn sidecar_folder() -> Path {
+    Path::from(format!("{LOG}/_sidecars"))
+}
+
+/// The version of a file that stands in the log's folder itself, and whether it is a commit. None of files whose names say
+/// nothing that is known: they are not ours to judge.
+pub(super) fn version_of(path: &Path) -> Option<(u64, bool)> {
+    let name = path.filename().filter(|_| path.prefix_match(&log_folder()).is_some_and(|rest| rest.count() == 1))?;
+    if let Some((version, kind)) = parse(name) {
+        return Some((version, kind == Kind::Commit));
+    }
+    let (digits, rest) = name.split_once('.')?;
+    // `<first>.<last>.compacted.json` tells the commits up to its last.
+    let digits = match rest.split_once('.') {
+        None if rest == "crc" => digits,
+        Some((last, "compacted.json")) => last,
+        _ => return None,
+    };
+    parse(&format!("{digits}.json")).map(|(version, _)| (version, false))
+}
+
+pub(super) fn hint_path() -> Path {
+    Path::from(format!("{LOG}/_last_checkpoint"))
+}
+
 /// The path of a file of a V2 checkpoint, from the table's folder: a name, or a path from the store's root.
 pub(super) fn sidecar_path(name: &str) -> Result<Path, object_store::path::Error> {
     Path::from_url_path(format!("{LOG}/_sidecars/{name}"))
 }
 
 /// The version that `_last_checkpoint` names, if it can be read.
-pub(super) async fn hint(store: &dyn ObjectStore) -> Result<Option<u64>, LogError> {
+pub(crate) async fn hint(store: &dyn ObjectStore) -> Result<Option<u64>, LogError> {
     #[derive(Deserialize)]
     struct Hint {
         version: u64,
     }
-    let path = Path::from(format!("{LOG}/_last_checkpoint"));
+    let path = hint_path();
     let bytes = match store.get(&path).await {
         Ok(found) => found.bytes().await,
         Err(error) => Err(error),
@@ -152,6 +187,14 @@ mod tests {
         }
         assert_eq!(parse("12.json"), None);
         assert_eq!(parse("_last_checkpoint"), None);
+        let version = |name: &str| version_of(&Path::from(format!("{LOG}/{name}")));
+        assert_eq!(version("00000000000000000012.json"), Some((12, true)));
+        assert_eq!(version("00000000000000000012.checkpoint.parquet"), Some((12, false)));
+        assert_eq!(version("00000000000000000012.crc"), Some((12, false)));
+        assert_eq!(version("00000000000000000003.00000000000000000012.compacted.json"), Some((12, false)));
+        for other in ["_last_checkpoint", "00000000000000000012.mine", "_staged/00000000000000000012.json"] {
+            assert_eq!(version(other), None, "{other}");
+        }
     }
 
     #[tokio::test]

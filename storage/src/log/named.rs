@@ -1,4 +1,5 @@
-//! Which files the commits of the last while name: what a version that was the newest within it may need.
+//! Which files the log names: what a version that was the newest within the last while may need, and what any version may
+//! need that can still be read.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,10 +7,11 @@ use chrono::{DateTime, Utc};
 use object_store::ObjectStore;
 
 use super::{
-    LogError,
+    Commit, LogError, Times,
     action::{DeletionVector, FileAction},
     commit,
     list::list,
+    load,
 };
 
 /// Files that some commits add or remove.
@@ -20,6 +22,17 @@ pub(crate) struct Named {
 }
 
 impl Named {
+    fn take(&mut self, commits: Vec<Commit>) {
+        for action in commits.into_iter().flat_map(|commit| commit.actions.files) {
+            let (path, vector) = match action {
+                FileAction::Add(add) => (add.path, add.deletion_vector),
+                FileAction::Remove(gone) => (gone.path, gone.deletion_vector),
+            };
+            self.paths.insert(path);
+            self.vectors.extend(vector);
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.paths.len()
     }
@@ -45,15 +58,21 @@ pub(crate) async fn named_since(store: &Arc<dyn ObjectStore>, since: DateTime<Ut
     // Times of commits need not rise: all from the first that is young enough on.
     let recent = listing.commits.into_iter().skip_while(|(_, meta)| meta.last_modified < since).collect();
     let mut named = Named::default();
-    for commit in commit::read_all(store, recent).await? {
-        for action in commit.actions.files {
-            let (path, vector) = match action {
-                FileAction::Add(add) => (add.path, add.deletion_vector),
-                FileAction::Remove(gone) => (gone.path, gone.deletion_vector),
-            };
-            named.paths.insert(path);
-            named.vectors.extend(vector);
-        }
-    }
+    named.take(commit::read_all(store, recent).await?);
     Ok(Some(named))
+}
+
+/// What all versions name that can still be read.
+pub(crate) async fn named_at_all(store: &Arc<dyn ObjectStore>) -> Result<Named, LogError> {
+    let first = Times::read(store.as_ref(), None).await?.first;
+    let oldest = load(store, Some(first)).await?.files;
+    let mut named = Named::default();
+    for file in 0..oldest.len() {
+        named.paths.insert(oldest.path(file).to_owned());
+        named.vectors.extend(oldest.deletion_vector(file));
+    }
+    // Each commit adds to what its version names.
+    let listing = list(store.as_ref(), first).await?;
+    named.take(commit::read_all(store, listing.commits.into_iter().collect()).await?);
+    Ok(named)
 }

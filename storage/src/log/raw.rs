@@ -86,7 +86,7 @@ pub(super) fn adds(bytes: &Bytes) -> Result<Vec<Value>, String> {
 }
 
 /// What identifies a file: its path and its deletion vector.
-fn identity(add: &Value) -> Option<String> {
+pub(super) fn identity(add: &Value) -> Option<String> {
     let path = add.get("path")?.as_str()?;
     let vector = add.get("deletionVector").filter(|vector| !vector.is_null());
     let vector = vector.map(|vector| {

@@ -8,12 +8,12 @@ use arrow::{
     datatypes::Int64Type,
 };
 use deltalake::{DeltaTable, checkpoints::create_checkpoint};
-use object_store::{ObjectStore, local::LocalFileSystem};
+use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory};
 use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{FileSet, LogState, advance, load};
+use super::{FileSet, LogState, Shape, advance, load, write_checkpoint};
 
 const LOGS: u64 = 8;
 const VERSIONS: usize = 14;
@@ -146,12 +146,31 @@ impl Writer<'_> {
         self.commit(version, &actions);
     }
 
-    /// Has the library write a checkpoint, then maybe brings it into another form.
-    async fn checkpoint(&mut self, version: usize) {
+    /// Writes a checkpoint, or has the library write one, then maybe brings it into another form.
+    async fn checkpoint(&mut self, store: &Arc<dyn ObjectStore>, version: usize) {
         forget_hint(self.folder);
-        let mut table = DeltaTable::try_from_url(Url::from_directory_path(self.folder).unwrap()).await.unwrap();
-        table.load_version(version as u64).await.unwrap();
-        create_checkpoint(&table, None).await.unwrap();
+        if self.random.below(3) > 0 {
+            let (v2, stats_parsed) = (self.random.below(2) == 0, self.random.below(2) == 0);
+            let stats_as_text = !stats_parsed || self.random.below(2) == 0;
+            let shape = Shape { v2, stats_as_text, stats_parsed, removed_since_ms: 0, transactions_since_ms: None };
+            let state = load(store, Some(version as u64)).await.unwrap();
+            let written = write_checkpoint(store, &state, shape).await.unwrap().unwrap();
+            assert!(written.actions >= state.files.len() as u64 + 2 && written.bytes > 0);
+            assert_eq!(write_checkpoint(store, &state, shape).await.unwrap(), None, "there is one");
+            // Nothing else is there that could tell it.
+            let alone = without_commits(self.folder, version);
+            let read = load(&alone, None).await.unwrap();
+            assert_eq!((read.version, described(&read)), (version as u64, described(&state)), "{shape:?}");
+            assert_eq!((&read.protocol, &read.metadata), (&state.protocol, &state.metadata));
+            assert_eq!(read.transactions, state.transactions);
+            if v2 {
+                return;
+            }
+        } else {
+            let mut table = DeltaTable::try_from_url(Url::from_directory_path(self.folder).unwrap()).await.unwrap();
+            table.load_version(version as u64).await.unwrap();
+            create_checkpoint(&table, None).await.unwrap();
+        }
         let log = self.folder.join("_delta_log");
         let single = log.join(format!("{version:020}.checkpoint.parquet"));
         match self.random.below(4) {
@@ -188,6 +207,24 @@ impl Writer<'_> {
             _ => fs::write(log.join("_last_checkpoint"), r#"{"version":3,"size":1}"#).unwrap(),
         }
     }
+}
+
+/// The log with one checkpoint and no commit before it.
+fn without_commits(folder: &Path, version: usize) -> Arc<dyn ObjectStore> {
+    let store = InMemory::new();
+    for part in ["_delta_log", "_delta_log/_sidecars"] {
+        let Ok(entries) = fs::read_dir(folder.join(part)) else { continue };
+        for entry in entries.map(Result::unwrap).filter(|entry| entry.file_type().unwrap().is_file()) {
+            let name = entry.file_name().into_string().unwrap();
+            let older = name.get(..20).and_then(|digits| digits.parse::<usize>().ok());
+            if older.is_none_or(|older| older == version) {
+                let bytes = fs::read(entry.path()).unwrap();
+                let path = format!("{part}/{name}").into();
+                futures::executor::block_on(store.put(&path, bytes.into())).unwrap();
+            }
+        }
+    }
+    Arc::new(store)
 }
 
 /// The library fails where the hint lies.
@@ -275,7 +312,7 @@ async fn every_version_has_the_files_that_the_library_finds() {
         for version in 1..VERSIONS {
             writer.next(version);
             if writer.random.below(4) == 0 {
-                writer.checkpoint(version).await;
+                writer.checkpoint(&store, version).await;
             }
             if writer.random.below(3) > 0 {
                 state = advance(&store, &state).await.unwrap();

@@ -89,6 +89,17 @@ impl Times {
         Ok(AtTime::Version(self.commits[low.saturating_sub(1)].0))
     }
 
+    /// The version that was the newest one at `time_ms`, however long ago the last commit was; `None` before the first.
+    pub(crate) async fn newest_at(&self, store: &dyn ObjectStore, time_ms: i64) -> Result<Option<u64>, LogError> {
+        match self.commits.is_empty() {
+            true => Ok(None),
+            false => Ok(match self.at(store, time_ms).await? {
+                AtTime::Version(version) => Some(version),
+                AtTime::Outside { last, .. } => (last.1 < time_ms).then_some(last.0),
+            }),
+        }
+    }
+
     async fn time(&self, store: &dyn ObjectStore, commit: Timed) -> Result<Timed, LogError> {
         let (version, by_file) = commit;
         if !self.is_told(version) {

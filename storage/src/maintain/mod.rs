@@ -2,12 +2,15 @@
 
 mod checkpoint;
 mod optimize;
+mod pace;
 mod restore;
 mod vacuum;
 mod zorder;
 
 pub(crate) use checkpoint::committed;
+pub use checkpoint::{checkpoint_due, write_checkpoint};
 pub use optimize::{Optimize, Optimized, optimize};
+pub use pace::Pace;
 pub use restore::restore;
 pub(crate) use restore::{brought_back, check_there, vector_of};
 pub use vacuum::{RETENTION_HOURS_MIN, Vacuum, Vacuumed, vacuum};

@@ -18,6 +18,7 @@ use deltalake::kernel::Add;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::ObjectStore;
 
+use super::Pace;
 use crate::{
     Lake, Snapshot, StorageError,
     table::{FileIndex, is_partition_filter, provider_of, prune, table_store},
@@ -41,6 +42,7 @@ pub struct Optimize {
     pub predicate: String,
     /// Rows with near values in these columns come to lie together. Rewrites all files.
     pub zorder: Vec<String>,
+    pub pace: Pace,
 }
 
 /// What was rewritten.
@@ -88,7 +90,7 @@ pub async fn optimize(
             .iter()
             .map(|bin| {
                 let (table, session) = (table.clone(), session.clone());
-                rewrite(store.clone(), table, request.zorder.clone(), bin.clone(), target, session).boxed()
+                rewrite(store.clone(), table, request.clone(), bin.clone(), target, session).boxed()
             })
             .collect();
         let mut work = futures::stream::iter(work).buffered(BINS_AT_ONCE);
@@ -137,23 +139,24 @@ fn operation(request: &Optimize, added: &Optimized) -> Operation {
 async fn rewrite(
     store: Arc<dyn ObjectStore>,
     table: Arc<Snapshot>,
-    zorder: Vec<String>,
+    request: Optimize,
     bin: Bin,
     target: u64,
     session: Arc<dyn Session>,
 ) -> Result<Vec<Add>, StorageError> {
     let query = |source| StorageError::Query { table: table.name().to_owned(), source: Box::new(source) };
+    let zorder = &request.zorder;
     let plan: Arc<dyn ExecutionPlan> = match zorder.is_empty() {
         true => {
             let provider = provider_of(&table, bin.files.clone())?;
             let scan = provider.scan(session.as_ref(), None, &[], None).await.map_err(query)?;
             Arc::new(CoalescePartitionsExec::new(scan))
         }
-        false => super::zorder::plan(&table, &bin.files, &zorder, session.as_ref()).await?,
+        false => super::zorder::plan(&table, &bin.files, zorder, session.as_ref()).await?,
     };
     // A bin that packs well into one file stays one.
     let file_bytes = if zorder.is_empty() { target.saturating_mul(2) } else { target };
-    let mut written = write_compact(&table, &store, plan, session.as_ref(), file_bytes).await?;
+    let mut written = write_compact(&table, &store, plan, session.as_ref(), file_bytes, &request.pace).await?;
     written.iter_mut().for_each(|file| file.data_change = false);
     let index = table.files()?;
     let rows: Option<u64> = bin.files.iter().map(|file| index.visible_rows(*file)).sum();

@@ -15,7 +15,7 @@ use url::Url;
 use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
-    log::{physical_name, raw_adds},
+    log::{DeletionVector, physical_name, raw_adds},
     store::is_not_found,
     table::{file_at, log_error, table_store, vector_url},
     write::{CommitInfo, Committed, IDENTITY_MARK, IDENTITY_STEP, Operation, Transaction, further},
@@ -247,6 +247,7 @@ pub(crate) async fn check_there(lake: &Lake, target: &Snapshot, adds: &[Value]) 
 /// Where the deletion vector of a file lies; `None` when it has none, or has it in the log.
 pub(crate) fn vector_of(table: &Url, add: &Value) -> Result<Option<Url>, StorageError> {
     let Some(vector) = add.get("deletionVector").filter(|vector| !vector.is_null()) else { return Ok(None) };
-    let text = |name: &str| vector.get(name).and_then(Value::as_str).unwrap_or_default();
-    vector_url(table, text("storageType"), text("pathOrInlineDv")).map_err(|message| StorageError::Internal { message })
+    let wrong = |message: String| StorageError::Internal { message };
+    let vector: DeletionVector = serde_json::from_value(vector.clone()).map_err(|error| wrong(error.to_string()))?;
+    vector_url(table, &vector).map_err(wrong)
 }

@@ -4,6 +4,8 @@
 //! the newest at some time within it can still be read), or when it is younger than the retention (it may belong to a
 //! write that is under way). What else lies in the table's folder goes: files of old versions, files and deletion vectors
 //! of writes that failed. Hidden folders, the log, tables further down and what shallow clones read are left alone.
+//!
+//! Orphans are the part of these that no version names which can still be read: nobody loses anything with them.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -34,6 +36,8 @@ pub struct Vacuum {
     pub dry_run: bool,
     /// Takes a retention below [`RETENTION_HOURS_MIN`].
     pub any_retention: bool,
+    /// Keeps what any version needs that can still be read, however old.
+    pub only_orphans: bool,
 }
 
 /// Files that were deleted, or would be.
@@ -49,20 +53,30 @@ pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> 
     // A table whose features are not all known may need files that nothing known here names.
     Transaction::new(lake, table, Operation::default())?;
     let configured = table.log().metadata.parse_table_properties().deleted_file_retention_duration();
+    let shortest = Duration::from_secs(RETENTION_HOURS_MIN * 3600);
+    // A write that is under way must not lose its files because old versions are short-lived.
+    let configured = if request.only_orphans { configured.max(shortest) } else { configured };
     let retention = request.retain_hours.map_or(configured, |hours| Duration::from_secs(hours.saturating_mul(3600)));
-    if retention < Duration::from_secs(RETENTION_HOURS_MIN * 3600) && !request.any_retention {
+    if retention < shortest && !request.any_retention {
         let (table, hours) = (table.name().to_owned(), retention.as_secs() / 3600);
         return Err(StorageError::RetentionTooShort { table, hours, hours_min: RETENTION_HOURS_MIN });
     }
     let cutoff = Utc::now() - retention;
     let store = table_store(lake.store_registry(), table.location())?;
-    let found = old_files(&store, table, cutoff).await?;
+    let mut found = old_files(&store, table, cutoff).await?;
+    if request.only_orphans {
+        // Change data has names of its own in the log.
+        found.retain(|file| !file.location.parts().any(|part| part.as_ref() == CHANGE_DATA));
+    }
+    if found.is_empty() {
+        return Ok(Vacuumed::default());
+    }
     // Looked at after the folder: what came back meanwhile, by a RESTORE for one, stays too.
     let newest = lake.table(schema, name).await?;
     if newest.id() != table.id() {
         return Err(StorageError::TableNotFound { table: table.name().to_owned() });
     }
-    let mut needed = needed(&store, &newest, cutoff).await?;
+    let mut needed = needed(&store, &newest, (!request.only_orphans).then_some(cutoff)).await?;
     needed.extend(lake.files_used_by_clones(&newest).await?);
     let mut files: Vec<ObjectMeta> = found.into_iter().filter(|file| !needed.contains(&file.location)).collect();
     files.sort_by(|a, b| a.location.cmp(&b.location));
@@ -107,13 +121,16 @@ fn is_hidden(path: &Path) -> bool {
     })
 }
 
-/// What the newest version and the commits since `cutoff` name.
+/// What the newest version and the commits since `cutoff` name; without one, what all versions name.
 async fn needed(
     store: &Arc<dyn ObjectStore>,
     newest: &Snapshot,
-    cutoff: DateTime<Utc>,
+    cutoff: Option<DateTime<Utc>>,
 ) -> Result<HashSet<Path>, StorageError> {
-    let named = log::named_since(store, cutoff).await;
+    let named = match cutoff {
+        Some(cutoff) => log::named_since(store, cutoff).await,
+        None => log::named_at_all(store).await.map(Some),
+    };
     let named = named.map_err(|error| log_error(newest.name(), newest.location(), error))?;
     let Some(named) = named else {
         return Err(StorageError::LogTooShort { table: newest.name().to_owned() });

@@ -27,13 +27,24 @@ pub(super) enum Place {
     File(FileLocation, Range<u64>),
 }
 
+/// The URL of the file in which a vector of the table at `table` lies; `None` for one that the log holds. Says in words what
+/// is wrong with its descriptor.
+pub(crate) fn vector_url(table: &Url, vector: &DeletionVector) -> Result<Option<Url>, String> {
+    let url = match vector.file()? {
+        VectorFile::InLog => return Ok(None),
+        VectorFile::Relative(path) => table.join(&path),
+        VectorFile::Absolute(url) => Url::parse(&url),
+    };
+    url.map(Some).map_err(|error| format!("\"{}\" is no deletion vector: {error}", vector.path_or_inline_dv))
+}
+
 /// Where a vector of the table at `table` lies. Says in words what is wrong with its descriptor.
 pub(super) fn place(table: &Url, vector: &DeletionVector) -> Result<Place, String> {
     let text = vector.path_or_inline_dv.as_str();
     let size = usize::try_from(vector.size_in_bytes).map_err(|_| "its size is negative")?;
     let file = match vector.file()? {
         VectorFile::InLog => {
-            let mut bytes = z85(text).ok_or("it is not in base 85")?;
+            let mut bytes = z85::decode(text).ok_or("it is not in base 85")?;
             if bytes.len() < size {
                 return Err(format!("it has {} bytes instead of {size}", bytes.len()));
             }
@@ -117,6 +128,20 @@ mod tests {
             vector("x", "ab^-aqEH.-t@S}K{vb[*k^", None, 1),
         ] {
             assert!(place(&table, &wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn vectors_have_the_urls_of_their_files() {
+        let table = Url::parse("s3://b/t/").unwrap();
+        let url =
+            |kind: &str, name: &str| vector_url(&table, &vector(kind, name, None, 4)).map(|url| url.map(String::from));
+        let named = "s3://b/t/ab/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin";
+        assert_eq!(url("u", "ab^-aqEH.-t@S}K{vb[*k^"), Ok(Some(named.to_owned())));
+        assert_eq!(url("p", "s3://o/v.bin"), Ok(Some("s3://o/v.bin".to_owned())));
+        assert_eq!(url("i", "wi5b="), Ok(None));
+        for (kind, name) in [("u", "short"), ("u", "ab^-aqEH.-t@S}K{vb[*k~"), ("x", "y"), ("p", "no url")] {
+            assert!(url(kind, name).is_err(), "{kind} {name}");
         }
     }
 

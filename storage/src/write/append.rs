@@ -14,7 +14,7 @@ use super::{
     alter::Altered,
     conflict::Reads,
     conform::{conform, query_error},
-    data::{FileLayout, file_rows, write_rows},
+    data::{FileLayout, Held, Written, write_held, write_or_hold},
     group::commit_append,
     identity::numbered,
     once::done_before,
@@ -89,17 +89,27 @@ async fn append_to(
     let operation = Operation { name: "WRITE", parameters: parameters(target), ..Operation::default() };
     let mut transaction = Transaction::new(lake, &base, operation)?;
     transaction.reads(reads);
-    let files = write_rows(&to.layout, &rows, &store, &session.task_ctx()).await?;
-    let operation = transaction.operation_mut();
-    operation.inserted = files.iter().map(file_rows).sum();
-    let bytes: u64 = files.iter().filter_map(|file| u64::try_from(file.size).ok()).sum();
-    let metrics = [("numFiles", files.len() as u64), ("numOutputRows", operation.inserted), ("numOutputBytes", bytes)];
-    operation.metrics = metrics.map(|(name, count)| (name.to_owned(), count)).into();
-    transaction.add_written(files)?;
-    if let Some(altered) = numbered(to.altered, target, rules)? {
+    let written = write_or_hold(&to.layout, &rows, &store, &session.task_ctx()).await?;
+    // By now the rows have their numbers.
+    let altered = numbered(to.altered, target, rules)?;
+    let held = match written {
+        Written::Files(files) => {
+            transaction.append_written(files)?;
+            Held::default()
+        }
+        // Only a plain append can share a file.
+        Written::Held(held)
+            if altered.is_some() || info.idempotency_key.is_some() || !transaction.is_plain_append() =>
+        {
+            transaction.append_written(write_held(&to.layout, &[&held], &store).await?)?;
+            Held::default()
+        }
+        Written::Held(held) => held,
+    };
+    if let Some(altered) = altered {
         altered.into_transaction(&mut transaction)?;
     }
-    commit_append(lake, transaction, info).await
+    commit_append(lake, transaction, held, info).await
 }
 
 /// The version of the target that the query reads, if it reads it.

@@ -3,10 +3,17 @@
 //! Rows come under the table's names and types (see `conform`). Here they get the names that the table's files have
 //! (column mapping), are split by partition and written with statistics, one writer for each stream of the query.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use arrow::{
     array::RecordBatch,
+    compute::concat_batches,
     datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
     error::ArrowError,
 };
@@ -37,6 +44,7 @@ use super::{
 use crate::{
     Snapshot, StorageError,
     log::physical_name,
+    maintain::Pace,
     table::{COLUMN_ID, MappingMode, PARQUET_ID, relabel},
 };
 
@@ -44,6 +52,8 @@ use crate::{
 const PREFIX_CHARS: usize = 2;
 /// Rows are handed to the Parquet writer in pieces of this size: its estimate of a file's size is as fine.
 const PIECE_ROWS: usize = 8192;
+/// Rows of one write that take less memory are held back, so that they can go into a file with others.
+const HELD_BYTES_MAX: usize = 1 << 20;
 
 /// How the files of a table look.
 pub(super) struct FileLayout {
@@ -105,10 +115,11 @@ pub(crate) async fn write_compact(
     plan: Arc<dyn ExecutionPlan>,
     session: &dyn Session,
     file_bytes: u64,
+    pace: &Pace,
 ) -> Result<Vec<Add>, StorageError> {
     let (columns, metadata) = (target.arrow_schema(), &target.log().metadata);
     let layout = FileLayout::sized(target.name(), &columns, metadata, NonZeroU64::new(file_bytes));
-    write_rows(&layout, &Rows::of(plan), store, &session.task_ctx()).await
+    write_rows(&layout, &Rows::of(plan).paced(pace), store, &session.task_ctx()).await
 }
 
 /// Rows of a file that was just written.
@@ -130,57 +141,190 @@ pub(super) async fn write_rows(
     store: &Arc<dyn ObjectStore>,
     task: &Arc<TaskContext>,
 ) -> Result<Vec<Add>, StorageError> {
+    match write_or_hold(layout, rows, store, task).await? {
+        Written::Files(files) => Ok(files),
+        Written::Held(held) => write_held(layout, &[&held], store).await,
+    }
+}
+
+/// What became of the rows of a write.
+pub(super) enum Written {
+    Files(Vec<Add>),
+    /// They are few, and not written yet.
+    Held(Held),
+}
+
+/// Writes rows as [`write_rows`] does, unless they are few: then they come back.
+pub(super) async fn write_or_hold(
+    layout: &FileLayout,
+    rows: &Rows,
+    store: &Arc<dyn ObjectStore>,
+    task: &Arc<TaskContext>,
+) -> Result<Written, StorageError> {
     let table = &layout.table;
     let streams = rows.streams(&layout.partition_columns, task).map_err(|error| query_error(table, error))?;
     // Dropped after the writers, whose files it deletes.
     let discard = Discard::new(store.clone());
     let recorder: Arc<dyn ObjectStore> = Arc::new(Recorder { inner: store.clone(), begun: discard.list() });
     let mut writers = JoinSet::new();
+    let room = Arc::new(AtomicUsize::new(HELD_BYTES_MAX));
     for stream in streams {
         let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
-        writers.spawn(write_stream(writer, stream, layout.stored.clone()));
+        writers.spawn(write_stream(writer, stream, layout.stored.clone(), room.clone()));
     }
-    let mut files = Vec::new();
+    let (mut files, mut held) = (Vec::new(), Held::default());
     let mut failed = None;
     while let Some(ended) = writers.join_next().await {
         match ended {
-            Ok(Ok(written)) => files.extend(written),
+            Ok(Ok((written, rest))) => {
+                files.extend(written);
+                held.batches.extend(rest);
+            }
             Ok(Err(error)) => failed = failed.or(Some(error)),
             Err(error) => failed = failed.or(Some(DeltaTableError::generic(error))),
         }
     }
+    if failed.is_none() && !files.is_empty() && !held.batches.is_empty() {
+        // What the streams left that had few rows is one file.
+        let writer = DeltaWriter::new(recorder, layout.config.clone());
+        match write_batches(writer, held.batches.drain(..)).await {
+            Ok(written) => files.extend(written),
+            Err(error) => failed = Some(error),
+        }
+    }
     let Some(error) = failed else {
         discard.keep();
-        return Ok(files);
+        return Ok(if files.is_empty() { Written::Held(held) } else { Written::Files(files) });
     };
     discard.delete().await;
-    let write_error = |source| StorageError::Write { table: table.clone(), source: Box::new(source) };
-    Err(rows.error(table).unwrap_or_else(|| write_error(error)))
+    Err(rows.error(table).unwrap_or_else(|| write_error(table, error)))
 }
 
+/// Few rows of one table, checked and under the names that its files have.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    batches: Vec<RecordBatch>,
+}
+
+impl Held {
+    #[cfg(test)]
+    pub(super) fn of(batches: Vec<RecordBatch>) -> Self {
+        Self { batches }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.batches.iter().map(|batch| batch.num_rows() as u64).sum()
+    }
+}
+
+/// Writes rows that were held, of several writes perhaps, together.
+pub(super) async fn write_held(
+    layout: &FileLayout,
+    held: &[&Held],
+    store: &Arc<dyn ObjectStore>,
+) -> Result<Vec<Add>, StorageError> {
+    let batches: Vec<RecordBatch> = held.iter().flat_map(|held| held.batches.iter().cloned()).collect();
+    if batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    let discard = Discard::new(store.clone());
+    let recorder: Arc<dyn ObjectStore> = Arc::new(Recorder { inner: store.clone(), begun: discard.list() });
+    let writer = DeltaWriter::new(recorder, layout.config.clone());
+    // Batches of many writes are small: one is cheaper to write.
+    let batches = match concat_batches(&layout.stored, &batches) {
+        Ok(one) => vec![one],
+        Err(_) => batches,
+    };
+    match write_batches(writer, batches.into_iter()).await {
+        Ok(files) => {
+            discard.keep();
+            Ok(files)
+        }
+        Err(error) => {
+            discard.delete().await;
+            Err(write_error(&layout.table, error))
+        }
+    }
+}
+
+fn write_error(table: &str, source: DeltaTableError) -> StorageError {
+    StorageError::Write { table: table.to_owned(), source: Box::new(source) }
+}
+
+/// Writes a stream, or gives its rows back as long as there is room for them.
 async fn write_stream(
     mut writer: DeltaWriter,
     mut rows: SendableRecordBatchStream,
     stored: SchemaRef,
-) -> Result<Vec<Add>, DeltaTableError> {
+    room: Arc<AtomicUsize>,
+) -> Result<(Vec<Add>, Vec<RecordBatch>), DeltaTableError> {
+    let (mut held, mut writes) = (Vec::new(), false);
     while let Some(batch) = rows.next().await {
-        let written = match batch {
+        let batch = match batch {
             Ok(batch) if batch.num_rows() == 0 => continue,
-            Ok(batch) => match under_stored_names(&batch, &stored) {
-                Ok(batch) => writer.write(&batch).await,
-                Err(error) => Err(error.into()),
-            },
+            Ok(batch) => under_stored_names(&batch, &stored).map_err(DeltaTableError::from),
             Err(error) => Err(error.into()),
         };
-        if let Err(error) = written {
-            // Dropping the writer would leave parts of an upload behind.
-            if let Err(leak) = writer.abort().await {
-                tracing::warn!(%leak, "could not abort the upload of a data file");
+        let written = match batch {
+            Ok(batch) if !writes && has_room(&room, &batch) => {
+                held.push(batch);
+                continue;
             }
+            Ok(batch) => {
+                writes = true;
+                held.push(batch);
+                write_all(&mut writer, held.drain(..)).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            abort(writer).await;
             return Err(error);
         }
     }
-    writer.close().await
+    match writes {
+        true => Ok((writer.close().await?, Vec::new())),
+        false => Ok((Vec::new(), held)),
+    }
+}
+
+fn has_room(room: &AtomicUsize, batch: &RecordBatch) -> bool {
+    let bytes = batch.get_array_memory_size();
+    room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes)).is_ok()
+}
+
+async fn write_batches(
+    mut writer: DeltaWriter,
+    batches: impl Iterator<Item = RecordBatch>,
+) -> Result<Vec<Add>, DeltaTableError> {
+    match write_all(&mut writer, batches).await {
+        Ok(()) => writer.close().await,
+        Err(error) => {
+            abort(writer).await;
+            Err(error)
+        }
+    }
+}
+
+async fn write_all(
+    writer: &mut DeltaWriter,
+    batches: impl Iterator<Item = RecordBatch>,
+) -> Result<(), DeltaTableError> {
+    for batch in batches {
+        writer.write(&batch).await?;
+    }
+    Ok(())
+}
+
+/// Dropping the writer would leave parts of an upload behind.
+async fn abort(writer: DeltaWriter) {
+    if let Err(leak) = writer.abort().await {
+        tracing::warn!(%leak, "could not abort the upload of a data file");
+    }
 }
 
 /// Without a copy: the columns are the same, in the same order.

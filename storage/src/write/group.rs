@@ -1,11 +1,11 @@
 //! Group commit: small appends to one table, of many clients at once, share commits.
 //!
 //! ```text
-//! append --> waiting --(its turn)--> takes all that wait --> one commit --> each has its answer
+//! append --> waiting --(its turn)--> takes all that wait --> one file, one commit --> each has its answer
 //! ```
-//! While one commit is under way the next appends gather behind it: no one waits on purpose. An append is acknowledged
-//! when the commit that holds it is durable. A group that cannot be committed is taken apart, so that each has its own
-//! outcome.
+//! While one commit is under way the next appends gather behind it: no one waits on purpose. Rows were checked before they
+//! wait, and few rows of several appends are written into one file. An append is acknowledged when the commit that holds
+//! it is durable. A group that cannot be committed is taken apart, so that each has its own outcome.
 
 use std::{
     collections::HashMap,
@@ -15,11 +15,18 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{self, Receiver, Sender};
 
-use super::{CommitInfo, Committed, commit::STATEMENT_CHARS_MAX, transaction::Transaction};
+use super::{
+    CommitInfo, Committed,
+    commit::STATEMENT_CHARS_MAX,
+    data::{FileLayout, Held, write_held},
+    transaction::Transaction,
+};
 use crate::{Lake, StorageError, lake::Home, table::table_store};
 
 /// Files that one shared commit adds at most; a larger append commits alone.
 const GROUP_FILES_MAX: usize = 1_000;
+/// Memory of the rows that one shared commit writes at most.
+const GROUP_BYTES_MAX: usize = 32 << 20;
 
 /// The appends of a lake that wait to be committed, by table. Safe to use from many tasks.
 #[derive(Debug, Default)]
@@ -35,6 +42,8 @@ struct Group {
 #[derive(Debug)]
 struct Waiting {
     append: Transaction,
+    /// Rows that are not in its files.
+    held: Held,
     info: CommitInfo,
     answer: Sender<Answer>,
 }
@@ -65,15 +74,24 @@ impl Groups {
 /// Commits an append, together with others to the table that wait for the same.
 ///
 /// A caller that goes away while it waits takes its append out; once the commit is under way it no longer can.
-pub(super) async fn commit_append(lake: &Lake, append: Transaction, info: &CommitInfo) -> Answer {
-    if info.idempotency_key.is_some() || !append.is_plain_append() || append.added() > GROUP_FILES_MAX {
-        return append.commit(lake, info).await;
-    }
-    let group = lake.groups().of(append.base().location().as_str());
+pub(super) async fn commit_append(lake: &Lake, append: Transaction, held: Held, info: &CommitInfo) -> Answer {
     let (answer, mut answered) = oneshot::channel();
-    group.waiting.lock().push(Waiting { append, info: info.clone(), answer });
-    let turn = group.turn.clone().lock_owned().await;
-    // Whoever had the turn before may have taken this append along.
+    let waiting = Waiting { append, held, info: info.clone(), answer };
+    if !waiting.can_share() {
+        let home = lake.home();
+        // Once begun it ends, with or without its caller.
+        drop(tokio::spawn(async move { waiting.commit_alone(&home).await }));
+        return answered.await.unwrap_or_else(|_| Err(lost()));
+    }
+    let group = lake.groups().of(waiting.append.base().location().as_str());
+    group.waiting.lock().push(waiting);
+    // Whoever has the turn may take this append along.
+    let turn = tokio::select! {
+        biased;
+        answer = &mut answered => return answer.unwrap_or_else(|_| Err(lost())),
+        turn = group.turn.clone().lock_owned() => turn,
+    };
+    // The answer may have come between the two looks.
     if let Ok(answer) = answered.try_recv() {
         return answer;
     }
@@ -93,7 +111,7 @@ pub(super) async fn commit_append(lake: &Lake, append: Transaction, info: &Commi
             }
         }
         drop(turn);
-        Err(StorageError::Internal { message: "an append was lost while it waited".into() })
+        Err(lost())
     });
     work.await.unwrap_or_else(|error| Err(StorageError::Internal { message: format!("a commit failed: {error}") }))
 }
@@ -106,13 +124,46 @@ fn poll(answered: &mut Receiver<Answer>) -> Option<Answer> {
 fn take(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
     // Whose caller went away.
     waiting.retain(|waiting| !waiting.answer.is_closed());
-    let mut files = 0;
+    let (mut files, mut bytes) = (0, 0);
     let fit = waiting.iter().take_while(|waiting| {
         files += waiting.append.added();
-        files <= GROUP_FILES_MAX
+        bytes += waiting.held.bytes();
+        files <= GROUP_FILES_MAX && bytes <= GROUP_BYTES_MAX
     });
     let count = fit.count().max(1).min(waiting.len());
     waiting.drain(..count).collect()
+}
+
+fn lost() -> StorageError {
+    StorageError::Internal { message: "an append was lost while it waited".into() }
+}
+
+impl Waiting {
+    fn can_share(&self) -> bool {
+        let Self { append, info, .. } = self;
+        info.idempotency_key.is_none() && append.is_plain_append() && append.added() <= GROUP_FILES_MAX
+    }
+
+    async fn commit_alone(self, home: &Home) {
+        let Self { append, held, info, answer } = self;
+        // Nobody left to tell is no failure.
+        let _ = answer.send(commit_alone(home, append, &held, &info).await);
+    }
+}
+
+async fn commit_alone(home: &Home, mut append: Transaction, held: &Held, info: &CommitInfo) -> Answer {
+    write_into(home, &mut append, &[held]).await?;
+    append.commit_at(home, info).await
+}
+
+/// Writes rows that were held, for a transaction on the table that they are for.
+async fn write_into(home: &Home, append: &mut Transaction, held: &[&Held]) -> Result<(), StorageError> {
+    if held.iter().all(|held| held.rows() == 0) {
+        return Ok(());
+    }
+    let store = table_store(&home.stores, append.base().location())?;
+    let files = write_held(&FileLayout::of_table(append.base()), held, &store).await?;
+    append.append_written(files)
 }
 
 async fn commit_all(home: &Home, waiting: Vec<Waiting>) {
@@ -128,23 +179,22 @@ async fn commit_all(home: &Home, waiting: Vec<Waiting>) {
         0 | 1 => together,
         _ => commit_together(home, together).await,
     };
-    for Waiting { append, info, answer } in apart.into_iter().chain(alone) {
-        // Nobody left to tell is no failure.
-        let _ = answer.send(append.commit_at(home, &info).await);
+    for waiting in apart.into_iter().chain(alone) {
+        waiting.commit_alone(home).await;
     }
 }
 
 /// Commits all at once. Those that must be committed one by one come back.
 async fn commit_together(home: &Home, waiting: Vec<Waiting>) -> Vec<Waiting> {
-    let appends: Vec<&Transaction> = waiting.iter().map(|one| &one.append).collect();
-    let joined = appends.first().and_then(|first| table_store(&home.stores, first.base().location()).ok());
-    let Some(joined) = joined.and_then(|store| Transaction::joined(store, &appends)) else { return waiting };
-    let result = joined.commit_at(home, &statements(&waiting)).await;
-    match result {
+    let committed = match join(home, &waiting).await {
+        Ok(joined) => joined.commit_at(home, &statements(&waiting)).await,
+        Err(error) => Err(error),
+    };
+    match committed {
         Ok(Committed { version, .. }) => {
-            for Waiting { append, answer, .. } in waiting {
+            for Waiting { append, held, answer, .. } in waiting {
                 append.keep_files();
-                let rows_inserted = append.operation().inserted;
+                let rows_inserted = append.operation().inserted + held.rows();
                 let _ = answer.send(Ok(Committed { version, rows_inserted, ..Committed::default() }));
             }
             Vec::new()
@@ -165,6 +215,17 @@ async fn commit_together(home: &Home, waiting: Vec<Waiting>) -> Vec<Waiting> {
             waiting
         }
     }
+}
+
+/// One transaction of all that wait, the rows that they hold in one file.
+async fn join(home: &Home, waiting: &[Waiting]) -> Result<Transaction, StorageError> {
+    let appends: Vec<&Transaction> = waiting.iter().map(|one| &one.append).collect();
+    let first = appends.first().ok_or_else(lost)?;
+    let store = table_store(&home.stores, first.base().location())?;
+    let mut joined = Transaction::joined(store, &appends).ok_or_else(lost)?;
+    let held: Vec<&Held> = waiting.iter().map(|one| &one.held).collect();
+    write_into(home, &mut joined, &held).await?;
+    Ok(joined)
 }
 
 /// What the history keeps of several statements.

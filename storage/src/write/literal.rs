@@ -49,6 +49,11 @@ pub(super) fn value(expr: &Expr) -> Option<ScalarValue> {
     if let Expr::Literal(value, _) = expr {
         return Some(value.clone());
     }
+    if let Expr::Cast(cast) = expr
+        && let Expr::Literal(value, _) = cast.expr.as_ref()
+    {
+        return value.cast_to(cast.field.data_type()).ok();
+    }
     if expr.is_volatile() {
         return None;
     }

@@ -39,6 +39,7 @@ mod rules;
 mod tests;
 mod transaction;
 mod type_name;
+mod values;
 
 pub use alter::{Altered, Change, Position, alter};
 pub use append::{append, append_evolved};

@@ -20,8 +20,8 @@ use datafusion::{
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use super::{commit::refusal, conform::query_error};
-use crate::StorageError;
+use super::{commit::refusal, conform::query_error, values::as_rows};
+use crate::{StorageError, maintain::Pace};
 
 type Fault = Arc<Mutex<Option<DataFusionError>>>;
 
@@ -29,18 +29,25 @@ type Fault = Arc<Mutex<Option<DataFusionError>>>;
 pub(super) struct Rows {
     plan: Arc<dyn ExecutionPlan>,
     fault: Fault,
+    pace: Pace,
 }
 
 impl Rows {
     pub(super) async fn plan(table: &str, plan: &LogicalPlan, session: &dyn Session) -> Result<Self, StorageError> {
-        let planned = session.create_physical_plan(plan).await;
+        let plan = as_rows(plan.clone()).map_err(|error| query_error(table, error))?;
+        let planned = session.create_physical_plan(&plan).await;
         let plan = planned.map_err(|error| refusal(&error).unwrap_or_else(|| query_error(table, error)))?;
         Ok(Self::of(plan))
     }
 
     /// A query that is planned already.
     pub(super) fn of(plan: Arc<dyn ExecutionPlan>) -> Self {
-        Self { plan, fault: Fault::default() }
+        Self { plan, fault: Fault::default(), pace: Pace::default() }
+    }
+
+    /// The same rows, which let others go first.
+    pub(super) fn paced(self, pace: &Pace) -> Self {
+        Self { pace: pace.clone(), ..self }
     }
 
     /// The rows as streams; with partition columns each partition's rows are in one of them.
@@ -67,7 +74,8 @@ impl Rows {
     }
 
     fn watched(&self, plan: &Arc<dyn ExecutionPlan>, partition: usize) -> Watched {
-        Watched { schema: plan.schema(), plan: plan.clone(), partition, fault: self.fault.clone() }
+        let (fault, pace) = (self.fault.clone(), self.pace.clone());
+        Watched { schema: plan.schema(), plan: plan.clone(), partition, fault, pace }
     }
 }
 
@@ -77,6 +85,7 @@ struct Watched {
     plan: Arc<dyn ExecutionPlan>,
     partition: usize,
     fault: Fault,
+    pace: Pace,
 }
 
 impl fmt::Debug for Watched {
@@ -98,7 +107,17 @@ impl PartitionStream for Watched {
             DataFusionError::Execution(text)
         };
         let stream = match self.plan.execute(self.partition, task) {
-            Ok(stream) => stream.map(move |batch| batch.map_err(&keep)).boxed(),
+            Ok(stream) => {
+                let pace = self.pace.clone();
+                let paced = stream.then(move |batch| {
+                    let pace = pace.clone();
+                    async move {
+                        pace.wait().await;
+                        batch
+                    }
+                });
+                paced.map(move |batch| batch.map_err(&keep)).boxed()
+            }
             Err(error) => futures::stream::iter([Err(keep(error))]).boxed(),
         };
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream))

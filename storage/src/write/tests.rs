@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::{
+    array::{Int64Array, RecordBatch},
+    datatypes::{DataType, Field, Schema},
+};
 use datafusion::logical_expr::{Expr, col, lit};
 use deltalake::kernel::{Add, Metadata, MetadataExt};
 
@@ -10,6 +13,7 @@ use super::{
     CommitInfo, NewTable,
     conflict::{Collision, Reads},
     create,
+    data::Held,
     group::commit_append,
     transaction::{Operation, Transaction},
 };
@@ -251,7 +255,8 @@ async fn appends_that_wait_share_a_commit_and_each_has_its_own_outcome() {
     };
     let info = CommitInfo { statement: Some("INSERT".to_owned()), ..CommitInfo::default() };
     let waiting = table.lake.groups().hold(table.base.location().as_str()).await;
-    let mut appends: Vec<_> = (0..4).map(|id| Box::pin(commit_append(&table.lake, append(id), &info))).collect();
+    let mut appends: Vec<_> =
+        (0..4).map(|id| Box::pin(commit_append(&table.lake, append(id), Held::default(), &info))).collect();
     for append in &mut appends {
         assert!(futures::poll!(append).is_pending());
     }
@@ -279,8 +284,9 @@ async fn appends_that_wait_share_a_commit_and_each_has_its_own_outcome() {
         append.add(file(&format!("new{id}"), 1, id, true)).unwrap();
         append
     };
-    let mut appends: Vec<_> =
-        [new(11), old, new(12)].map(|append| Box::pin(commit_append(&fresh.lake, append, &info))).into();
+    let mut appends: Vec<_> = [new(11), old, new(12)]
+        .map(|append| Box::pin(commit_append(&fresh.lake, append, Held::default(), &info)))
+        .into();
     for append in &mut appends {
         assert!(futures::poll!(append).is_pending());
     }
@@ -288,6 +294,41 @@ async fn appends_that_wait_share_a_commit_and_each_has_its_own_outcome() {
     let outcomes = futures::future::join_all(appends).await;
     assert!(matches!(outcomes[1], Err(StorageError::Conflict { .. })), "{outcomes:?}");
     assert_eq!((outcomes[0].as_ref().unwrap().version, outcomes[2].as_ref().unwrap().version), (4, 4));
+}
+
+#[tokio::test]
+async fn few_rows_of_appends_that_wait_share_a_file() {
+    let table = Table::new(&[]).await;
+    let append = |p: i64, ids: &[i64]| {
+        let operation = Operation { name: "WRITE", ..Operation::default() };
+        let mut append = Transaction::new(&table.lake, &table.base, operation).unwrap();
+        append.reads(Reads::Nothing);
+        let columns = [vec![p; ids.len()], ids.to_vec()].map(|values| Arc::new(Int64Array::from(values)) as _);
+        let rows = RecordBatch::try_new(table.base.schema(), columns.to_vec()).unwrap();
+        (append, Held::of(vec![rows]))
+    };
+    let info = CommitInfo::default();
+    let commit = |(append, held)| Box::pin(commit_append(&table.lake, append, held, &info));
+    let waiting = table.lake.groups().hold(table.base.location().as_str()).await;
+    let mut appends = vec![commit(append(1, &[100])), commit(append(2, &[200])), commit(append(1, &[101, 102]))];
+    let mut gone = commit(append(1, &[999]));
+    for append in appends.iter_mut().chain([&mut gone]) {
+        assert!(futures::poll!(append).is_pending());
+    }
+    // Its caller goes away, and its rows with it.
+    drop(gone);
+    drop(waiting);
+    let committed = futures::future::join_all(appends).await;
+    let committed: Vec<_> =
+        committed.into_iter().map(|one| one.unwrap()).map(|c| (c.version, c.rows_inserted)).collect();
+    assert_eq!(committed, [(2, 1), (2, 1), (2, 2)]);
+    let newest = table.lake.table("main", "t").await.unwrap();
+    let files = newest.files().unwrap();
+    let rows: Vec<_> = (3..files.len()).map(|file| files.visible_rows(file)).collect();
+    assert_eq!((newest.version(), rows.len()), (2, 2), "one file of each partition");
+    assert_eq!(rows.into_iter().flatten().sum::<u64>(), 4);
+    let history = table.lake.history(&newest, 1).await.unwrap();
+    assert_eq!((history[0].metrics["numFiles"].as_str(), history[0].metrics["numOutputRows"].as_str()), ("2", "4"));
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ use super::{
     commit::{CLIENT, STATEMENT_CHARS_MAX},
     commit_time,
     conflict::{Claim, Collision, Reads, collision},
+    data::file_rows,
     discard::Discard,
     identity::differ_in_numbers_only,
     once::{answer, app_id, carried_out},
@@ -115,6 +116,17 @@ impl Transaction {
             self.add(file)?;
         }
         Ok(())
+    }
+
+    /// The same for files of rows that the statement appends, which it tells its client and the history.
+    pub(crate) fn append_written(&mut self, files: Vec<Add>) -> Result<(), StorageError> {
+        let rows: u64 = files.iter().map(file_rows).sum();
+        let bytes: u64 = files.iter().filter_map(|file| u64::try_from(file.size).ok()).sum();
+        self.operation.inserted += rows;
+        for (name, count) in [("numFiles", files.len() as u64), ("numOutputRows", rows), ("numOutputBytes", bytes)] {
+            *self.operation.metrics.entry(name.to_owned()).or_default() += count;
+        }
+        self.add_written(files)
     }
 
     /// Adds a file that is there whatever becomes of this commit.
@@ -353,7 +365,7 @@ impl Transaction {
             commits.push(own);
             home.snapshots.committed(&self.base, commits).await;
         }
-        maintain::committed(&home.stores, &self.base, version);
+        maintain::committed(home, &self.base, version);
         let Operation { inserted, updated, deleted, .. } = self.operation;
         Committed { version, rows_inserted: inserted, rows_updated: updated, rows_deleted: deleted }
     }

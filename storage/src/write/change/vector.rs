@@ -11,7 +11,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 use roaring::{RoaringBitmap, RoaringTreemap};
 use uuid::Uuid;
 
-use crate::StorageError;
+use crate::{StorageError, log::z85};
 
 /// Vectors up to this size stand in the log: a reader saves a request.
 const INLINE_BYTES_MAX: usize = 128;
@@ -19,7 +19,6 @@ const INLINE_BYTES_MAX: usize = 128;
 const MAGIC: u32 = 1_681_511_377;
 /// The first byte of a file of vectors.
 const FORMAT: u8 = 1;
-const Z85: &[u8; 85] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
 
 /// The vectors of one commit.
 pub(super) struct Vectors {
@@ -41,7 +40,7 @@ impl Vectors {
             let descriptor = match bytes.len() {
                 ..=INLINE_BYTES_MAX => DeletionVectorDescriptor {
                     storage_type: StorageType::Inline,
-                    path_or_inline_dv: z85(&bytes),
+                    path_or_inline_dv: z85::encode(&bytes),
                     offset: None,
                     size_in_bytes,
                     cardinality,
@@ -53,7 +52,7 @@ impl Vectors {
                     content.extend(crc32fast::hash(&bytes).to_be_bytes());
                     DeletionVectorDescriptor {
                         storage_type: StorageType::UuidRelativePath,
-                        path_or_inline_dv: z85(id.as_bytes()),
+                        path_or_inline_dv: z85::encode(id.as_bytes()),
                         offset: Some(offset),
                         size_in_bytes,
                         cardinality,
@@ -84,18 +83,6 @@ fn serialized(rows: &RoaringBitmap) -> Result<Vec<u8>, StorageError> {
 
 fn number<F, T: TryFrom<F>>(count: F) -> Result<T, StorageError> {
     T::try_from(count).map_err(|_| StorageError::Internal { message: "a deletion vector is too large".into() })
-}
-
-/// Five characters for four bytes, big end first; the last group is filled with zeros (ZeroMQ RFC 32).
-fn z85(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(4) * 5);
-    for group in bytes.chunks(4) {
-        let mut four = [0; 4];
-        four[..group.len()].copy_from_slice(group);
-        let number = u32::from_be_bytes(four) as usize;
-        text.extend([52_200_625, 614_125, 7_225, 85, 1].map(|power| char::from(Z85[number / power % 85])));
-    }
-    text
 }
 
 #[cfg(test)]

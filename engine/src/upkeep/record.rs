@@ -1,0 +1,96 @@
+//! What upkeep did, for `system.upkeep`.
+
+use std::{
+    collections::VecDeque,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use boathouse_storage::Snapshot;
+use parking_lot::Mutex;
+
+use crate::EngineError;
+
+const RECORDS_MAX: usize = 1_000;
+
+/// Files of a table and what they weigh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Size {
+    pub fn of(table: &Snapshot) -> Self {
+        Self { files: table.file_count() as u64, bytes: table.size_bytes() }
+    }
+}
+
+/// One thing that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub table: String,
+    pub action: &'static str,
+    /// Milliseconds since 1970, UTC.
+    pub started_ms: i64,
+    pub took_ms: u64,
+    /// What the job is about: the table's files, or those that are deleted.
+    pub before: Option<Size>,
+    pub after: Option<Size>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What was done last, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Records(Mutex<VecDeque<Record>>);
+
+impl Records {
+    pub fn all(&self) -> Vec<Record> {
+        self.0.lock().iter().cloned().collect()
+    }
+
+    fn push(&self, record: Record) {
+        let mut records = self.0.lock();
+        if records.len() >= RECORDS_MAX {
+            records.pop_front();
+        }
+        records.push_back(record);
+    }
+}
+
+/// A job that is being done.
+pub(super) struct Begun<'a> {
+    records: &'a Records,
+    table: String,
+    action: &'static str,
+    since: SystemTime,
+    started: Instant,
+}
+
+impl<'a> Begun<'a> {
+    pub fn new(records: &'a Records, table: &str, action: &'static str) -> Self {
+        Self { records, table: table.to_owned(), action, since: SystemTime::now(), started: Instant::now() }
+    }
+
+    /// Writes down how it ended. A job that found nothing to do (`Ok(None)`) is not worth a line.
+    pub fn ended(self, before: Option<Size>, outcome: Result<Option<Size>, EngineError>) {
+        let (after, error) = match outcome {
+            Ok(None) => return,
+            Ok(after) => (after, None),
+            Err(error) => {
+                tracing::warn!(table = self.table, action = self.action, %error, "upkeep failed");
+                (None, Some(error.message))
+            }
+        };
+        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.records.push(Record {
+            table: self.table,
+            action: self.action,
+            started_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            took_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            before,
+            after,
+            error,
+        });
+    }
+}
