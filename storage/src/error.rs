@@ -55,6 +55,14 @@ pub enum StorageError {
     /// A time before the first commit that is kept, or after the last one.
     #[error("table \"{table}\" has no version of {time}: its commits are from {first} to {last}")]
     TimeOutside { table: String, time: String, first: String, last: String },
+    /// A version from which on, or at which, the table did not keep a change feed. `since`: from then on it does.
+    #[error("table \"{table}\" kept no change feed at version {version}")]
+    NoChanges { table: String, version: u64, since: Option<u64> },
+    /// Rows of an older version that do not fit the columns of the version up to which changes are read.
+    #[error("the changes of version {version} of table \"{table}\" cannot be read as rows of version {to}: {reason}")]
+    ChangesUnreadable { table: String, version: u64, to: u64, reason: String },
+    #[error("the changes of table \"{table}\" from version {from} to version {to}: the first is after the last")]
+    ChangesBackwards { table: String, from: u64, to: u64 },
     #[error("could not read table \"{table}\" at \"{location}\"")]
     ReadTable {
         table: String,
@@ -108,8 +116,6 @@ pub enum StorageError {
     /// Two rows of a source would change one row; nothing was written. `values` are the row's, as a message shows them.
     #[error("a row of table \"{table}\" is matched by more than one row of the source")]
     MatchedTwice { table: String, file: usize, row: u32, values: String },
-    #[error("{operation} is not supported on table \"{table}\", which keeps a change data feed")]
-    ChangeFeed { table: String, operation: &'static str },
     /// The definition of a new table contradicts itself.
     #[error("table \"{table}\" cannot be made: {reason}")]
     InvalidTable { table: String, reason: String },

@@ -25,7 +25,7 @@ use url::Url;
 use background::Background;
 pub(crate) use name::check_name;
 pub use versions::VersionInfo;
-pub(crate) use versions::times_told_from;
+pub(crate) use versions::{time_text, times_told_from};
 
 use crate::{
     CacheUsage, Snapshot, StorageError, StorageOptions,

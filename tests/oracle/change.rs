@@ -60,14 +60,14 @@ fn may_fail(error: &str) -> bool {
 }
 
 /// A statement, the rows that it must leave, and the numbers of rows that it must insert, update and delete.
-struct Statement {
-    sql: String,
+pub struct Statement {
+    pub sql: String,
     after: String,
     counts: String,
 }
 
 impl Statement {
-    fn new(chance: &mut Chance, lake: &RandomLake) -> Self {
+    pub fn new(chance: &mut Chance, lake: &RandomLake) -> Self {
         match chance.below(8) {
             0 => Self::delete(&condition(chance, lake)),
             1 => Self::delete_using(chance, lake),
@@ -220,7 +220,7 @@ impl Clause {
 }
 
 /// `expr AS name` for each column of `t`, in the table's order; `expr` gets the quoted name.
-fn list(lake: &RandomLake, expr: impl Fn(&str) -> String) -> String {
+pub fn list(lake: &RandomLake, expr: impl Fn(&str) -> String) -> String {
     let schema = lake.t.schema();
     let names = schema.fields().iter().map(|field| quoted(field.name()));
     names.map(|name| format!("{} AS {name}", expr(&name))).collect::<Vec<_>>().join(", ")

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Two random tables `t` and `u`, and a session whose settings are up to chance.
 pub struct RandomLake {
-    _lake: TestLake,
+    lake: TestLake,
     session: Arc<Session>,
     pub t: RandomTable,
     pub u: RandomTable,
@@ -35,7 +35,7 @@ impl RandomLake {
                 settings.push(setting);
             }
         }
-        Self { _lake: lake, session, t, u, settings }
+        Self { lake, session, t, u, settings }
     }
 
     /// The rows as lines of text, sorted; or the error.
@@ -51,6 +51,22 @@ impl RandomLake {
             Outcome::Changed { inserted, updated, deleted, .. } => Ok([inserted, updated, deleted]),
             outcome => Err(format!("{outcome:?}: {sql}")),
         }
+    }
+
+    /// The counts of a statement that changes rows; of any other nothing.
+    pub async fn run(&self, sql: &str) -> Result<Option<[u64; 3]>, String> {
+        match self.session.execute(sql).await.map_err(|error| error.to_string())? {
+            Outcome::Changed { inserted, updated, deleted, .. } => Ok(Some([inserted, updated, deleted])),
+            _ => Ok(None),
+        }
+    }
+
+    /// The newest version of `t`.
+    pub fn version(&self) -> u64 {
+        let log = std::fs::read_dir(self.lake.path().join("main/t/_delta_log")).expect("the log of a table");
+        let names = log.map(|entry| entry.expect("a file of the log").file_name().to_string_lossy().into_owned());
+        let commits = names.filter_map(|name| name.strip_suffix(".json")?.parse().ok());
+        commits.max().expect("a table has versions")
     }
 
     /// What a person needs to see the fault again.

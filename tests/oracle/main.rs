@@ -5,7 +5,8 @@
 //! `CASE` over unfiltered rows counts. Tables (`table.rs`) have all types, NULL, NaN, infinities, -0.0, texts that are
 //! longer than statistics keep, partitions, mapped columns (`log.rs`) and deletion vectors (`vector.rs`).
 //!
-//! `change.rs` holds DELETE, UPDATE and MERGE to what SELECT says that they leave; `shape.rs` does so for every shape of WHERE.
+//! `change.rs` holds DELETE, UPDATE and MERGE to what SELECT says that they leave; `shape.rs` does so for every shape of WHERE;
+//! `feed.rs` holds the change feed to the versions between which it leads.
 //!
 //! Every failure names the seed of its table. `BOATHOUSE_TEST_TABLES=500` tries that many tables, and
 //! `BOATHOUSE_TEST_SEED=17` begins with another one.
@@ -13,6 +14,7 @@
 mod chance;
 mod change;
 mod count;
+mod feed;
 mod kind;
 mod lake;
 mod log;

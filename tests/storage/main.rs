@@ -11,6 +11,7 @@ mod create;
 mod damage;
 mod discover;
 mod drop;
+mod feed;
 mod log;
 mod maintain;
 mod names;

@@ -2,8 +2,9 @@
 //!
 //! A statement gets a catalog of its own ([`pinned`]): each name is looked up in the lake once and stays bound to what
 //! was found, so a statement reads one version of each table. Planning itself is synchronous; [`resolve`] finds all names
-//! of a statement first. Tables at older versions get names of their own ([`travel`]).
+//! of a statement first. Tables at older versions get names of their own ([`travel`]), as do the changes between two versions ([`changes`]).
 
+mod changes;
 mod dependency;
 pub(crate) mod information_schema;
 pub(crate) mod listing;

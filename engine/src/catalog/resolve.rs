@@ -9,6 +9,7 @@
 
 use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 
+use boathouse_storage::table::change_feed;
 use datafusion::{
     catalog::{TableProvider, view::ViewTable},
     common::TableReference,
@@ -29,6 +30,7 @@ use super::{
     information_schema, is_reserved, listing,
     names::reference,
     system,
+    travel::Travel,
 };
 use crate::{
     EngineError, ErrorKind,
@@ -66,6 +68,7 @@ impl Context {
         async move {
             self.bind_table_functions(&mut statement).await?;
             self.bind_versions(&mut statement, sql)?;
+            self.bind_changes(&mut statement, sql)?;
             let places = Places::of(&statement);
             let statement = DFStatement::Statement(Box::new(statement));
             let references =
@@ -106,6 +109,9 @@ impl Context {
         }
         let provider =
             if is_file { function::file_table(self, &name.name).await? } else { self.provider(&name, views).await? };
+        if let Some(feed) = change_feed(provider.as_ref()) {
+            feed.check().await?;
+        }
         self.pinned.keep_provider(name, provider);
         Ok(())
     }
@@ -124,8 +130,15 @@ impl Context {
         }
         match self.pinned.require(name).await? {
             Relation::Table(snapshot) => {
-                let provider = snapshot.provider()?;
                 let identity = Identity::Table(snapshot.serial());
+                let travel = self.pinned.travel_of(name);
+                let changes = self.changes(travel.as_ref(), &snapshot)?;
+                if let (Some(Travel { table, at: None, .. }), Some(_)) = (travel, &changes) {
+                    // What is newest rests on the table itself.
+                    let exact = Exact { name: table, identity: identity.clone(), provider: snapshot.provider()? };
+                    self.pinned.keep_exact(exact);
+                }
+                let provider = changes.map_or_else(|| snapshot.provider(), Ok)?;
                 self.pinned.keep_exact(Exact { name: name.clone(), identity, provider: provider.clone() });
                 Ok(provider)
             }
@@ -133,7 +146,13 @@ impl Context {
                 if let Some(travel) = self.pinned.travel_of(name) {
                     let location = access::locate(&self.engine, &external.location)?.folder_url();
                     let snapshot = self.pinned.travelled_external(&travel, &location).await?;
-                    let (provider, identity) = (snapshot.provider()?, Identity::External(external, snapshot.serial()));
+                    let changes = self.changes(Some(&travel), &snapshot)?;
+                    let provider = changes.map_or_else(|| snapshot.provider(), Ok)?;
+                    let identity = Identity::External(external, snapshot.serial());
+                    if travel.at.is_none() {
+                        let (name, provider) = (travel.table.clone(), snapshot.provider()?);
+                        self.pinned.keep_exact(Exact { name, identity: identity.clone(), provider });
+                    }
                     self.pinned.keep_exact(Exact { name: name.clone(), identity, provider: provider.clone() });
                     return Ok(provider);
                 }

@@ -22,11 +22,14 @@ use crate::{
     statement::{Context, constant},
 };
 
-/// A table at a version or a time.
+/// A table at a version or a time, or its changes up to then.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Travel {
     pub table: TableName,
-    pub at: At,
+    /// `None`: the newest version.
+    pub at: Option<At>,
+    /// The changes from this version on, in place of the rows.
+    pub changes_from: Option<At>,
 }
 
 /// Which version of a table.
@@ -50,9 +53,11 @@ impl fmt::Display for At {
 }
 
 impl Travel {
-    /// `t#3`: a name that no folder of a lake can have.
+    /// `t#3`, of changes `t#3..5`: a name that no folder of a lake can have.
     fn name(&self) -> TableName {
-        TableName::new(&self.table.schema, format!("{}#{}", self.table.name, self.at))
+        let at = self.at.map(|at| at.to_string()).unwrap_or_default();
+        let at = self.changes_from.map_or(at.clone(), |from| format!("{from}..{at}"));
+        TableName::new(&self.table.schema, format!("{}#{at}", self.table.name))
     }
 }
 
@@ -84,15 +89,17 @@ impl Pinned {
 
     /// The snapshot of a table at a version: of one in the lake, or of an external one.
     pub(super) async fn travelled(&self, travel: &Travel) -> Result<Relation, EngineError> {
-        let Travel { table, at } = travel;
+        let Travel { table, at, .. } = travel;
         if is_reserved(&table.schema) {
             return Err(no_versions(table, "a table of the system"));
         }
-        let at = self.wanted_or(travel, *at);
         let document = self.document(&table.schema).await?;
         if document.views.contains_key(&table.name) {
-            return Err(no_versions(table, "a view")
-                .with_hint("Write the version behind the tables that the view reads, in a query of your own."));
+            let hint = match travel.changes_from {
+                None => "Write the version behind the tables that the view reads, in a query of your own.",
+                Some(_) => "Read the changes of the tables that the view reads.",
+            };
+            return Err(no_versions(table, "a view").with_hint(hint));
         }
         let snapshot = match document.external_tables.get(&table.name) {
             Some(external) if external.format != "delta" => {
@@ -100,12 +107,16 @@ impl Pinned {
             }
             // Whether its location may be read is asked where it is scanned.
             Some(external) => return Ok(Relation::External(Arc::new(external.clone()))),
-            None => match self.table_as_of(table, at).await {
-                Err(StorageError::TableNotFound { .. }) => return Err(self.unknown_table(table).await),
-                found => found?,
+            None => match self.wanted_or(travel, *at) {
+                Some(at) => self.table_as_of(table, at).await,
+                // The version that the whole statement reads.
+                None => return Box::pin(self.require(table)).await,
             },
         };
-        Ok(Relation::Table(snapshot))
+        match snapshot {
+            Err(StorageError::TableNotFound { .. }) => Err(self.unknown_table(table).await),
+            found => Ok(Relation::Table(found?)),
+        }
     }
 
     async fn table_as_of(&self, table: &TableName, at: At) -> Result<Arc<Snapshot>, StorageError> {
@@ -121,8 +132,8 @@ impl Pinned {
     }
 
     /// A time that was looked up before stays the version that it was.
-    fn wanted_or(&self, travel: &Travel, at: At) -> At {
-        self.wanted(&travel.name().to_string()).map_or(at, At::Version)
+    fn wanted_or(&self, travel: &Travel, at: Option<At>) -> Option<At> {
+        self.wanted(&travel.name().to_string()).map(At::Version).or(at)
     }
 
     /// The snapshot of an external Delta table at a version.
@@ -131,7 +142,10 @@ impl Pinned {
         travel: &Travel,
         location: &url::Url,
     ) -> Result<Arc<Snapshot>, EngineError> {
-        let snapshot = self.external_at(location, self.wanted_or(travel, travel.at)).await?;
+        let snapshot = match self.wanted_or(travel, travel.at) {
+            Some(at) => self.external_at(location, at).await?,
+            None => self.table_at(location).await?,
+        };
         self.pin(travel.name().to_string(), snapshot.version());
         Ok(snapshot)
     }
@@ -210,7 +224,8 @@ impl Context {
         }
     }
 
-    fn constant(&self, expr: &Expr) -> Result<ScalarValue, EngineError> {
+    /// The value of an expression that stands where a version does.
+    pub(crate) fn constant(&self, expr: &Expr) -> Result<ScalarValue, EngineError> {
         if matches!(expr, Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_))) {
             return Err(EngineError::unsupported("a parameter as the version of a table is not supported")
                 .with_hint("Write the version into the text: it is chosen before parameters are known."));
@@ -247,7 +262,7 @@ impl VisitorMut for BindVersions<'_> {
         let span = first.span.union(&last.span);
         let context = self.context;
         let travel = TableName::of_object(name, context.default_schema())
-            .and_then(|table| context.at(&given).map(|at| Travel { table, at }))
+            .and_then(|table| context.at(&given).map(|at| Travel { table, at: Some(at), changes_from: None }))
             .map_err(|error| Box::new(error.at(self.sql, Place::of_token_span(span))));
         let travel = match travel {
             Ok(travel) => travel,

@@ -26,6 +26,9 @@ impl From<StorageError> for EngineError {
         {
             converted.detail = Some(format!("The row is {values}."));
         }
+        if let StorageError::NoChanges { since: Some(since), .. } = &error {
+            converted.detail = Some(format!("It keeps one since version {since}."));
+        }
         converted.hint = hint(&error).map(str::to_owned);
         // A store that failed below says better what to do.
         if matches!(kind, ErrorKind::Unavailable | ErrorKind::Corrupt)
@@ -61,6 +64,9 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::AppendOnly { .. }
         | StorageError::RetentionTooShort { .. }
         | StorageError::LogTooShort { .. }
+        | StorageError::NoChanges { .. }
+        | StorageError::ChangesUnreadable { .. }
+        | StorageError::ChangesBackwards { .. }
         | StorageError::Query { .. } => ErrorKind::InvalidSql,
         StorageError::SchemaNotFound { .. }
         | StorageError::TableNotFound { .. }
@@ -81,9 +87,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         StorageError::ReadTable { .. } | StorageError::DataFile { .. } | StorageError::Catalog { .. } => {
             ErrorKind::Corrupt
         }
-        StorageError::UnsupportedFeature { .. }
-        | StorageError::ChangeFeed { .. }
-        | StorageError::CatalogFormat { .. } => ErrorKind::Unsupported,
+        StorageError::UnsupportedFeature { .. } | StorageError::CatalogFormat { .. } => ErrorKind::Unsupported,
         StorageError::Conflict { .. } | StorageError::CatalogConflict { .. } => ErrorKind::Conflict,
         StorageError::Internal { .. } => ErrorKind::Internal,
     }
@@ -114,10 +118,15 @@ fn hint(error: &StorageError) -> Option<&'static str> {
             Some("Leave one row of the source for each row: GROUP BY the key, or add to the condition.")
         }
         StorageError::IdentityGiven { .. } => Some("Leave the column out of a list of columns, or write DEFAULT."),
-        StorageError::ChangeFeed { .. } => {
-            Some("Unset delta.enableChangeDataFeed, or change the table with another Delta writer.")
-        }
         StorageError::FilesMissing { .. } => Some("VACUUM deletes the files of old versions; choose a newer version."),
+        StorageError::NoChanges { since: None, .. } => Some(
+            "ALTER TABLE t SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true') makes it keep one from then on.",
+        ),
+        StorageError::NoChanges { since: Some(_), .. } => Some("Begin there."),
+        StorageError::ChangesUnreadable { .. } => {
+            Some("Read up to the version before that change, and from it on, in two queries.")
+        }
+        StorageError::ChangesBackwards { .. } => Some("Write the older version first."),
         StorageError::NotDropped { .. } => Some("SHOW DROPPED TABLES lists those that can be brought back."),
         StorageError::ClonesExist { .. } => Some("Drop the clones first: they read files of this table."),
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),

@@ -1,12 +1,14 @@
 //! SQL functions of our own.
 
+mod changes;
 mod extreme;
 mod files;
 mod now;
 
+pub(crate) use changes::{ChangesCall, TABLE_CHANGES};
 pub(crate) use extreme::extremes;
 pub(crate) use files::{external_table, file_table, table_function};
 pub(crate) use now::now;
 
 /// Functions that stand in FROM.
-pub(crate) const TABLE_FUNCTIONS: &[&str] = &["read_csv", "read_json", "read_parquet"];
+pub(crate) const TABLE_FUNCTIONS: &[&str] = &["read_csv", "read_json", "read_parquet", TABLE_CHANGES];

@@ -35,7 +35,7 @@ pub(crate) use self::{
     ast::{Ast, Describe, Explain, ExplainFormat},
     history::{CloneTable, Recover},
     limit::check_size,
-    parse::{Parser, parse, parse_query},
+    parse::{Parser, object_name, parse, parse_query},
     show::Show,
     vacuum::Vacuum,
 };

@@ -3,9 +3,10 @@
 use datafusion::sql::{
     parser::{DFParser, DFParserBuilder, Statement as DFStatement},
     sqlparser::{
-        ast::{Query, Statement},
+        ast::{ObjectName, Query, Statement},
         dialect::{Dialect, GenericDialect},
         keywords::Keyword,
+        parser::Parser as SqlParser,
         tokenizer::{Token, TokenWithSpan, Tokenizer},
     },
 };
@@ -174,6 +175,13 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
     timestamp::mend(&mut ast);
     refuse::check(&ast, sql)?;
     Ok(ast)
+}
+
+/// The name in a text that holds nothing else.
+pub(crate) fn object_name(text: &str) -> Option<ObjectName> {
+    let mut parser = SqlParser::new(&DIALECT).try_with_sql(text).ok()?;
+    let name = parser.parse_object_name(false).ok()?;
+    (parser.peek_token().token == Token::EOF).then_some(name)
 }
 
 /// Parses a query kept as text, such as a view's.

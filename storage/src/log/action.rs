@@ -1,6 +1,6 @@
 //! The actions of the log that a reader or a rival needs, as JSON has them.
 //!
-//! Delta protocol, "Actions". Everything else in a line (change files, domains, most of the commit info) is skipped
+//! Delta protocol, "Actions". Everything else in a line (domains, most of the commit info) is skipped
 //! without being kept.
 
 use std::collections::HashMap;
@@ -150,6 +150,8 @@ pub(super) struct Actions {
     pub(super) sidecars: Vec<Sidecar>,
     pub(super) transactions: Vec<AppTransaction>,
     pub(super) provenance: Option<Provenance>,
+    /// Paths of files of the change feed.
+    pub(super) changes: Vec<String>,
 }
 
 impl Provenance {
@@ -165,11 +167,18 @@ impl Actions {
         self.files.extend(next.files);
         self.sidecars.extend(next.sidecars);
         self.transactions.extend(next.transactions);
+        self.changes.extend(next.changes);
         self.provenance = self.provenance.or(next.provenance);
         self.protocol = next.protocol.or(self.protocol);
         self.metadata = next.metadata.or(self.metadata);
         self
     }
+}
+
+/// A file of the change feed; only where it is.
+#[derive(Deserialize)]
+struct ChangeFile {
+    path: String,
 }
 
 #[derive(Deserialize)]
@@ -181,6 +190,7 @@ struct Line {
     metadata: Option<Value>,
     sidecar: Option<Sidecar>,
     txn: Option<AppTransaction>,
+    cdc: Option<ChangeFile>,
     #[serde(rename = "commitInfo")]
     provenance: Option<Provenance>,
 }
@@ -196,6 +206,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Actions, String> {
         actions.files.extend(line.remove.map(FileAction::Remove));
         actions.sidecars.extend(line.sidecar);
         actions.transactions.extend(line.txn);
+        actions.changes.extend(line.cdc.map(|file| file.path));
         actions.provenance = actions.provenance.or(line.provenance);
         if let Some(value) = line.protocol {
             actions.protocol = Some(protocol(value)?);

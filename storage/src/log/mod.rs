@@ -5,13 +5,14 @@
 //! them as typed Arrow arrays, with statistics from `stats`; [`FileSet`] is the files of one version, which shares its
 //! chunks with the versions before it; [`load`] and [`advance`] put it together.
 //! `times` tells when versions were committed,
-//! `raw` what exactly was said of some files.
+//! `raw` what exactly was said of some files, `changes` what commits say to readers of a change feed.
 //!
 //! [`write_checkpoint`] writes what `reconcile` keeps of all that, in the `columns` of the protocol; [`clean_up`] deletes
 //! what no version needs that can still be asked for.
 
 mod action;
 mod bounds;
+mod changes;
 mod checkpoint;
 mod chunk;
 mod clean;
@@ -39,6 +40,7 @@ mod upload;
 pub(crate) mod z85;
 
 pub(crate) use action::{DeletionVector, VectorFile};
+pub(crate) use changes::{ChangedFile, CommitChanges, Says, changes, typed};
 pub(crate) use chunk::ColumnBounds;
 pub(crate) use clean::clean_up;
 pub(crate) use commit::{Commit, RawCommit};

@@ -14,7 +14,7 @@ use super::{
     load,
 };
 
-/// Files that some commits add or remove.
+/// Files that some commits add or remove, those of the change feed among them.
 #[derive(Debug, Default)]
 pub(crate) struct Named {
     paths: HashSet<String>,
@@ -23,13 +23,16 @@ pub(crate) struct Named {
 
 impl Named {
     fn take(&mut self, commits: Vec<Commit>) {
-        for action in commits.into_iter().flat_map(|commit| commit.actions.files) {
-            let (path, vector) = match action {
-                FileAction::Add(add) => (add.path, add.deletion_vector),
-                FileAction::Remove(gone) => (gone.path, gone.deletion_vector),
-            };
-            self.paths.insert(path);
-            self.vectors.extend(vector);
+        for commit in commits {
+            self.paths.extend(commit.actions.changes);
+            for action in commit.actions.files {
+                let (path, vector) = match action {
+                    FileAction::Add(add) => (add.path, add.deletion_vector),
+                    FileAction::Remove(gone) => (gone.path, gone.deletion_vector),
+                };
+                self.paths.insert(path);
+                self.vectors.extend(vector);
+            }
         }
     }
 

@@ -60,6 +60,17 @@ impl Times {
         self.commits.iter().rev().take(limit).copied()
     }
 
+    /// The first version whose commit is there.
+    pub(crate) fn first_commit(&self) -> Option<u64> {
+        self.commits.first().map(|(version, _)| *version)
+    }
+
+    /// The time of a commit's file, which counts unless the commit says its own.
+    pub(crate) fn of_file(&self, version: u64) -> Option<i64> {
+        let at = version.checked_sub(self.first_commit()?)?;
+        self.commits.get(usize::try_from(at).ok()?).map(|(_, time)| *time)
+    }
+
     /// Whether a commit says its own time.
     pub(crate) fn is_told(&self, version: u64) -> bool {
         self.commits.get(self.silent).is_some_and(|(first, _)| *first <= version)
@@ -75,18 +86,37 @@ impl Times {
         if time_ms < first.1 || time_ms > last.1 {
             return Ok(AtTime::Outside { first, last });
         }
-        // The first commit that is younger.
+        let younger = self.first_where(store, |time| time > time_ms).await?;
+        Ok(AtTime::Version(self.commits[younger.saturating_sub(1)].0))
+    }
+
+    /// The first version that was committed at `time_ms` or later. It is outside after the last commit, and before the first
+    /// one where commits may have been cleaned up.
+    pub(crate) async fn since(&self, store: &dyn ObjectStore, time_ms: i64) -> Result<AtTime, LogError> {
+        let (Some(first), Some(last)) = (self.commits.first(), self.commits.last()) else {
+            return Err(LogError::Gap { version: self.last, path: commit_path(self.last) });
+        };
+        let first = self.time(store, *first).await?;
+        let last = self.time(store, *last).await?;
+        if time_ms > last.1 || time_ms < first.1 && first.0 > 0 {
+            return Ok(AtTime::Outside { first, last });
+        }
+        let at = self.first_where(store, |time| time >= time_ms).await?;
+        Ok(AtTime::Version(self.commits[at].0))
+    }
+
+    /// The position of the first commit whose time is `wanted`; it must be so of all after it.
+    async fn first_where(&self, store: &dyn ObjectStore, wanted: impl Fn(i64) -> bool) -> Result<usize, LogError> {
         let (mut low, mut high) = (0, self.commits.len());
         while low < high {
             let middle = low + (high - low) / 2;
             let (_, time) = self.time(store, self.commits[middle]).await?;
-            if time <= time_ms {
-                low = middle + 1;
-            } else {
-                high = middle;
+            match wanted(time) {
+                true => high = middle,
+                false => low = middle + 1,
             }
         }
-        Ok(AtTime::Version(self.commits[low.saturating_sub(1)].0))
+        Ok(low)
     }
 
     /// The version that was the newest one at `time_ms`, however long ago the last commit was; `None` before the first.
@@ -190,6 +220,11 @@ mod tests {
             let outside = AtTime::Outside { first: (0, 100), last: (3, 400) };
             assert_eq!(times.at(&*store, time).await.unwrap(), outside, "{time}");
         }
+        for (time, version) in [(1, 0), (100, 0), (101, 1), (200, 1), (400, 3)] {
+            assert_eq!(times.since(&*store, time).await.unwrap(), AtTime::Version(version), "{time}");
+        }
+        let outside = AtTime::Outside { first: (0, 100), last: (3, 400) };
+        assert_eq!(times.since(&*store, 401).await.unwrap(), outside);
     }
 
     #[tokio::test]

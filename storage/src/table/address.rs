@@ -115,6 +115,16 @@ impl Snapshot {
         TableScan::new(self, None)?.plain().survivors(session, gone).await.map_err(failed)
     }
 
+    /// These rows of some files, all of which a reader sees: all columns of the table in their declared order.
+    pub(crate) async fn rows_at(
+        self: &Arc<Self>,
+        session: &dyn Session,
+        rows: &BTreeMap<usize, RoaringBitmap>,
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        let failed = |source| StorageError::Query { table: self.name().to_owned(), source: Box::new(source) };
+        TableScan::new(self, None)?.plain().rows_at(session, rows).await.map_err(failed)
+    }
+
     /// Adds to the rows of some files those that their deletion vectors hide already.
     pub(crate) async fn add_hidden(
         self: &Arc<Self>,

@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use datafusion::{
-    common::Result,
+    common::{Result, ScalarValue},
     datasource::{listing::PartitionedFile, physical_plan::ParquetFileReaderFactory},
     physical_plan::metrics::ExecutionPlanMetricsSet,
 };
@@ -26,11 +26,25 @@ pub(super) struct NamedReaders {
     inner: Arc<dyn ParquetFileReaderFactory>,
     table: String,
     version: u64,
+    /// Where a file has the version of its commit among its constants.
+    version_at: Option<usize>,
 }
 
 impl NamedReaders {
-    pub(super) fn new(inner: Arc<dyn ParquetFileReaderFactory>, snapshot: &Snapshot) -> Arc<Self> {
-        Arc::new(Self { inner, table: snapshot.name().to_owned(), version: snapshot.version() })
+    pub(super) fn new(
+        inner: Arc<dyn ParquetFileReaderFactory>,
+        snapshot: &Snapshot,
+        version_at: Option<usize>,
+    ) -> Arc<Self> {
+        Arc::new(Self { inner, table: snapshot.name().to_owned(), version: snapshot.version(), version_at })
+    }
+
+    fn version(&self, file: &PartitionedFile) -> u64 {
+        let value = self.version_at.and_then(|at| file.partition_values.get(at));
+        match value {
+            Some(ScalarValue::Int64(Some(version))) => u64::try_from(*version).unwrap_or(self.version),
+            _ => self.version,
+        }
     }
 }
 
@@ -42,8 +56,11 @@ impl ParquetFileReaderFactory for NamedReaders {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let name =
-            Name { table: self.table.clone(), version: self.version, file: file.object_meta.location.to_string() };
+        let name = Name {
+            table: self.table.clone(),
+            version: self.version(&file),
+            file: file.object_meta.location.to_string(),
+        };
         let inner = self.inner.create_reader(partition_index, file, metadata_size_hint, metrics)?;
         Ok(Box::new(NamedReader { inner, name: Arc::new(name) }))
     }

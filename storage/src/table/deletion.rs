@@ -238,6 +238,25 @@ pub(super) fn hidden(selection: &RowSelection) -> RoaringBitmap {
     hidden
 }
 
+/// These rows of a file of `stored` rows.
+pub(super) fn only(rows: &RoaringBitmap, stored: usize) -> RowSelection {
+    let (mut runs, mut next): (Vec<RowSelector>, usize) = (Vec::new(), 0);
+    for row in rows.iter().map(|row| row as usize).take_while(|row| *row < stored) {
+        if row > next {
+            runs.push(RowSelector::skip(row - next));
+        }
+        match runs.last_mut() {
+            Some(run) if !run.skip => run.row_count += 1,
+            _ => runs.push(RowSelector::select(1)),
+        }
+        next = row + 1;
+    }
+    if stored > next {
+        runs.push(RowSelector::skip(stored - next));
+    }
+    runs.into()
+}
+
 /// The rows of a file of `stored` rows that are not in `gone`.
 pub(super) fn all_but(gone: &RoaringBitmap, stored: usize) -> RowSelection {
     without(gone.iter().map(u64::from).take_while(|row| *row < stored as u64), stored as u64)
@@ -259,6 +278,16 @@ mod tests {
         assert_eq!(without([].into_iter(), 0).row_count(), 0);
         assert_eq!(without([].into_iter(), 3), RowSelection::from(vec![RowSelector::select(3)]));
         assert_eq!(without(0..2, 2), RowSelection::from(vec![RowSelector::skip(2)]));
+    }
+
+    #[test]
+    fn some_rows_and_no_others() {
+        for rows in [vec![], vec![0], vec![1, 2, 4], vec![0, 1, 2, 3, 4], vec![4, 9]] {
+            let (rows, others) = (RoaringBitmap::from_iter(rows), |rows: &RoaringBitmap| {
+                RoaringBitmap::from_iter((0..5).filter(|row| !rows.contains(*row)))
+            });
+            assert_eq!(only(&rows, 5), all_but(&others(&rows), 5), "{rows:?}");
+        }
     }
 
     #[test]

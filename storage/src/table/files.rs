@@ -59,6 +59,12 @@ impl FileIndex {
         })
     }
 
+    /// The same with more columns of which each file has one value.
+    pub(crate) fn with_constants(mut self, columns: Vec<(String, ArrayRef)>) -> Self {
+        self.partitions.extend(columns);
+        self
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.files.len()
     }

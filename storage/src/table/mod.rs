@@ -2,10 +2,11 @@
 //!
 //! In reading order: [`Snapshot`] is the table; `files` is what its log (`crate::log`) says
 //! of every file; `prune` chooses the files of a query; `scan` makes the plan that reads them and `source` opens them; [`scan_reports`] tells
-//! afterwards what was read. `address` scans rows together with where they lie.
+//! afterwards what was read. `address` scans rows together with where they lie, `changes` what versions did to them.
 
 mod address;
 mod cache;
+mod changes;
 mod data_file;
 mod deletion;
 mod files;
@@ -29,6 +30,8 @@ mod vector;
 
 pub use address::{ADDRESS_PREFIX, Addressed};
 pub(crate) use cache::Snapshots;
+pub(crate) use changes::{CHANGE_COLUMNS, CHANGE_FEED, CHANGE_TYPE, ChangeType};
+pub use changes::{ChangeFeed, Since, change_feed};
 pub(crate) use files::FileIndex;
 pub use footers::{FooterCache, FooterReaders};
 pub(crate) use location::{absolute_url, file_at};

@@ -139,6 +139,9 @@ pub(super) struct TableScan {
     addresses: Option<Addresses>,
     /// Only the files themselves are read, no hot copies.
     plain: bool,
+    /// The files are those of several commits, whose versions they have among their constants. What is known of them is not
+    /// known of the rows that are read.
+    of_commits: bool,
 }
 
 #[async_trait]
@@ -220,7 +223,37 @@ impl TableScan {
             only: None,
             addresses,
             plain,
+            of_commits: false,
         })
+    }
+
+    /// A scan of files that commits name. `layout` has all columns of `schema`, `stored` those that files have, with the
+    /// protocol's metadata.
+    pub(super) fn of_commits(
+        snapshot: &Arc<Snapshot>,
+        schema: &SchemaRef,
+        layout: TableSchema,
+        stored: SchemaRef,
+    ) -> Result<Self, StorageError> {
+        let scan = Self::new(snapshot, None)?;
+        let mode = snapshot.properties().get("delta.columnMapping.mode").map(String::as_str);
+        let adapter = Arc::new(TableAdapterFactory { columns: stored, mode: MappingMode::parse(mode) });
+        Ok(Self { schema: schema.clone(), layout, adapter, plain: true, of_commits: true, ..scan })
+    }
+
+    /// The plan that reads what is left of some files. `query`: projection (positions in the declared columns), filters and
+    /// limit.
+    pub(super) fn plan_files(
+        &self,
+        session: &dyn Session,
+        index: &FileIndex,
+        pruned: &Pruned,
+        selections: HashMap<usize, RowSelection>,
+        query: (Option<&Vec<usize>>, &[Expr], Option<usize>),
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (projection, filters, limit) = query;
+        let projection = self.scan_projection(projection)?;
+        self.plan(session, Request { index, pruned, selections, projection, filters, limit })
     }
 
     /// The same scan without hot copies.
@@ -244,6 +277,22 @@ impl TableScan {
             selections.insert(*file, visible.map_or_else(|| rest.clone(), |visible| visible.intersection(&rest)));
         }
         let pruned = Pruned { kept, by_partition: 0, by_statistics: 0 };
+        let projection = self.scan_projection(None)?;
+        self.plan(session, Request { index, pruned: &pruned, selections, projection, filters: &[], limit: None })
+    }
+
+    /// These rows, by file; all columns in their declared order.
+    pub(super) async fn rows_at(
+        &self,
+        session: &dyn Session,
+        rows: &BTreeMap<usize, RoaringBitmap>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let index = self.snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let mut selections = HashMap::with_capacity(rows.len());
+        for (file, rows) in rows {
+            selections.insert(*file, deletion::only(rows, self.stored_rows(session, index, *file).await?));
+        }
+        let pruned = Pruned { kept: rows.keys().copied().collect(), by_partition: 0, by_statistics: 0 };
         let projection = self.scan_projection(None)?;
         self.plan(session, Request { index, pruned: &pruned, selections, projection, filters: &[], limit: None })
     }
@@ -329,9 +378,13 @@ impl TableScan {
             columns: self.columns_of_interest(&request.projection, request.filters),
         };
         let numbers: Vec<usize> = files.iter().map(|(file, _)| *file).collect();
-        let statistics = builder.table(&numbers)?;
+        let mut statistics = builder.table(&numbers)?;
+        if self.of_commits {
+            statistics = statistics.to_inexact();
+        }
         // One for all files where there are too many: some rules of the optimizer count on statistics being there.
-        let unknown = (!builder.per_file(files.len())).then(|| Arc::new(Statistics::new_unknown(schema)));
+        let unknown =
+            (self.of_commits || !builder.per_file(files.len())).then(|| Arc::new(Statistics::new_unknown(schema)));
         let opener = StoreSource {
             snapshot: &self.snapshot,
             store: &store_url,
@@ -339,6 +392,7 @@ impl TableScan {
             layout: &self.layout,
             addressed: self.addresses.is_some(),
             plain: self.plain,
+            of_commits: self.of_commits,
         };
         let mut parts = Vec::with_capacity(files.len());
         for (file, location) in files {

@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Snapshot,
+    changes::COMMIT_VERSION,
     data_file::NamedReaders,
     files::FileIndex,
     footers::FooterReaders,
@@ -40,6 +41,8 @@ pub(super) struct StoreSource<'a> {
     pub(super) addressed: bool,
     /// No hot copies.
     pub(super) plain: bool,
+    /// Each file has the version of its commit among its constants.
+    pub(super) of_commits: bool,
 }
 
 impl StoreSource<'_> {
@@ -65,7 +68,9 @@ impl StoreSource<'_> {
     /// What reads the parts. It may use every filter that it gets: see `guard`.
     pub(super) fn build(&self, session: &dyn Session) -> Result<Arc<dyn FileSource>> {
         let options = parquet_options(session);
-        let readers = NamedReaders::new(FooterReaders::of(session.runtime_env(), self.store)?, self.snapshot);
+        let mut constants = self.index.partitions().iter();
+        let version = constants.position(|(name, _)| name == COMMIT_VERSION).filter(|_| self.of_commits);
+        let readers = NamedReaders::new(FooterReaders::of(session.runtime_env(), self.store)?, self.snapshot, version);
         let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(readers);
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);

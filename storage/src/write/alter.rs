@@ -28,6 +28,7 @@ use super::{
     data::FileLayout,
     define::check_column,
     features::{self, MAPPING_MODE},
+    feed::{check_columns, fed_columns},
     identity::{IDENTITY_MARK, Identity},
     lossless::delta_type,
     rules::{CONSTRAINT_PREFIX, DEFAULT_KEY, RuleTexts, texts},
@@ -129,6 +130,7 @@ impl Altered {
         for change in changes {
             altered.apply(change).map_err(|reason| altered.refused(reason))?;
         }
+        check_columns(&altered.columns, &altered.properties).map_err(|reason| altered.refused(reason))?;
         Ok(altered)
     }
 
@@ -148,6 +150,12 @@ impl Altered {
     pub(super) fn layout(&self) -> Result<FileLayout, StorageError> {
         let schema: Schema = (&self.columns).try_into_arrow().map_err(|error| self.refused(error.to_string()))?;
         Ok(FileLayout::new(self.base.name(), &schema, &self.metadata()?))
+    }
+
+    /// The same of the files of its change feed.
+    pub(super) fn feed_layout(&self) -> Result<FileLayout, StorageError> {
+        let schema: Schema = (&self.columns).try_into_arrow().map_err(|error| self.refused(error.to_string()))?;
+        Ok(FileLayout::new(self.base.name(), &fed_columns(&schema), &self.metadata()?))
     }
 
     /// The changes rest on a look at all rows.

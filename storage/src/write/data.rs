@@ -37,6 +37,7 @@ use super::{
     define::Definition,
     discard::Discard,
     features::MAPPING_MODE,
+    feed,
     parquet::{target_file_size, writer_properties},
     recorder::Recorder,
     rows::Rows,
@@ -57,11 +58,11 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 
 /// How the files of a table look.
 pub(super) struct FileLayout {
-    table: String,
+    pub(super) table: String,
     /// All columns under the names that files have, partition columns among them.
-    stored: SchemaRef,
-    partition_columns: Vec<String>,
-    config: WriterConfig,
+    pub(super) stored: SchemaRef,
+    pub(super) partition_columns: Vec<String>,
+    pub(super) config: WriterConfig,
 }
 
 impl FileLayout {
@@ -78,6 +79,11 @@ impl FileLayout {
     /// Of a table of these columns, the protocol's metadata on every field.
     pub(super) fn new(table: &str, columns: &Schema, metadata: &Metadata) -> Self {
         Self::sized(table, columns, metadata, target_file_size())
+    }
+
+    /// Of the files of a table's change feed.
+    pub(super) fn of_feed(table: &Snapshot) -> Self {
+        Self::new(table.name(), &feed::fed_columns(&table.arrow_schema()), &table.log().metadata)
     }
 
     /// The same, with another size at which files are closed.
@@ -172,32 +178,51 @@ pub(super) async fn write_or_hold(
         let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
         writers.spawn(write_stream(writer, stream, layout.stored.clone(), room.clone()));
     }
-    let (mut files, mut held) = (Vec::new(), Held::default());
-    let mut failed = None;
+    let written = match all_of(writers).await {
+        Ok(parts) => {
+            let (mut files, mut held) = (Vec::new(), Vec::new());
+            for (written, rest) in parts {
+                files.extend(written);
+                held.extend(rest);
+            }
+            match files.is_empty() || held.is_empty() {
+                true if files.is_empty() => Ok(Written::Held(Held { batches: held })),
+                true => Ok(Written::Files(files)),
+                // What the streams left that had few rows is one file.
+                false => {
+                    let writer = DeltaWriter::new(recorder, layout.config.clone());
+                    let rest = write_batches(writer, held.into_iter()).await;
+                    rest.map(|rest| Written::Files(files.into_iter().chain(rest).collect()))
+                }
+            }
+        }
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(written) => {
+            discard.keep();
+            Ok(written)
+        }
+        Err(error) => {
+            discard.delete().await;
+            Err(rows.error(table).unwrap_or_else(|| write_error(table, error)))
+        }
+    }
+}
+
+/// What all writers of a write made, or the first fault; all have ended then.
+pub(super) async fn all_of<T: 'static>(
+    mut writers: JoinSet<Result<T, DeltaTableError>>,
+) -> Result<Vec<T>, DeltaTableError> {
+    let (mut parts, mut failed) = (Vec::with_capacity(writers.len()), None);
     while let Some(ended) = writers.join_next().await {
         match ended {
-            Ok(Ok((written, rest))) => {
-                files.extend(written);
-                held.batches.extend(rest);
-            }
+            Ok(Ok(part)) => parts.push(part),
             Ok(Err(error)) => failed = failed.or(Some(error)),
             Err(error) => failed = failed.or(Some(DeltaTableError::generic(error))),
         }
     }
-    if failed.is_none() && !files.is_empty() && !held.batches.is_empty() {
-        // What the streams left that had few rows is one file.
-        let writer = DeltaWriter::new(recorder, layout.config.clone());
-        match write_batches(writer, held.batches.drain(..)).await {
-            Ok(written) => files.extend(written),
-            Err(error) => failed = Some(error),
-        }
-    }
-    let Some(error) = failed else {
-        discard.keep();
-        return Ok(if files.is_empty() { Written::Held(held) } else { Written::Files(files) });
-    };
-    discard.delete().await;
-    Err(rows.error(table).unwrap_or_else(|| write_error(table, error)))
+    failed.map_or(Ok(parts), Err)
 }
 
 /// Few rows of one table, checked and under the names that its files have.
@@ -251,7 +276,7 @@ pub(super) async fn write_held(
     }
 }
 
-fn write_error(table: &str, source: DeltaTableError) -> StorageError {
+pub(super) fn write_error(table: &str, source: DeltaTableError) -> StorageError {
     StorageError::Write { table: table.to_owned(), source: Box::new(source) }
 }
 
@@ -321,14 +346,14 @@ async fn write_all(
 }
 
 /// Dropping the writer would leave parts of an upload behind.
-async fn abort(writer: DeltaWriter) {
+pub(super) async fn abort(writer: DeltaWriter) {
     if let Err(leak) = writer.abort().await {
         tracing::warn!(%leak, "could not abort the upload of a data file");
     }
 }
 
 /// Without a copy: the columns are the same, in the same order.
-fn under_stored_names(batch: &RecordBatch, stored: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+pub(super) fn under_stored_names(batch: &RecordBatch, stored: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().zip(stored.fields());
     let columns = columns.map(|(column, field)| relabel(column, field.data_type())).collect::<Result<Vec<_>, _>>()?;
     RecordBatch::try_new(stored.clone(), columns)

@@ -13,6 +13,7 @@ use super::{
     NewTable,
     alter::{MAX_COLUMN_ID, assign_new},
     features::MAPPING_MODE,
+    feed::check_columns,
     identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity},
     lossless::delta_type,
     rules::{DEFAULT_KEY, GENERATED_KEY},
@@ -67,6 +68,7 @@ impl Definition {
             columns = mapped;
             properties.insert(MAX_COLUMN_ID.to_owned(), last.to_string());
         }
+        check_columns(&columns, &properties).map_err(invalid)?;
         let stored: Schema = (&columns).try_into_arrow().map_err(|error| refused(&error))?;
         let partition_columns = table.partition_columns.clone();
         let metadata =

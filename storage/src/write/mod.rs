@@ -3,8 +3,9 @@
 //! ```text
 //! plan --conform--> plan with the table's columns --rows--> streams --> data files --commit--> one new version
 //! ```
-//! `conform` is where a write is checked against its table, `data` writes its files, `transaction` is the way into a log;
-//! `create`, `append`, `drop`, `rename` and `clone` are the statements. What still goes through the library commits through `commit`.
+//! `conform` is where a write is checked against its table, `data` writes its files, `feed` tells of its rows, `transaction`
+//! is the way into a log; `create`, `append`, `drop`, `rename` and `clone` are the statements. What still goes through the
+//! library commits through `commit`.
 
 mod alter;
 mod append;
@@ -21,6 +22,8 @@ mod define;
 mod discard;
 mod drop;
 mod features;
+mod fed;
+mod feed;
 mod found;
 mod group;
 mod identity;

@@ -19,7 +19,7 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use bytes::Bytes;
-use deltalake::kernel::{Action, Add, DeletionVectorDescriptor, Metadata, Protocol};
+use deltalake::kernel::{Action, Add, AddCDCFile, DeletionVectorDescriptor, Metadata, Protocol};
 use object_store::ObjectStore;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -77,6 +77,8 @@ pub(crate) struct Transaction {
     /// Removes before adds: the order in one commit counts.
     removes: Vec<Value>,
     adds: Vec<Value>,
+    /// Files of the change feed.
+    changes: Vec<Value>,
     removed: HashSet<String>,
     written: Discard,
     now_ms: i64,
@@ -95,6 +97,7 @@ impl Transaction {
             metadata: None,
             removes: Vec::new(),
             adds: Vec::new(),
+            changes: Vec::new(),
             removed: HashSet::new(),
             written: Discard::new(store),
             now_ms: now_ms(),
@@ -127,6 +130,18 @@ impl Transaction {
             *self.operation.metrics.entry(name.to_owned()).or_default() += count;
         }
         self.add_written(files)
+    }
+
+    /// Adds files of the change feed, which must tell of all rows that this commit changes. They are deleted when it does
+    /// not come about.
+    pub(super) fn add_changes(&mut self, files: Vec<Add>) -> Result<(), StorageError> {
+        for Add { path, size, partition_values, .. } in files {
+            self.written.note(&path);
+            // Delta protocol, "Add CDC File": they change no data.
+            let change = AddCDCFile { path, size, partition_values, data_change: false, tags: None };
+            self.changes.push(line(&Action::Cdc(change))?);
+        }
+        Ok(())
     }
 
     /// Adds a file that is there whatever becomes of this commit.
@@ -329,6 +344,7 @@ impl Transaction {
             protocol: None,
             metadata: None,
             removes: Vec::new(),
+            changes: Vec::new(),
             adds: appends.iter().flat_map(|append| append.adds.iter().cloned()).collect(),
             removed: HashSet::new(),
             written: Discard::new(store),
@@ -399,7 +415,7 @@ impl Transaction {
             lines.push(json!({ "metaData": metadata.map_err(unwritable)? }));
         }
         let mut text = String::new();
-        for line in lines.iter().chain(&self.removes).chain(&self.adds) {
+        for line in lines.iter().chain(&self.removes).chain(&self.adds).chain(&self.changes) {
             text.push_str(&line.to_string());
             text.push('\n');
         }

@@ -31,6 +31,8 @@ use crate::{
         conflict::Reads,
         conform::query_error,
         data::{FileLayout, write_rows},
+        fed::{Fed, write_fed},
+        feed::{self, Taken},
         identity::numbered,
         once::done_before,
         rows::Rows,
@@ -50,7 +52,7 @@ pub async fn change(
     info: &CommitInfo,
 ) -> Result<Changed, StorageError> {
     let target = change.target.snapshot();
-    check_changeable(target, change.operation)?;
+    check_changeable(target)?;
     if let Some(done) = done_before(lake, target, info).await? {
         return Ok(told(done));
     }
@@ -62,23 +64,35 @@ pub async fn change(
     let table = target.name();
     let query = session.create_physical_plan(&change.plan).await;
     let query = query.map_err(|error| refusal(&error).unwrap_or_else(|| query_error(table, error)))?;
-    let (columns, layout) = match &change.evolved {
-        Some(altered) => (altered.schema()?, altered.layout()?),
-        None => (target.schema(), FileLayout::of_table(target)),
+    let (columns, layout, feed_layout) = match &change.evolved {
+        Some(altered) => (altered.schema()?, altered.layout()?, altered.feed_layout()?),
+        None => (target.schema(), FileLayout::of_table(target), FileLayout::of_feed(target)),
     };
     let roles = roles(&change, &columns, &query.schema())?;
     let hides = hides_rows(target);
     let exec = Arc::new(ChangeExec::new(query, roles, target, columns, &session, hides));
     let done = exec.done.clone();
-    let store = table_store(lake.store_registry(), target.location())?;
-    let files = match write_rows(&layout, &Rows::of(exec), &store, &session.task_ctx()).await {
+    let (store, rows) = (table_store(lake.store_registry(), target.location())?, Rows::of(exec));
+    let task = session.task_ctx();
+    let written = match target.keeps_feed() {
+        true => write_fed(&layout, &feed_layout, &rows, &store, &task).await,
+        false => write_rows(&layout, &rows, &store, &task).await.map(Fed::of_data),
+    };
+    let Fed { data: files, changes } = match written {
         Err(StorageError::MatchedTwice { file, row, .. }) => {
             let values = target.describe_row(session.as_ref(), file, row).await.unwrap_or_default();
             return Err(StorageError::MatchedTwice { table: table.to_owned(), file, row, values });
         }
         written => written?,
     };
+    let mut transaction = Transaction::new(lake, target, Operation::default())?;
+    let added = files.len();
+    transaction.add_written(files)?;
     let gone = done.gone.take();
+    if target.keeps_feed() {
+        let taken = Taken::new(&gone, done.changed.take());
+        transaction.add_changes(feed::complete(lake, target, taken, session.as_ref(), changes).await?)?;
+    }
     let mut changed = Changed {
         version: None,
         inserted: done.inserted.load(Ordering::Relaxed),
@@ -90,15 +104,13 @@ pub async fn change(
         None => WholeFiles::default(),
     };
     changed.deleted += replaced.rows;
-    if gone.is_empty() && files.is_empty() && replaced.files.is_empty() && change.evolved.is_none() {
+    if gone.is_empty() && added == 0 && replaced.files.is_empty() && change.evolved.is_none() {
         return Ok(changed);
     }
     let copied = copied_rows(target, gone.clone())?;
-    let metrics = metrics(&change, &changed, copied, gone.len() + replaced.files.len(), files.len());
-    let operation = operation(change.operation, change.parameters.clone(), metrics, &changed);
-    let mut transaction = Transaction::new(lake, target, operation)?;
+    let metrics = metrics(&change, &changed, copied, gone.len() + replaced.files.len(), added);
+    *transaction.operation_mut() = operation(change.operation, change.parameters.clone(), metrics, &changed);
     transaction.reads(reads(&change, &replaced));
-    transaction.add_written(files)?;
     for file in gone.keys().chain(&replaced.files) {
         transaction.remove(*file, true)?;
     }
@@ -127,7 +139,7 @@ pub async fn remove_files(
     info: &CommitInfo,
 ) -> Result<Changed, StorageError> {
     let snapshot = target.snapshot();
-    check_changeable(snapshot, operation)?;
+    check_changeable(snapshot)?;
     if let Some(done) = done_before(lake, snapshot, info).await? {
         return Ok(told(done));
     }
@@ -192,17 +204,12 @@ fn predicate_parameter(filters: &[Expr]) -> BTreeMap<String, String> {
     if texts.is_empty() { BTreeMap::new() } else { BTreeMap::from([("predicate".to_owned(), texts.join(" AND "))]) }
 }
 
-/// Refuses a table whose rows must not be changed, or whose other readers we could not serve.
-fn check_changeable(target: &Snapshot, operation: &'static str) -> Result<(), StorageError> {
-    let is_set = |key: &str| target.properties().get(key).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let table = || target.name().to_owned();
-    if is_set("delta.appendOnly") {
-        return Err(StorageError::AppendOnly { table: table() });
+/// Refuses a table whose rows must not be changed.
+fn check_changeable(target: &Snapshot) -> Result<(), StorageError> {
+    match target.properties().get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        true => Err(StorageError::AppendOnly { table: target.name().to_owned() }),
+        false => Ok(()),
     }
-    if is_set("delta.enableChangeDataFeed") {
-        return Err(StorageError::ChangeFeed { table: table(), operation });
-    }
-    Ok(())
 }
 
 /// Whether rows that go are hidden by deletion vectors.
@@ -287,6 +294,7 @@ fn roles(change: &RowChange<'_>, columns: &SchemaRef, query: &SchemaRef) -> Resu
             Actions::All(action) => Err(action),
             Actions::Column(name) => Ok(place(name)?),
         },
+        fed: change.target.snapshot().keeps_feed(),
         columns: if only_deletes || columns.is_err() && query.fields().len() == ADDRESS_AND_ACTION {
             None
         } else {

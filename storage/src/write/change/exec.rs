@@ -14,9 +14,9 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, AsArray, Int8Array, UInt32Array, new_null_array},
+    array::{Array, ArrayRef, AsArray, Int8Array, StringArray, UInt32Array, new_null_array},
     compute::take_record_batch,
-    datatypes::{Int8Type, SchemaRef},
+    datatypes::{DataType, Int8Type, SchemaRef},
     record_batch::RecordBatch,
 };
 use datafusion::{
@@ -37,7 +37,11 @@ use super::{
     Action,
     gone::{Address, AddressPlaces, Gone},
 };
-use crate::{Snapshot, StorageError, table::FileIndex};
+use crate::{
+    Snapshot, StorageError,
+    table::{ChangeType, FileIndex},
+    write::feed::fed_columns,
+};
 
 /// What the rows of the query mean.
 #[derive(Debug, Clone)]
@@ -48,12 +52,16 @@ pub(super) struct Roles {
     pub(super) action: Result<usize, Action>,
     /// Where the table's columns are, in their order; none when rows are only deleted.
     pub(super) columns: Option<Vec<usize>>,
+    /// The table keeps a change feed: the rows that come have one column more, which says what happened to them.
+    pub(super) fed: bool,
 }
 
 /// What the statement did so far, shared with those who wait for its end.
 #[derive(Debug, Default)]
 pub(super) struct Done {
     pub(super) gone: Gone,
+    /// Those of them that were updated, for the change feed.
+    pub(super) changed: Gone,
     pub(super) inserted: AtomicU64,
     pub(super) updated: AtomicU64,
     pub(super) deleted: AtomicU64,
@@ -76,6 +84,7 @@ pub(super) struct ChangeExec {
     session: Arc<dyn Session>,
     /// Rows stay where they are, hidden by deletion vectors: no file is copied.
     hides: bool,
+    schema: SchemaRef,
     pub(super) done: Arc<Done>,
     progress: watch::Sender<Progress>,
     survivors: Arc<OnceCell<Option<Arc<dyn ExecutionPlan>>>>,
@@ -94,8 +103,12 @@ impl ChangeExec {
         let running = query.output_partitioning().partition_count();
         // Copying keeps every thread busy, however the query is split.
         let partitions = running.max(session.config().target_partitions()).max(1);
+        let schema = match roles.fed {
+            true => Arc::new(fed_columns(&columns)),
+            false => columns.clone(),
+        };
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(columns.clone()),
+            EquivalenceProperties::new(schema.clone()),
             Partitioning::UnknownPartitioning(partitions),
             EmissionType::Incremental,
             query.boundedness(),
@@ -107,6 +120,7 @@ impl ChangeExec {
             columns,
             session: session.clone(),
             hides,
+            schema,
             done: Arc::default(),
             progress: watch::Sender::new(Progress { running, failed: None }),
             survivors: Arc::default(),
@@ -118,24 +132,22 @@ impl ChangeExec {
     fn new_rows(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let turn = Turn { progress: self.progress.clone(), ended: false };
         let (roles, done, target) = (self.roles.clone(), self.done.clone(), self.target.clone());
-        let columns = self.columns.clone();
-        let input = self.query.execute(partition, task)?;
+        let (schema, input) = (self.schema.clone(), self.query.execute(partition, task)?);
         let rows = futures::stream::try_unfold((input, turn), move |(mut input, mut turn)| {
-            let (roles, done, target) = (roles.clone(), done.clone(), target.clone());
-            let columns = columns.clone();
+            let (roles, done, target, schema) = (roles.clone(), done.clone(), target.clone(), schema.clone());
             async move {
                 let Some(batch) = input.next().await else {
                     turn.end();
                     return Ok(None);
                 };
-                let written = batch.and_then(|batch| apply(&batch, &roles, &done, &target, &columns));
+                let written = batch.and_then(|batch| apply(&batch, &roles, &done, &target, &schema));
                 match written {
                     Ok(batch) => Ok(Some((batch, (input, turn)))),
                     Err(error) => Err(turn.fail(error)),
                 }
             }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.columns.clone(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
     }
 
     /// What is left of the touched files, this partition's share, once all of the query has ended.
@@ -144,6 +156,7 @@ impl ChangeExec {
         let (survivors, mut progress) = (self.survivors.clone(), self.progress.subscribe());
         let columns = self.columns.clone();
         let (hides, partitions) = (self.hides, self.properties.partitioning.partition_count());
+        let (fed, schema) = (self.roles.fed, self.schema.clone());
         let rows = async move {
             // Those who wait are woken by a failure, too.
             let ended = progress.wait_for(|progress| progress.running == 0 || progress.failed.is_some()).await;
@@ -170,7 +183,11 @@ impl ChangeExec {
             Ok(rows.map(move |batch| batch.and_then(|batch| with_new_columns(&batch, &columns))).boxed())
         };
         let rows = futures::stream::once(rows).try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(self.columns.clone(), rows))
+        let rows = rows.map(move |batch| match fed {
+            true => unchanged(&batch?, &schema),
+            false => batch,
+        });
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows))
     }
 }
 
@@ -203,6 +220,13 @@ fn external(error: StorageError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
+/// Rows of a table with a change feed that stayed as they were.
+fn unchanged(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let mut columns = batch.columns().to_vec();
+    columns.push(new_null_array(&DataType::Utf8, batch.num_rows()));
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
 /// Notes the rows of a batch that go; gives those that come.
 fn apply(
     batch: &RecordBatch,
@@ -230,6 +254,9 @@ fn apply(
         if let Some(address) = twice {
             return Err(external(matched_twice(target, address)));
         }
+        if roles.fed {
+            done.changed.add(batch, addresses, (0..rows).filter(is(Action::Update)))?;
+        }
         done.deleted.fetch_add(deleted, Ordering::Relaxed);
         done.updated.fetch_add(updated, Ordering::Relaxed);
     }
@@ -239,9 +266,16 @@ fn apply(
     let values = batch.project(columns)?;
     let kept: Vec<u32> =
         (0..rows).filter(|at| is(Action::Update)(at) || is(Action::Insert)(at)).map(|at| at as u32).collect();
+    let kinds = roles.fed.then(|| {
+        let kind = |at: &u32| match is(Action::Update)(&(*at as usize)) {
+            true => ChangeType::UpdatePostimage.name(),
+            false => ChangeType::Insert.name(),
+        };
+        Arc::new(StringArray::from_iter_values(kept.iter().map(kind))) as ArrayRef
+    });
     let values = if kept.len() == rows { values } else { take_record_batch(&values, &UInt32Array::from(kept))? };
     // Under the table's own fields: the query's may say less of what is NULL.
-    Ok(RecordBatch::try_new(schema.clone(), values.columns().to_vec())?)
+    Ok(RecordBatch::try_new(schema.clone(), values.columns().iter().cloned().chain(kinds).collect())?)
 }
 
 fn is_action(actions: &Int8Array, at: usize, action: Action) -> bool {
@@ -340,6 +374,6 @@ impl ExecutionPlan for ChangeExec {
         }
         let rows = self.new_rows(partition, task)?.chain(rest);
         let rows = rows.try_filter(|batch| futures::future::ready(batch.num_rows() > 0));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.columns.clone(), rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
     }
 }

@@ -8,6 +8,8 @@
 //! The query is planned and run once, as it was written, so that conditions mean what they mean in SELECT, and a row whose
 //! condition depends on chance is decided once. What stays is then copied by row numbers, without a condition; in a table
 //! with `delta.enableDeletionVectors` it stays where it is, and the file gets a vector of the rows that went.
+//! In a table with a change feed rows come whole, into data files and change files; those that went are read once more, by
+//! their addresses (`super::feed`).
 //! `gone` keeps the addresses, `exec` is the plan that writers pull, `vector` hides rows, `commit` runs it all.
 
 mod commit;
