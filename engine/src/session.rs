@@ -8,13 +8,16 @@ use std::{
     time::Duration,
 };
 
-use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue};
+use datafusion::{
+    arrow::datatypes::{Schema, SchemaRef},
+    common::ScalarValue,
+};
 use parking_lot::Mutex;
 
 use crate::{
     Engine, EngineError, Outcome, Prepared,
     catalog::{TableName, listing},
-    exec::within,
+    exec::{plain_field, within},
     locate::locate,
     parser,
     statement::{Context, Effect, Kept, Settings, Statement, replay},
@@ -143,7 +146,9 @@ impl Session {
         let context = self.context("")?;
         let name = TableName::new(schema, table);
         let find = async move { context.table_provider(&name).await.map(|provider| provider.schema()) };
-        self.engine.runtime().spawn(find).await?
+        let schema = self.engine.runtime().spawn(find).await??;
+        let fields: Vec<_> = schema.fields().iter().map(|field| plain_field(field)).collect();
+        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
     }
 
     /// Name and current value of every setting that SET accepts, sorted.

@@ -19,6 +19,7 @@ mod reason;
 pub mod store;
 pub mod table;
 mod usage;
+mod views;
 pub mod write;
 
 pub use config::{S3Options, StorageOptions};

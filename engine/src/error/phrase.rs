@@ -28,7 +28,7 @@ const PREFIXES: &[&str] = &[
 
 /// A planning fault, said anew where people meet it often.
 pub(super) fn planning(text: &str) -> EngineError {
-    let text = trimmed(text);
+    let text = &plain_types(trimmed(text));
     let said = unknown_function(text)
         .or_else(|| wrong_arguments(text))
         .or_else(|| no_match(text))
@@ -39,15 +39,20 @@ pub(super) fn planning(text: &str) -> EngineError {
 
 /// A library's sentence without stacked prefixes, requests to report it, and a full stop.
 pub(super) fn tidy(text: &str) -> String {
-    let text = trimmed(text).trim_end_matches('.');
+    let text = plain_types(trimmed(text).trim_end_matches('.'));
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
         // "Cannot cast" -> "cannot cast", but "SELECT" and "UTF8" stay.
         (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
             first.to_lowercase().chain(text.chars().skip(1)).collect()
         }
-        _ => text.to_owned(),
+        _ => text,
     }
+}
+
+/// How a scan holds a text is no type that a person knows.
+fn plain_types(text: &str) -> String {
+    text.replace("Utf8View", "Utf8").replace("BinaryView", "Binary")
 }
 
 pub(super) const DATA_FILE_GONE: &str = "Something deleted a file that this version of the table names (of an old version, perhaps VACUUM): restore it, or read another version.";
@@ -231,6 +236,14 @@ mod tests {
         );
         assert_eq!(error.detail.as_deref(), Some("Out of range of file /a/b.parquet, expected: 300, actual: 300"));
         assert_eq!(parquet("Parquet error: Invalid footer").message, "could not read a Parquet file");
+    }
+
+    #[test]
+    fn types_are_those_of_tables() {
+        let error =
+            planning("Error during planning: Cannot coerce arithmetic expression Utf8View + Int64 to valid types");
+        assert_eq!(error.message, "cannot coerce arithmetic expression Utf8 + Int64 to valid types");
+        assert_eq!(tidy("Cast error: no BinaryView."), "no Binary");
     }
 
     #[test]

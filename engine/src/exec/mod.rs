@@ -23,6 +23,6 @@ pub(crate) use self::{
     runtime_filter::RuntimeFilterExec,
     stop::Stop,
     stoppable::StoppableExec,
-    wire::wire_schema,
+    wire::{plain_field, wire_schema},
 };
 pub use stream::RowStream;

@@ -20,6 +20,15 @@ pub(crate) fn wire_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// A table's column or a parameter as a client is told of it: scans read texts and bytes as views.
+pub(crate) fn plain_field(field: &Field) -> Field {
+    let kind = match field.data_type() {
+        view @ (DataType::Utf8View | DataType::BinaryView) => wire_type(view),
+        kind => kind.clone(),
+    };
+    field.clone().with_data_type(kind)
+}
+
 /// A batch under the wire schema: columns by position.
 pub(crate) fn wire_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, EngineError> {
     if batch.schema_ref() == schema {

@@ -12,7 +12,7 @@ use datafusion::{
 };
 
 use super::data_type::sql_type;
-use crate::EngineError;
+use crate::{EngineError, exec::plain_field};
 
 /// Highest number of a parameter.
 const PARAMETERS_MAX: usize = 10_000;
@@ -56,8 +56,13 @@ fn text(id: &str) -> FieldRef {
     Arc::new(Field::new(id, DataType::Utf8, true))
 }
 
-/// One field per parameter, named `1`, `2`, ... in order.
+/// One field per parameter, named `1`, `2`, ... in order, as clients are told of them.
 pub(super) fn schema(plan: &LogicalPlan) -> Schema {
+    Schema::new(fields(plan).iter().map(plain_field).collect::<Vec<_>>())
+}
+
+/// The same with the types that the plan compares with.
+fn fields(plan: &LogicalPlan) -> Vec<Field> {
     let mut fields: Vec<(usize, Field)> = plan
         .get_parameter_fields()
         .unwrap_or_default()
@@ -70,14 +75,14 @@ pub(super) fn schema(plan: &LogicalPlan) -> Schema {
         })
         .collect();
     fields.sort_by_key(|(number, _)| *number);
-    Schema::new(fields.into_iter().map(|(_, field)| field).collect::<Vec<_>>())
+    fields.into_iter().map(|(_, field)| field).collect()
 }
 
 /// Puts values in, cast to the types that planning found.
 pub(super) fn bind(plan: &LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan, EngineError> {
-    let schema = schema(plan);
-    if schema.fields().len() != values.len() {
-        let (expected, given) = (schema.fields().len(), values.len());
+    let fields = fields(plan);
+    if fields.len() != values.len() {
+        let (expected, given) = (fields.len(), values.len());
         return Err(EngineError::invalid(format!("the statement has {}, but {given} were given", counted(expected))));
     }
     if values.is_empty() {
@@ -85,7 +90,7 @@ pub(super) fn bind(plan: &LogicalPlan, values: &[ScalarValue]) -> Result<Logical
     }
     let values: Vec<ScalarValue> = values
         .iter()
-        .zip(schema.fields())
+        .zip(&fields)
         .map(|(value, field)| {
             if value.data_type() == *field.data_type() {
                 return Ok(value.clone());

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use arrow::datatypes::{DataType, FieldRef, Fields, Schema};
 use parquet::file::metadata::ParquetMetaData;
+
+use crate::views::viewed;
 
 /// The columns of a copy of a file with the columns of `schema`; `None` when a copy cannot hold them.
 pub(super) fn stored(schema: &Schema) -> Option<Schema> {
@@ -40,11 +42,11 @@ pub(super) fn without_nulls(stored: Schema, parquet: &ParquetMetaData) -> Schema
     Schema::new(stored.fields().iter().zip(full).map(field).collect::<Fields>())
 }
 
-/// The same columns with texts and bytes in the form that the table has them in, which saves a cast.
+/// The same columns with texts and bytes in the form that a scan of `table` has them in, which saves a cast.
 pub(super) fn as_in_table(stored: &Schema, table: &Schema) -> Schema {
-    let views = table.fields().iter().any(|field| holds_views(field.data_type()));
-    match views {
-        true => Schema::new(stored.fields().iter().map(with_views).collect::<Fields>()),
+    let is_view = |field: &FieldRef| matches!(field.data_type(), DataType::Utf8View | DataType::BinaryView);
+    match table.fields().iter().any(is_view) {
+        true => Schema::new(stored.fields().iter().map(viewed).collect::<Fields>()),
         false => stored.clone(),
     }
 }
@@ -69,29 +71,10 @@ fn stored_type(kind: &DataType) -> Option<DataType> {
     })
 }
 
-fn with_views(field: &FieldRef) -> FieldRef {
-    let kind = match field.data_type() {
-        DataType::Utf8 => DataType::Utf8View,
-        DataType::Binary => DataType::BinaryView,
-        DataType::List(item) => DataType::List(with_views(item)),
-        DataType::Map(entries, sorted) => DataType::Map(with_views(entries), *sorted),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(with_views).collect()),
-        kind => kind.clone(),
-    };
-    Arc::new(Field::clone(field).with_data_type(kind))
-}
-
-fn holds_views(kind: &DataType) -> bool {
-    match kind {
-        DataType::Utf8View | DataType::BinaryView => true,
-        DataType::List(item) | DataType::Map(item, _) => holds_views(item.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| holds_views(field.data_type())),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::Field;
+
     use super::*;
 
     fn schema(kind: DataType) -> Schema {
@@ -104,8 +87,10 @@ mod tests {
         let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::LargeUtf8));
         assert_eq!(stored(&schema(dictionary)), Some(schema(DataType::Utf8)));
         let list = |kind| DataType::List(Arc::new(Field::new("item", kind, true)));
-        let in_table = as_in_table(&schema(list(DataType::Utf8)), &schema(DataType::Utf8View));
-        assert_eq!(in_table, schema(list(DataType::Utf8View)));
+        let as_scanned = |kind| as_in_table(&schema(kind), &schema(DataType::Utf8View));
+        assert_eq!(as_scanned(DataType::Utf8), schema(DataType::Utf8View));
+        assert_eq!(as_scanned(list(DataType::Utf8)), schema(list(DataType::Utf8)));
+        assert_eq!(as_in_table(&schema(DataType::Utf8), &schema(DataType::Utf8)), schema(DataType::Utf8));
     }
 
     #[test]

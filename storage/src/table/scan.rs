@@ -55,7 +55,7 @@ use super::{
     statistics::StatisticsBuilder,
     variant::{FEATURE as VARIANT_FEATURE, has_variants},
 };
-use crate::StorageError;
+use crate::{StorageError, views::viewed};
 
 /// Reader features whose tables are read right. A table that needs another one is refused, never read wrong.
 const READER_FEATURES: [&str; 7] = [
@@ -72,12 +72,12 @@ const READER_VERSION_MAX: i32 = 3;
 /// Numbers the scans of this process, so that the nodes of one scan are told from those of another.
 static SCANS: AtomicU64 = AtomicU64::new(0);
 
-/// The provider of a table at its version. `UnsupportedFeature` when the table cannot be read right.
+/// The provider of a table at its version, for queries. `UnsupportedFeature` when the table cannot be read right.
 pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>, StorageError> {
-    Ok(Arc::new(TableScan::new(snapshot, None)?))
+    Ok(Arc::new(TableScan::new(snapshot, None)?.with_views()))
 }
 
-/// The provider of some of the files, by their positions in the index.
+/// The provider of some of the files, by their positions in the index, for writing them anew.
 pub(crate) fn provider_of(snapshot: &Arc<Snapshot>, files: Vec<usize>) -> Result<Arc<dyn TableProvider>, StorageError> {
     Ok(Arc::new(TableScan { only: Some(files), ..TableScan::new(snapshot, None)? }))
 }
@@ -254,6 +254,21 @@ impl TableScan {
         let (projection, filters, limit) = query;
         let projection = self.scan_projection(projection)?;
         self.plan(session, Request { index, pruned, selections, projection, filters, limit })
+    }
+
+    /// The same scan with texts and bytes as views.
+    fn with_views(mut self) -> Self {
+        let partition_columns = self.snapshot.partition_columns();
+        let column = |field: &FieldRef| match partition_columns.contains(field.name()) {
+            true => field.clone(),
+            false => viewed(field),
+        };
+        self.schema = Arc::new(Schema::new(self.schema.fields().iter().map(column).collect::<Vec<_>>()));
+        let columns = self.layout.file_schema().fields().iter().map(viewed).collect::<Vec<_>>();
+        let partitions = self.layout.table_partition_cols().clone();
+        self.layout =
+            TableSchema::builder(Arc::new(Schema::new(columns))).with_table_partition_cols(partitions).build();
+        self
     }
 
     /// The same scan without hot copies.

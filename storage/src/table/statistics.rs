@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use arrow::{
     array::{Array, ArrayRef, UInt64Array},
     compute::take,
-    datatypes::Schema,
+    datatypes::{DataType, Schema},
     row::{RowConverter, SortField},
 };
 use datafusion::{
@@ -18,6 +18,7 @@ use datafusion::{
 };
 
 use super::files::FileIndex;
+use crate::views::viewed_value;
 
 /// Statistics per file cost memory for every column of the table; past this many, the table's own must do.
 const PER_FILE_ENTRIES_MAX: usize = 32_768;
@@ -68,7 +69,7 @@ impl StatisticsBuilder<'_> {
 
     fn table_column(&self, column: usize, files: &[usize], positions: &UInt64Array) -> Result<ColumnStatistics> {
         let rows = files.iter().try_fold(0, |sum: u64, file| sum.checked_add(self.index.visible_rows(*file)?));
-        let name = self.schema.field(column).name();
+        let (name, kind) = (self.schema.field(column).name(), self.schema.field(column).data_type());
         let mut statistics = ColumnStatistics::new_unknown();
         let hides_rows = files.iter().any(|file| self.index.deleted_rows(*file).is_some());
         let nulls_of = |file: usize| match (self.index.partition(name), self.index.column(name)) {
@@ -96,12 +97,12 @@ impl StatisticsBuilder<'_> {
                 .all(|file| values.is_valid(*file) || nulls_of(*file).is_some_and(|n| self.stored(*file) == Some(n)))
         };
         if let Some(min) = min.filter(|values| known(values)) {
-            statistics.min_value =
-                occurring(fold(MinAccumulator::try_new(min.data_type())?, take(min, positions, None)?)?, exact);
+            let value = fold(MinAccumulator::try_new(min.data_type())?, take(min, positions, None)?)?;
+            statistics.min_value = occurring(viewed_value(value, kind), exact);
         }
         if let Some(max) = max.filter(|values| known(values)) {
-            statistics.max_value =
-                occurring(fold(MaxAccumulator::try_new(max.data_type())?, take(max, positions, None)?)?, exact);
+            let value = fold(MaxAccumulator::try_new(max.data_type())?, take(max, positions, None)?)?;
+            statistics.max_value = occurring(viewed_value(value, kind), exact);
         }
         statistics.distinct_count = match self.index.partition(name) {
             Some(values) => distinct_values(values, positions)?,
@@ -116,15 +117,15 @@ impl StatisticsBuilder<'_> {
     }
 
     fn column(&self, column: usize, file: usize) -> Result<ColumnStatistics> {
-        let name = self.schema.field(column).name();
+        let (name, kind) = (self.schema.field(column).name(), self.schema.field(column).data_type());
         if let Some(values) = self.index.partition(name) {
             return self.partition(values, file);
         }
         let Some(bounds) = self.index.column(name) else { return Ok(ColumnStatistics::new_unknown()) };
         let hides_rows = self.index.deleted_rows(file).is_some();
         let mut statistics = ColumnStatistics::new_unknown();
-        statistics.min_value = bound(bounds.min.as_ref(), file)?;
-        statistics.max_value = bound(bounds.max.as_ref(), file)?;
+        statistics.min_value = bound(bounds.min.as_ref(), file, kind)?;
+        statistics.max_value = bound(bounds.max.as_ref(), file, kind)?;
         if let Some(nulls) = bounds.nulls.as_ref().filter(|nulls| nulls.is_valid(file)) {
             let nulls = usize::try_from(nulls.value(file)).unwrap_or(0);
             let looks_constant = nulls == 0 && statistics.min_value == statistics.max_value;
@@ -183,9 +184,9 @@ fn occurring(value: ScalarValue, exact: bool) -> Precision<ScalarValue> {
     if value.is_null() { Precision::Absent } else { precision(value, exact) }
 }
 
-fn bound(values: Option<&ArrayRef>, file: usize) -> Result<Precision<ScalarValue>> {
+fn bound(values: Option<&ArrayRef>, file: usize, kind: &DataType) -> Result<Precision<ScalarValue>> {
     match values.filter(|values| values.is_valid(file)) {
-        Some(values) => Ok(Precision::Exact(ScalarValue::try_from_array(values, file)?)),
+        Some(values) => Ok(Precision::Exact(viewed_value(ScalarValue::try_from_array(values, file)?, kind))),
         None => Ok(Precision::Absent),
     }
 }
