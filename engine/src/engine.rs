@@ -14,8 +14,8 @@ use crate::{
     exec::{CpuRuntime, Permits, runtime_env},
     function::{extremes, now},
     optimizer::{
-        CheapConjunctsFirst, DecimalsToFloats, RuntimeFilters, SpillingJoins, WholeTimestamps, YieldingRows,
-        physical_rules,
+        CheapConjunctsFirst, DecimalsToFloats, QuickDecimals, RuntimeFilters, SpillingJoins,
+        WholeTimestamps, YieldingRows, physical_rules,
     },
     statement::settings,
     upkeep::Records,
@@ -60,6 +60,7 @@ impl Engine {
             .with_runtime_env(runtime_env(&config, &lake)?)
             .with_default_features()
             .with_analyzer_rules(analyzer)
+            .with_optimizer_rule(Arc::new(QuickDecimals))
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(CheapConjunctsFirst))
             .with_physical_optimizer_rule(Arc::new(RuntimeFilters))

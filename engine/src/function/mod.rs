@@ -1,11 +1,13 @@
 //! SQL functions of our own.
 
 mod changes;
+mod decimal;
 mod extreme;
 mod files;
 mod now;
 
 pub(crate) use changes::{ChangesCall, TABLE_CHANGES};
+pub(crate) use decimal::decimal_arithmetic;
 pub(crate) use extreme::extremes;
 pub(crate) use files::{external_table, file_table, table_function};
 pub(crate) use now::now;

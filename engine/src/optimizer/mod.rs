@@ -2,6 +2,7 @@
 
 mod build_side;
 mod conjuncts;
+mod decimals;
 mod filter_pushdown;
 mod floats;
 mod padded;
@@ -13,6 +14,7 @@ mod typed;
 mod yielding;
 
 pub(crate) use conjuncts::CheapConjunctsFirst;
+pub(crate) use decimals::QuickDecimals;
 pub(crate) use filter_pushdown::physical_rules;
 pub(crate) use floats::DecimalsToFloats;
 pub(crate) use runtime_filters::RuntimeFilters;
