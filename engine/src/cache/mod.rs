@@ -21,7 +21,7 @@ mod tests;
 pub(crate) use self::{
     fixed::is_fixed,
     key::{Form, PlanKey, ResultKey, Rights},
-    plans::{KeptPlan, Plans, attach, detach},
+    plans::{KeptPlan, Optimized, Plans, attach, detach},
     recording::Recording,
     results::Results,
 };

@@ -3,7 +3,7 @@
 //! A kept plan holds no table: its scans stand for names, and get the tables of the statement that uses it. So a plan
 //! neither keeps an old snapshot in memory nor can it read one.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use boathouse_storage::{CacheCounts, CacheUsage};
 use datafusion::{
@@ -17,9 +17,9 @@ use datafusion::{
 use super::PlanKey;
 use crate::catalog::{Dependency, Pinned, TableName};
 
-/// What a plan takes for each byte of its text, by estimate, and at least.
-const PLAN_BYTES_PER_BYTE: usize = 64;
-const PLAN_BYTES: usize = 8 << 10;
+/// What a plan takes for each byte of its text, by estimate, and at least: as it was written, and optimized.
+const PLAN_BYTES_PER_BYTE: usize = 128;
+const PLAN_BYTES: usize = 16 << 10;
 
 /// A planned query, without its tables.
 #[derive(Debug)]
@@ -31,7 +31,12 @@ pub(crate) struct KeptPlan {
     pub names: Arc<[Dependency]>,
     /// Whether it gives the same rows on the same snapshots.
     pub fixed: bool,
+    /// Made by the first run without parameters, of a fixed plan only.
+    pub optimized: Optimized,
 }
+
+/// A plan as the optimizer left it, its scans detached. Shared by all who run it.
+pub(crate) type Optimized = Arc<OnceLock<LogicalPlan>>;
 
 /// The plans of one engine. Safe to use from many threads.
 #[derive(Debug)]

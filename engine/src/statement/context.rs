@@ -188,7 +188,16 @@ impl Context {
         schema: SchemaRef,
         recording: Option<Recording>,
     ) -> Result<RowStream, EngineError> {
-        let physical = self.physical_plan(plan).await?;
+        self.execute_physical(self.physical_plan(plan).await?, schema, recording)
+    }
+
+    /// The same for a plan that is ready.
+    pub fn execute_physical(
+        &self,
+        physical: Arc<dyn ExecutionPlan>,
+        schema: SchemaRef,
+        recording: Option<Recording>,
+    ) -> Result<RowStream, EngineError> {
         let rows = execute_stream(physical, self.state.task_ctx()).map_err(|error| self.error(error))?;
         Ok(RowStream::spawn(self.engine.runtime(), schema, rows, self.permit.clone(), recording, self.stop.clone()))
     }

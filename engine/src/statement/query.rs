@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
-use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, logical_expr::LogicalPlan, sql::sqlparser::ast};
+use datafusion::{
+    arrow::datatypes::SchemaRef, common::ScalarValue, error::Result as PlanResult, logical_expr::LogicalPlan,
+    physical_plan::ExecutionPlan, sql::sqlparser::ast,
+};
 
 use super::{Context, Outcome, parameter};
 use crate::{
     EngineError, RowStream,
-    cache::{KeptPlan, PlanKey, Recording, ResultKey, attach, detach, is_fixed},
+    cache::{KeptPlan, Optimized, PlanKey, Recording, ResultKey, attach, detach, is_fixed},
     catalog::Dependency,
 };
 
@@ -20,6 +23,7 @@ pub(crate) struct Query {
     plan: LogicalPlan,
     schema: SchemaRef,
     known: Option<Known>,
+    optimized: Optimized,
 }
 
 /// By what a query's plan and rows are known.
@@ -37,7 +41,7 @@ impl Query {
         let plan = context.analyze(plan)?;
         let schema = context.wire_schema(&plan);
         let known = Known::of(context, &plan)?;
-        Ok(Self { plan, schema, known })
+        Ok(Self { plan, schema, known, optimized: Optimized::default() })
     }
 
     /// The query that the context's key names, as it was planned before, if the names in it stand for what they stood for.
@@ -53,7 +57,7 @@ impl Query {
         let plan = attach(&kept.plan, &context.pinned).ok()?;
         plans.asked(true);
         let known = Known { key, names: kept.names.clone(), fixed: kept.fixed };
-        Some(Self { plan, schema: kept.schema.clone(), known: Some(known) })
+        Some(Self { plan, schema: kept.schema.clone(), known: Some(known), optimized: kept.optimized.clone() })
     }
 
     /// Keeps the plan. The context's text must be the text that the query was parsed from.
@@ -62,15 +66,40 @@ impl Query {
         let Some(plan) = detach(self.plan.clone(), &context.pinned)? else { return Ok(()) };
         let plans = context.engine.plans();
         plans.asked(false);
-        let (schema, names) = (self.schema.clone(), known.names.clone());
-        plans.put(known.key.clone(), KeptPlan { plan, schema, names, fixed: known.fixed });
+        let (schema, names, optimized) = (self.schema.clone(), known.names.clone(), self.optimized.clone());
+        plans.put(known.key.clone(), KeptPlan { plan, schema, names, fixed: known.fixed, optimized });
         Ok(())
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let plan = parameter::bind(&self.plan, parameters)?;
         let recording = self.result_key(context, parameters).map(|key| Recording::new(context.engine.results(), key));
-        Ok(Outcome::Rows(context.execute_rows(&plan, self.schema.clone(), recording).await?))
+        let fixed = parameters.is_empty() && self.known.as_ref().is_some_and(|known| known.fixed);
+        let physical = match fixed {
+            true => self.optimized_once(context).await.ok(),
+            false => None,
+        };
+        let physical = match physical {
+            Some(physical) => physical,
+            // What went wrong comes up again, with its place in the text.
+            None => context.physical_plan(&plan).await?,
+        };
+        Ok(Outcome::Rows(context.execute_physical(physical, self.schema.clone(), recording)?))
+    }
+
+    /// A fixed plan without parameters is optimized for all its runs on the same snapshots.
+    async fn optimized_once(&self, context: &Context) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let plan = match self.optimized.get() {
+            Some(optimized) => attach(optimized, &context.pinned)?,
+            None => {
+                let plan = context.state.optimize(&self.plan)?;
+                if let Some(detached) = detach(plan.clone(), &context.pinned)? {
+                    self.optimized.get_or_init(|| detached);
+                }
+                plan
+            }
+        };
+        context.state.query_planner().create_physical_plan(&plan, context.state.as_ref()).await
     }
 
     /// The rows of an earlier run with the same parameters, if they are kept.
