@@ -35,7 +35,7 @@ def main():
     clients = command(commands, "clients", compare_clients, "many clients of small queries")
     clients.add_argument("--clients", type=numbers, default=[16])
     clients.add_argument("--seconds", type=float, default=20)
-    command(commands, "writes", compare_writes, "MERGE, UPDATE and DELETE of 1 % of lineitem, beside deltalake", "LAKE")
+    command(commands, "writes", compare_writes, "MERGE, UPDATE and DELETE of 1 %% of lineitem, beside deltalake", "LAKE")
     growth = command(commands, "growth", compare_growth, "every figure at one and at ten", "SMALL", "BIG")
     growth.add_argument("--queries", type=numbers, default=[])
     growth.add_argument("--sql", type=pathlib.Path, default=ROOT / "sql" / "tpch")
