@@ -35,7 +35,8 @@ def main():
     clients = command(commands, "clients", compare_clients, "many clients of small queries")
     clients.add_argument("--clients", type=numbers, default=[16])
     clients.add_argument("--seconds", type=float, default=20)
-    command(commands, "writes", compare_writes, "MERGE, UPDATE and DELETE of 1 %% of lineitem, beside deltalake", "LAKE")
+    writing = command(commands, "writes", compare_writes, "MERGE, UPDATE, DELETE, OPTIMIZE and small appends, beside deltalake", "LAKE")
+    writing.add_argument("--only", type=lambda text: text.split(","), default=[], metavar="MERGE,APPENDS", help="some of the statements")
     growth = command(commands, "growth", compare_growth, "every figure at one and at ten", "SMALL", "BIG")
     growth.add_argument("--queries", type=numbers, default=[])
     growth.add_argument("--sql", type=pathlib.Path, default=ROOT / "sql" / "tpch")
@@ -143,6 +144,7 @@ def compare_writes(arguments):
     import report
     import writes
 
+    arguments.statements = [name for name in writes.STATEMENTS if not arguments.only or writes.short(name) in arguments.only]
     found = writes.measure(arguments, binaries(arguments))
     writes.show(found)
     report.write_json(arguments, [], {f"{name} {statement}": figure for (name, statement), figure in found.items()})

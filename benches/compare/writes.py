@@ -1,7 +1,8 @@
-"""`writes`: MERGE, UPDATE and DELETE of one row in a hundred of `lineitem`, keys spread over all files.
+"""`writes`: MERGE, UPDATE and DELETE of one row in a hundred of `lineitem`, keys spread over all files; OPTIMIZE of the same
+rows in many small files; many small appends of several clients.
 
 Each statement runs in a process of its own on a fresh copy of the table, by Boathouse and by Python's `deltalake`. The tables
-that they leave are compared.
+that they leave are compared. Every figure stands beside the ratio to `deltalake`'s.
 """
 
 import os
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 
+import appends
 import report
 
 KEYS = "t.l_orderkey = s.l_orderkey AND t.l_linenumber = s.l_linenumber"
@@ -26,6 +28,7 @@ BOATHOUSE = {
                  WHEN MATCHED THEN UPDATE SET l_comment = s.l_comment WHEN NOT MATCHED THEN INSERT *""",
     "UPDATE": "UPDATE lineitem SET l_comment = 'changed' WHERE l_orderkey % 100 = 11",
     "DELETE": "DELETE FROM lineitem WHERE l_orderkey % 100 = 13",
+    "OPTIMIZE": "OPTIMIZE lineitem",
 }
 DELTALAKE = {
     "MERGE": f"""import pyarrow.parquet as pq
@@ -34,36 +37,68 @@ merge = table.merge(source, "{KEYS}", source_alias="s", target_alias="t")
 merge.when_matched_update({{{{"l_comment": "s.l_comment"}}}}).when_not_matched_insert_all().execute()""",
     "UPDATE": """table.update(updates={{"l_comment": "'changed'"}}, predicate="l_orderkey % 100 = 11")""",
     "DELETE": """table.delete("l_orderkey % 100 = 13")""",
+    "OPTIMIZE": "table.optimize.compact()",
 }
+ROWS_PER_SMALL_FILE = 100_000
+APPENDS = f"{appends.APPENDS} appends of {appends.ROWS} rows, {appends.CLIENTS} clients"
+STATEMENTS = [*BOATHOUSE, APPENDS]
+
+
+def short(statement):
+    """As `--only` names it."""
+    return "APPENDS" if statement == APPENDS else statement
 
 
 def measure(arguments, binaries):
     """(engine, statement) -> {wall s, CPU s, peak MB}, the best of the rounds."""
-    table = arguments.lake.resolve() / "main" / "lineitem"
+    whole = arguments.lake.resolve() / "main" / "lineitem"
     found = {}
     with tempfile.TemporaryDirectory(dir=arguments.lake.resolve().parent) as scratch:
         scratch = pathlib.Path(scratch)
         source = scratch / "source.parquet"
-        write_source(table, source)
+        if "MERGE" in arguments.statements:
+            write_source(whole, source)
+        small = scratch / "small"
+        if "OPTIMIZE" in arguments.statements:
+            write_small_files(whole, small)
         for done in range(arguments.rounds):
-            for statement in BOATHOUSE:
+            for statement in [statement for statement in BOATHOUSE if statement in arguments.statements]:
                 answers = {}
-                for name, command in commands(binaries, statement, source, arguments.threads):
+                for name, command in commands(binaries, statement, source):
                     lake = scratch / "lake"
                     copy = lake / "main" / "lineitem"
-                    shutil.copytree(table, copy)
+                    shutil.copytree(small if statement == "OPTIMIZE" else whole, copy)
                     ran = once([part.replace("{lake}", str(lake)) for part in command], arguments.threads)
                     answers[name] = answer(copy)
                     shutil.rmtree(lake)
-                    best = found.get((name, statement), ran)
-                    found[name, statement] = {key: min(best[key], ran[key]) for key in ran}
+                    keep_best(found, (name, statement), ran)
                 if len(set(answers.values())) > 1:
                     sys.exit(f"{statement} left different tables: {answers}")
+            if APPENDS in arguments.statements:
+                for name, binary in [*binaries, ("deltalake", None)]:
+                    keep_best(found, (name, APPENDS), append(binary, scratch / "appends", arguments.threads))
             report.say(f"round {done + 1} of {arguments.rounds}")
     return found
 
 
-def commands(binaries, statement, source, threads):
+def keep_best(found, key, ran):
+    best = found.get(key, ran)
+    found[key] = {figure: min(best[figure], ran[figure]) for figure in ran}
+
+
+def append(binary, lake, threads):
+    """Small appends into a new table, by a process that ends when all of them are on the disk."""
+    (lake / "main").mkdir(parents=True)
+    script = pathlib.Path(__file__).with_name("appends.py")
+    ran = once([sys.executable, str(script), str(lake), *([binary] if binary else [])], threads)
+    left = ask(lake / "main" / "events", "SELECT count(*) AS rows, count(DISTINCT id) AS ids FROM t", "t").to_pylist()[0]
+    shutil.rmtree(lake)
+    if left["rows"] != left["ids"] or left["rows"] != appends.APPENDS * appends.ROWS:
+        sys.exit(f"{binary or 'deltalake'} left other rows than were appended: {left}")
+    return ran
+
+
+def commands(binaries, statement, source):
     for name, binary in binaries:
         yield name, [binary, "sql", "{lake}", "-c", BOATHOUSE[statement].format(source=source)]
     text = DELTALAKE[statement].format(source=source)
@@ -87,6 +122,17 @@ def write_source(table, file):
     pq.write_table(ask(table, SOURCE, "lineitem"), file)
 
 
+def write_small_files(table, folder):
+    """The same rows in files of one row group, one commit."""
+    import pyarrow.dataset as ds
+    from deltalake import DeltaTable, write_deltalake
+
+    files = [file.removeprefix("file://") for file in DeltaTable(str(table)).file_uris()]
+    rows = ds.dataset(files, format="parquet").to_table()
+    for start in range(0, rows.num_rows, ROWS_PER_SMALL_FILE):
+        write_deltalake(str(folder), rows.slice(start, ROWS_PER_SMALL_FILE), mode="append")
+
+
 def answer(table):
     return str(ask(table, CHECK, "t").to_pylist())
 
@@ -99,7 +145,14 @@ def ask(table, sql, name):
 
 
 def show(found):
-    for statement in BOATHOUSE:
+    for statement in STATEMENTS:
         rows = {name: figure for (name, other), figure in found.items() if other == statement}
-        print(f"{statement} of 1 % of lineitem")
-        report.table(["engine", *next(iter(rows.values()))], [[name, *figure.values()] for name, figure in rows.items()])
+        if not rows:
+            continue
+        print(f"{statement} of 1 % of lineitem" if statement in ("MERGE", "UPDATE", "DELETE") else statement)
+        base, lines = rows.get("deltalake"), []
+        for name, figures in rows.items():
+            ratios = [base[key] / figures[key] if base else None for key in ("wall s", "CPU s")]
+            lines.append([name, *figures.values(), *ratios, figures["peak MB"] / base["peak MB"] if base else None])
+        heads = ["engine", *next(iter(rows.values())), "times as fast", "of CPU", "of its memory"]
+        report.table(heads, lines)

@@ -1,10 +1,16 @@
 //! What DELETE, UPDATE and MERGE write: which files go, which come, and what other Delta readers see of it.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
-use boathouse_tests::TestLake;
+use boathouse_engine::{Engine, EngineConfig};
+use boathouse_storage::{Lake, StorageOptions, store::StoreLayer};
+use boathouse_tests::{
+    TestLake,
+    store::{Request, RequestKind, RequestLog},
+};
 use datafusion::prelude::SessionContext;
 use deltalake::open_table;
+use object_store::{ObjectStore, memory::InMemory};
 use serde_json::Value;
 use url::Url;
 
@@ -129,4 +135,72 @@ async fn increments_at_once_are_all_counted() {
     }
     let n = WRITERS * EACH;
     assert_eq!(lake.text("SELECT n FROM t").await, format!("+----+\n| n  |\n+----+\n| {n} |\n+----+"));
+}
+
+/// Statements open only the files in which a row can match: MERGE by the keys that its source has.
+#[tokio::test]
+async fn files_without_a_row_that_can_match_are_not_opened() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let log = Arc::new(RequestLog::default());
+    let watch = log.layer();
+    let layer: StoreLayer = Arc::new(move |_| watch(store.clone()));
+    let lake = Lake::open_layered("memory:///lake", &StorageOptions::default(), Some(layer)).await.unwrap();
+    let engine = Engine::on(lake, EngineConfig { threads: 2, ..EngineConfig::default() }).unwrap();
+    let session = engine.session();
+    let run = async |sql: &str| drop(session.execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}")));
+    run("CREATE TABLE t (id BIGINT, v VARCHAR)").await;
+    run("CREATE TABLE s (id BIGINT, v VARCHAR)").await;
+    for first in [0, 1000, 2000, 3000] {
+        run(&format!("INSERT INTO t SELECT value, 'v' FROM generate_series({first}, {}) AS n (value)", first + 999))
+            .await;
+    }
+    run("INSERT INTO s VALUES (1500, 'new'), (1999, 'new'), (3500, 'new')").await;
+    let cases = [
+        ("DELETE FROM t WHERE id = 2500", 1),
+        ("UPDATE t SET v = 'w' WHERE id BETWEEN 990 AND 1010", 2),
+        ("MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v", 2),
+        ("MERGE INTO t USING s ON t.id = s.id AND s.id < 3000 WHEN MATCHED THEN UPDATE SET v = s.v", 1),
+        (
+            "MERGE INTO t USING (SELECT id + 1 AS id, v FROM s WHERE id < 1600) AS s ON t.id = s.id
+             WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT *",
+            1,
+        ),
+        ("MERGE INTO t USING (SELECT 3001 AS id) AS s ON t.id = s.id WHEN MATCHED THEN DELETE", 1),
+        ("DELETE FROM t USING s WHERE t.id = s.id AND s.id > 3000", 1),
+        ("UPDATE t SET v = s.v FROM s WHERE t.id = s.id + 100 AND s.id < 1600", 1),
+    ];
+    for (sql, expected) in cases {
+        log.take();
+        run(sql).await;
+        let (mut read, mut written) = (BTreeSet::new(), BTreeSet::new());
+        for Request { kind, path } in log.take() {
+            if path.contains("main/t/") && path.ends_with(".parquet") {
+                if kind == RequestKind::Get {
+                    read.insert(path)
+                } else {
+                    written.insert(path)
+                };
+            }
+        }
+        // Each that was opened had a row that matched, and another one took its place.
+        assert_eq!((read.len(), written.len()), (expected, expected), "{sql}: {read:#?} {written:#?}");
+    }
+}
+
+#[tokio::test]
+async fn many_small_files_that_are_touched_become_few() {
+    let lake = TestLake::folder().await;
+    lake.run("CREATE TABLE t (id INT, v VARCHAR)").await;
+    for id in 0..20 {
+        lake.run(&format!("INSERT INTO t VALUES ({id}, 'a'), ({}, 'b')", id + 100)).await;
+    }
+    lake.run("UPDATE t SET v = concat(v, '!') WHERE id < 100; DELETE FROM t WHERE id > 105").await;
+    let table = lake.path().join("main/t");
+    let (updated, deleted) = (actions(&table, 21), actions(&table, 22));
+    assert_eq!(of_kind(&updated, "remove").len(), 20);
+    let written = of_kind(&updated, "add").len() + of_kind(&deleted, "add").len();
+    assert!(written < 10, "{updated:#?} {deleted:#?}");
+    assert_eq!(ids_by_the_library(&table).await, (0..20).chain(100..106).collect::<Vec<_>>());
+    let text = lake.text("SELECT v, count(*) AS n FROM t GROUP BY v ORDER BY v").await;
+    assert_eq!(text, "+----+----+\n| v  | n  |\n+----+----+\n| a! | 20 |\n| b  | 6  |\n+----+----+");
 }

@@ -73,6 +73,7 @@ impl Delete {
             target: &self.target.addressed,
             plan,
             actions: Actions::All(Action::Delete),
+            sets: None,
             rules: None,
             replaces: None,
             evolved: None,

@@ -144,6 +144,7 @@ impl Insert {
             target: &target.addressed()?,
             plan: write::conform(&self.name.to_string(), &schema, &rules, plan)?,
             actions: Actions::All(Action::Insert),
+            sets: None,
             rules: Some(&rules),
             replaces: Some(Vec::new()),
             evolved,

@@ -8,11 +8,13 @@
 //! column of the table the source's column of the same name. Two source rows that would change one row are an error. With
 //! schema evolution the table gets the source's columns that it does not have, as far as `*` or a clause names them.
 //!
-//! The statement becomes one join. `clause` reads the clauses, `plan` puts their conditions and values over the join.
+//! The statement becomes one join. `clause` reads the clauses, `plan` puts their conditions and values over the join,
+//! `written` says which of the table's columns that takes.
 
 mod clause;
 mod evolve;
 mod plan;
+mod written;
 
 use std::collections::BTreeMap;
 
@@ -29,7 +31,7 @@ use datafusion::{
 use self::clause::{Clause, Kind};
 use super::{
     Context, Outcome,
-    change::{Target, outcome, shorten},
+    change::{Sets, Target, outcome, shorten},
     name, parameter, property, rules,
 };
 use crate::{EngineError, error::Place, parser};
@@ -47,6 +49,8 @@ pub(crate) struct Merge {
     asked: bool,
     target: Target,
     rules: Rules,
+    /// `None`: updated rows are written whole.
+    sets: Option<Sets>,
     plan: LogicalPlan,
 }
 
@@ -80,8 +84,9 @@ impl Merge {
         let clauses = clause::clauses(context, &target, &source, &merge.clauses)?;
         let join = join(&merge, &target, &source, &clauses);
         let rules = rules::of_changed(context, target.snapshot())?;
-        let plan = plan::plan(context, &target, &rules, &source, &clauses, join).await?;
-        Ok(Self { ast: merge, asked, target, rules, plan })
+        let sets = clause::sets(&target, &rules, &clauses);
+        let plan = plan::plan(context, &target, &rules, sets.as_ref(), &source, &clauses, join).await?;
+        Ok(Self { ast: merge, asked, target, rules, sets, plan })
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
@@ -97,6 +102,7 @@ impl Merge {
             target: &self.target.addressed,
             plan: parameter::bind(&self.plan, parameters)?,
             actions: Actions::Column(ACTION),
+            sets: self.sets.as_ref().map(|sets| sets.names.as_slice()),
             rules: Some(&self.rules),
             replaces: None,
             evolved: self.target.evolved().cloned(),

@@ -15,7 +15,10 @@ use datafusion::{
 
 use super::{
     Context, Outcome,
-    change::{Assigned, Select, Target, assignments, column, conform, outcome, plain_rows, put_together, shorten},
+    change::{
+        Assigned, Select, Sets, Target, assignments, column, conform, conform_to, outcome, plain_rows, put_together,
+        shorten,
+    },
     name, parameter, rules,
 };
 use crate::{EngineError, error::Place};
@@ -28,6 +31,8 @@ pub(crate) struct Update {
     target: Target,
     assigned: Vec<Assigned>,
     rules: Rules,
+    /// `None`: rows are written whole.
+    sets: Option<Sets>,
     /// The addresses of the rows that change, and the values that they get, as the statement gives them.
     rows: LogicalPlan,
     /// The same under the table's types.
@@ -45,7 +50,11 @@ impl Update {
         let assigned = assignments(context, &target, &update.assignments)?;
         let mut select = Select::addresses(&target);
         let mut types: Vec<Option<FieldRef>> = vec![None; select.items.len()];
-        for field in target.schema().fields().iter().filter(|field| !target.snapshot().is_generated(field.name())) {
+        let sets = Sets::new(&target, &rules, assigned.iter().map(|assigned| &assigned.column));
+        let is_given = |field: &FieldRef| {
+            !target.snapshot().is_generated(field.name()) && sets.as_ref().is_none_or(|sets| sets.needs(field))
+        };
+        for field in target.schema().fields().iter().filter(|field| is_given(field)) {
             let whole = assigned.iter().find(|assigned| assigned.value_column == *field);
             let value = match whole {
                 Some(assigned) => assigned.value.clone(),
@@ -66,9 +75,19 @@ impl Update {
         select = select.from([of_target]).from(from);
         select.selection = update.selection.clone();
         let rows = plain_rows(context, select.planned(context, "UPDATE").await?, &types)?;
-        let plan = put_together(context, &target, rows.clone(), &assigned)?;
-        let plan = conform(context, &target, &rules, plan, &assigned)?;
-        Ok(Self { ast: update, target, assigned, rules, rows, plan })
+        let mut planned = Self { ast: update, target, assigned, rules, sets, plan: rows.clone(), rows };
+        planned.plan = planned.conformed(context, planned.rows.clone())?;
+        Ok(planned)
+    }
+
+    /// Rows under the table's types, held to its rules.
+    fn conformed(&self, context: &Context, rows: LogicalPlan) -> Result<LogicalPlan, EngineError> {
+        let rows = put_together(context, &self.target, rows, &self.assigned)?;
+        let Some(sets) = &self.sets else {
+            return conform(context, &self.target, &self.rules, rows, &self.assigned);
+        };
+        let plan = conform_to(context, &self.target, &sets.columns, &sets.rules, rows, &self.assigned)?;
+        sets.only_set(plan).map_err(|error| context.error(error))
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
@@ -80,8 +99,7 @@ impl Update {
     async fn run_once(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         // Values are put in before types, so that each is judged as the constant that it is.
         let rows = parameter::bind(&self.rows, parameters)?;
-        let rows = put_together(context, &self.target, rows, &self.assigned)?;
-        let plan = conform(context, &self.target, &self.rules, rows, &self.assigned)?;
+        let plan = self.conformed(context, rows)?;
         let predicate = self.ast.selection.iter().map(|condition| ("predicate".to_owned(), condition.to_string()));
         let change = RowChange {
             operation: NAME,
@@ -89,6 +107,7 @@ impl Update {
             target: &self.target.addressed,
             plan,
             actions: Actions::All(Action::Update),
+            sets: self.sets.as_ref().map(|sets| sets.names.as_slice()),
             rules: Some(&self.rules),
             replaces: None,
             evolved: None,

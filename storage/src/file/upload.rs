@@ -13,20 +13,31 @@ use crate::StorageError;
 /// Parts of one upload under way at once: bounds its memory.
 const PARTS_MAX: usize = 4;
 
+/// A smaller file takes one request: as much as a store wants in one part.
+const WHOLE_BYTES_MAX: usize = 5 << 20;
+
 /// A file being written. It appears, whole, at [`Upload::finish`]; a dropped upload leaves nothing.
 #[derive(Debug)]
 pub struct Upload {
     store: Arc<dyn object_store::ObjectStore>,
     path: Path,
     name: String,
+    /// What was written before there was enough for a part.
+    held: Vec<Bytes>,
     parts: Option<WriteMultipart>,
 }
 
 impl Upload {
-    /// Begins at the first [`Upload::write`]; a file that is there is replaced at the end.
+    /// A file that is there is replaced at the end.
     pub fn new(stores: &dyn ObjectStoreRegistry, url: &Url) -> Result<Self, StorageError> {
         let (store, path) = open(stores, url, url.as_str())?;
-        Ok(Self { store, path, name: url.to_string(), parts: None })
+        Ok(Self { name: url.to_string(), ..Self::at(store, path) })
+    }
+
+    /// The same in a store.
+    pub(crate) fn at(store: Arc<dyn object_store::ObjectStore>, path: Path) -> Self {
+        let name = path.to_string();
+        Self { store, path, name, held: Vec::new(), parts: None }
     }
 
     /// Adds bytes; waits while too many are on their way.
@@ -34,8 +45,15 @@ impl Upload {
         let mut parts = match self.parts.take() {
             Some(parts) => parts,
             None => {
+                let held: usize = self.held.iter().map(Bytes::len).sum();
+                if held + bytes.len() <= WHOLE_BYTES_MAX {
+                    self.held.push(bytes);
+                    return Ok(());
+                }
                 let upload = self.store.put_multipart(&self.path).await;
-                WriteMultipart::new(upload.map_err(|source| failed("write", &self.name, source))?)
+                let mut parts = WriteMultipart::new(upload.map_err(|source| failed("write", &self.name, source))?);
+                self.held.drain(..).for_each(|held| parts.put(held));
+                parts
             }
         };
         let room = parts.wait_for_capacity(PARTS_MAX).await;
@@ -48,8 +66,7 @@ impl Upload {
     pub async fn finish(mut self) -> Result<(), StorageError> {
         let done = match self.parts.take() {
             Some(parts) => parts.finish().await,
-            // Some stores refuse an upload without parts.
-            None => self.store.put(&self.path, PutPayload::new()).await,
+            None => self.store.put(&self.path, PutPayload::from_iter(self.held)).await,
         };
         done.map(drop).map_err(|source| failed("write", &self.name, source))
     }

@@ -125,6 +125,16 @@ impl Snapshot {
         TableScan::new(self, None)?.plain().rows_at(session, rows).await.map_err(failed)
     }
 
+    /// The survivors with the addresses of the rows: behind the columns of the table come the file and the row.
+    pub(crate) async fn addressed_survivors(
+        self: &Arc<Self>,
+        session: &dyn Session,
+        gone: &BTreeMap<usize, RoaringBitmap>,
+    ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+        let failed = |source| StorageError::Query { table: self.name().to_owned(), source: Box::new(source) };
+        self.addressed()?.scan.survivors(session, gone).await.map_err(failed)
+    }
+
     /// Adds to the rows of some files those that their deletion vectors hide already.
     pub(crate) async fn add_hidden(
         self: &Arc<Self>,

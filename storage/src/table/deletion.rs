@@ -258,7 +258,7 @@ pub(super) fn only(rows: &RoaringBitmap, stored: usize) -> RowSelection {
 }
 
 /// The rows of a file of `stored` rows that are not in `gone`.
-pub(super) fn all_but(gone: &RoaringBitmap, stored: usize) -> RowSelection {
+pub(crate) fn all_but(gone: &RoaringBitmap, stored: usize) -> RowSelection {
     without(gone.iter().map(u64::from).take_while(|row| *row < stored as u64), stored as u64)
 }
 

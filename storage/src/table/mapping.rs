@@ -152,7 +152,8 @@ fn with_nullability_of(field: &FieldRef, table: &Fields) -> FieldRef {
     }
 }
 
-fn holds(stored: &Field, column: &Field, mode: MappingMode) -> bool {
+/// Whether a file's column `stored` has the values of the table's `column`.
+pub(crate) fn holds(stored: &Field, column: &Field, mode: MappingMode) -> bool {
     if mode == MappingMode::Id
         && let (Some(stored), Some(id)) = (stored.metadata().get(PARQUET_ID), column_id(column))
     {

@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`Snapshot`] is the table; `files` is what its log (`crate::log`) says
 //! of every file; `prune` chooses the files of a query; `scan` makes the plan that reads them and `source` opens them; [`scan_reports`] tells
-//! afterwards what was read. `address` scans rows together with where they lie, `changes` what versions did to them.
+//! afterwards what was read. `address` scans rows together with where they lie, `changes` what versions did to them,
+//! `raw_file` opens a file for those who copy parts of it.
 
 mod address;
 mod cache;
@@ -17,6 +18,7 @@ mod location;
 mod mapping;
 mod open;
 mod prune;
+mod raw_file;
 mod report;
 mod scan;
 mod selectivity;
@@ -32,12 +34,14 @@ pub use address::{ADDRESS_PREFIX, Addressed};
 pub(crate) use cache::Snapshots;
 pub(crate) use changes::{CHANGE_COLUMNS, CHANGE_FEED, CHANGE_TYPE, ChangeType};
 pub use changes::{ChangeFeed, Since, change_feed};
+pub(crate) use deletion::all_but;
 pub(crate) use files::FileIndex;
 pub use footers::{FooterCache, FooterReaders};
 pub(crate) use location::{absolute_url, file_at};
-pub(crate) use mapping::{COLUMN_ID, MappingMode, PARQUET_ID, relabel};
+pub(crate) use mapping::{COLUMN_ID, MappingMode, PARQUET_ID, holds, relabel};
 pub(crate) use open::{has_log, log_error, table_store};
 pub(crate) use prune::{is_partition_filter, may_match, prune};
+pub(crate) use raw_file::RawFile;
 pub use report::{ScanReport, scan_reports};
 pub(crate) use scan::{provider_of, scanned_snapshot};
 pub(crate) use snapshot::COMMENT_KEY;

@@ -51,6 +51,9 @@ use crate::{
 
 /// Files of column-mapped tables lie in folders with names of this length, which tell nothing of the columns.
 const PREFIX_CHARS: usize = 2;
+/// The property that says of how many columns statistics tell, and what holds without it.
+const COUNTED_COLUMNS: &str = "delta.dataSkippingNumIndexedCols";
+const COUNTED_COLUMNS_DEFAULT: usize = 32;
 /// Rows are handed to the Parquet writer in pieces of this size: its estimate of a file's size is as fine.
 const PIECE_ROWS: usize = 8192;
 /// Rows of one write that take less memory are held back, so that they can go into a file with others.
@@ -62,7 +65,26 @@ pub(super) struct FileLayout {
     /// All columns under the names that files have, partition columns among them.
     pub(super) stored: SchemaRef,
     pub(super) partition_columns: Vec<String>,
+    counted: Counted,
     pub(super) config: WriterConfig,
+}
+
+/// Of which columns a file's statistics tell.
+pub(super) struct Counted {
+    /// By their names in files.
+    named: Option<Vec<String>>,
+    /// The first so many where none are named; `None`: all.
+    first: Option<usize>,
+}
+
+impl Counted {
+    /// Whether the column at this place in a file is among them.
+    pub(super) fn counts(&self, at: usize, name: &str) -> bool {
+        match &self.named {
+            Some(names) => names.iter().any(|named| named == name),
+            None => self.first.is_none_or(|first| at < first),
+        }
+    }
 }
 
 impl FileLayout {
@@ -99,7 +121,11 @@ impl FileLayout {
         let stored_partition_columns: Vec<String> = partition_columns.iter().map(stored_name).collect();
         let properties = metadata.parse_table_properties();
         let named = properties.data_skipping_stats_columns.as_deref();
-        let counted = named.map(|names| names.iter().map(|name| stored_name(&name.to_string())).collect());
+        let named: Option<Vec<String>> =
+            named.map(|names| names.iter().map(|name| stored_name(&name.to_string())).collect());
+        let first = metadata.configuration().get(COUNTED_COLUMNS).and_then(|text| text.trim().parse::<i64>().ok());
+        // A negative number stands for all.
+        let first = first.map_or(Some(COUNTED_COLUMNS_DEFAULT), |first| usize::try_from(first).ok());
         let config = WriterConfig::new(
             stored.clone(),
             stored_partition_columns,
@@ -107,10 +133,20 @@ impl FileLayout {
             file_bytes,
             Some(PIECE_ROWS),
             properties.num_indexed_cols(),
-            counted,
+            named.clone(),
         );
         let config = config.with_random_prefix_length(mapped.then_some(PREFIX_CHARS));
-        Self { table: table.to_owned(), stored, partition_columns, config }
+        let counted = Counted { named, first };
+        Self { table: table.to_owned(), stored, partition_columns, counted, config }
+    }
+
+    /// All columns under the names that files have, partition columns among them.
+    pub(super) fn stored(&self) -> &SchemaRef {
+        &self.stored
+    }
+
+    pub(super) fn counted(&self) -> &Counted {
+        &self.counted
     }
 }
 

@@ -3,9 +3,9 @@
 //! ```text
 //! plan --conform--> plan with the table's columns --rows--> streams --> data files --commit--> one new version
 //! ```
-//! `conform` is where a write is checked against its table, `data` writes its files, `feed` tells of its rows, `transaction`
-//! is the way into a log; `create`, `append`, `drop`, `rename` and `clone` are the statements. What still goes through the
-//! library commits through `commit`.
+//! `conform` is where a write is checked against its table, `data` writes its files, `rewrite` changes those that are there,
+//! `feed` tells of its rows, `transaction` is the way into a log; `create`, `append`, `drop`, `rename` and `clone` are the
+//! statements. What still goes through the library commits through `commit`.
 
 mod alter;
 mod append;
@@ -35,6 +35,7 @@ mod protocol;
 mod put;
 mod recorder;
 mod rename;
+mod rewrite;
 mod row_check;
 mod rows;
 mod rules;
@@ -46,7 +47,7 @@ mod values;
 
 pub use alter::{Altered, Change, Position, alter};
 pub use append::{append, append_evolved};
-pub use change::{Action, Actions, Changed, RowChange, change, remove_files};
+pub use change::{Action, Actions, Changed, RowChange, change, changes_in_place, remove_files};
 pub use clone::shallow_clone;
 pub use commit::{CommitInfo, Committed};
 pub(crate) use commit_time::{ENABLED as TIMES_TOLD, FROM_VERSION as TIMES_TOLD_FROM};

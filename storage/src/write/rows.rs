@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow::datatypes::SchemaRef;
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use datafusion::{
     catalog::Session,
     error::{DataFusionError, Result},
@@ -24,10 +24,13 @@ use super::{commit::refusal, conform::query_error, values::as_rows};
 use crate::{StorageError, maintain::Pace};
 
 type Fault = Arc<Mutex<Option<DataFusionError>>>;
+type Map = Arc<dyn Fn(RecordBatch) -> Result<RecordBatch> + Send + Sync>;
 
 /// A planned query.
 pub(super) struct Rows {
     plan: Arc<dyn ExecutionPlan>,
+    /// What is made of its rows, and under which columns.
+    map: Option<(SchemaRef, Map)>,
     fault: Fault,
     pace: Pace,
 }
@@ -42,12 +45,21 @@ impl Rows {
 
     /// A query that is planned already.
     pub(super) fn of(plan: Arc<dyn ExecutionPlan>) -> Self {
-        Self { plan, fault: Fault::default(), pace: Pace::default() }
+        Self { plan, map: None, fault: Fault::default(), pace: Pace::default() }
     }
 
     /// The same rows, which let others go first.
     pub(super) fn paced(self, pace: &Pace) -> Self {
         Self { pace: pace.clone(), ..self }
+    }
+
+    /// The rows that `map` makes of those of a plan, under the columns of `schema`.
+    pub(super) fn mapped(
+        plan: Arc<dyn ExecutionPlan>,
+        schema: SchemaRef,
+        map: impl Fn(RecordBatch) -> Result<RecordBatch> + Send + Sync + 'static,
+    ) -> Self {
+        Self { map: Some((schema, Arc::new(map))), ..Self::of(plan) }
     }
 
     /// The rows as streams; with partition columns each partition's rows are in one of them.
@@ -74,14 +86,19 @@ impl Rows {
     }
 
     fn watched(&self, plan: &Arc<dyn ExecutionPlan>, partition: usize) -> Watched {
+        let (schema, map) = match &self.map {
+            Some((schema, map)) => (schema.clone(), Some(map.clone())),
+            None => (plan.schema(), None),
+        };
         let (fault, pace) = (self.fault.clone(), self.pace.clone());
-        Watched { schema: plan.schema(), plan: plan.clone(), partition, fault, pace }
+        Watched { schema, map, plan: plan.clone(), partition, fault, pace }
     }
 }
 
 /// One partition of the query, its first error kept.
 struct Watched {
     schema: SchemaRef,
+    map: Option<Map>,
     plan: Arc<dyn ExecutionPlan>,
     partition: usize,
     fault: Fault,
@@ -116,7 +133,12 @@ impl PartitionStream for Watched {
                         batch
                     }
                 });
-                paced.map(move |batch| batch.map_err(&keep)).boxed()
+                let map = self.map.clone();
+                let mapped = move |batch| match &map {
+                    Some(map) => map(batch),
+                    None => Ok(batch),
+                };
+                paced.map(move |batch| batch.and_then(&mapped).map_err(&keep)).boxed()
             }
             Err(error) => futures::stream::iter([Err(keep(error))]).boxed(),
         };

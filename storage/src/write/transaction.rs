@@ -35,6 +35,7 @@ use super::{
     once::{answer, app_id, carried_out},
     protocol::{check, check_writable},
     put::{Put, follow_up, put},
+    rewrite::Rewritten,
 };
 use crate::{
     Lake, Snapshot, StorageError,
@@ -167,6 +168,22 @@ impl Transaction {
             "dataChange": true,
             "stats": stats,
             "deletionVector": serde_json::to_value(vector).map_err(unwritable)?,
+        });
+        self.adds.push(json!({ "add": add }));
+        Ok(())
+    }
+
+    /// Adds a file that takes the place of one of the version that was read, with its partition values: it is deleted when
+    /// the commit does not come about.
+    pub(super) fn add_rewritten(&mut self, file: &Rewritten) -> Result<(), StorageError> {
+        self.written.note(file.path.as_ref());
+        let add = json!({
+            "path": file.url,
+            "partitionValues": self.partition_values(file.file)?,
+            "size": file.size,
+            "modificationTime": self.now_ms,
+            "dataChange": true,
+            "stats": file.stats,
         });
         self.adds.push(json!({ "add": add }));
         Ok(())

@@ -4,12 +4,14 @@
 //!   statement ──> query over the table with addresses ──> plan ──> storage writes and commits
 //!                 (target, query)                        (assignment)
 //! ```
-//! Each becomes one ordinary query, so that a condition finds exactly the rows that it finds in SELECT.
+//! Each becomes one ordinary query, so that a condition finds exactly the rows that it finds in SELECT. `sets` says which
+//! columns of the table the query need not look at.
 
 mod assignment;
 mod nested;
 mod qualifier;
 mod query;
+mod sets;
 mod target;
 
 pub(super) use self::{
@@ -17,5 +19,6 @@ pub(super) use self::{
     nested::{inlined, put_together},
     qualifier::shorten,
     query::{Select, column},
+    sets::Sets,
     target::{Target, outcome},
 };

@@ -129,6 +129,7 @@ impl Insert {
             target: &target.addressed,
             plan,
             actions: Actions::Column(ACTION),
+            sets: None,
             rules: Some(&rules),
             replaces: None,
             evolved: None,

@@ -1,5 +1,6 @@
 //! The clauses of a MERGE: when they apply, and which value each column gets.
 
+use boathouse_storage::write::Rules;
 use datafusion::{
     arrow::datatypes::FieldRef,
     sql::sqlparser::ast::{self, MergeAction, MergeClauseKind, MergeInsertKind, Spanned},
@@ -11,7 +12,7 @@ use crate::{
     error::Place,
     statement::{
         Context,
-        change::{Assigned, Target, assignments, column, is_default},
+        change::{Assigned, Sets, Target, assignments, column, is_default},
         insert::named_columns,
     },
 };
@@ -95,6 +96,15 @@ pub(super) fn clauses(
         clauses.push(Clause { kind, condition: clause.predicate.clone(), does, place });
     }
     Ok(clauses)
+}
+
+/// What all clauses together set in rows that are there.
+pub(super) fn sets(target: &Target, rules: &Rules, clauses: &[Clause]) -> Option<Sets> {
+    let updates = clauses.iter().filter_map(|clause| match &clause.does {
+        Does::Update(assigned) => Some(assigned),
+        Does::Delete | Does::Insert(_) => None,
+    });
+    Sets::new(target, rules, updates.flatten().map(|assigned| &assigned.column))
 }
 
 /// `*`, without the columns that the table fills itself.

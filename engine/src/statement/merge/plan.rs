@@ -19,12 +19,13 @@ use datafusion::{
 use super::{
     ACTION, PRESENT, Source,
     clause::{Clause, Does, Kind},
+    written::Written,
 };
 use crate::{
     EngineError,
     statement::{
         Context,
-        change::{Assigned, Select, Target, column, conform, conform_to, inlined, plain_rows, put_together},
+        change::{Assigned, Select, Sets, Target, column, conform_to, inlined, plain_rows, put_together},
     },
 };
 
@@ -47,6 +48,7 @@ pub(super) async fn plan(
     context: &Context,
     target: &Target,
     rules: &Rules,
+    sets: Option<&Sets>,
     source: &Source,
     clauses: &[Clause],
     join: TableWithJoins,
@@ -72,18 +74,32 @@ pub(super) async fn plan(
     exprs.push(parts.row.clone().alias(target.addressed.row_column()));
     exprs.push(by_clause(clauses.iter().map(|clause| Some(lit(action(clause) as i8)))).alias(ACTION));
     let only_deletes = clauses.iter().all(|clause| matches!(clause.does, Does::Delete));
+    let written = Written::new(target, rules, sets, clauses);
     if !only_deletes {
-        for (at, field) in stored(target).iter().enumerate() {
-            let values = writes.iter().map(|write| write.as_ref().map(|write| write[at].clone()));
-            let kept = || target_column(target, &parts, field);
-            // What a row had is what the table takes; it is not written.
-            let value = by_clause(values.map(|value| value.or_else(kept)));
-            exprs.push(value.alias(field.name()));
+        for (at, field) in stored(target).iter().enumerate().filter(|(_, field)| written.has(field)) {
+            let values = clauses.iter().zip(&writes).map(|(clause, write)| {
+                let value = write.as_ref().map(|write| write[at].clone());
+                match (&clause.does, written.leaves_out(field)) {
+                    // What a row had is what the table takes; it is not written.
+                    (Does::Delete, false) => target_column(target, &parts, field),
+                    (Does::Delete, true) => None,
+                    (Does::Update(_), true) => value.filter(|_| written.is_set(field)),
+                    _ => value,
+                }
+            });
+            exprs.push(by_clause(values).alias(field.name()));
         }
     }
     let plan = chosen.project(exprs).and_then(LogicalPlanBuilder::build).map_err(|error| context.error(error))?;
     let plan = context.analyze(plan)?;
-    if only_deletes { Ok(plan) } else { conform(context, target, rules, plan, &[]) }
+    if only_deletes {
+        return Ok(plan);
+    }
+    let plan = conform_to(context, target, &written.columns, written.rules, plan, &[])?;
+    match sets {
+        Some(sets) if !written.inserts => sets.only_set(plan).map_err(|error| context.error(error)),
+        _ => Ok(plan),
+    }
 }
 
 /// Plans the statement's own expressions over the join.
@@ -178,15 +194,16 @@ fn number() -> Expr {
     Expr::Column(Column::new_unqualified(CLAUSE))
 }
 
-/// The value of the clause that applies.
+/// The value of the clause that applies; NULL for a clause without one.
 fn by_clause(values: impl Iterator<Item = Option<Expr>>) -> Expr {
-    let values: Vec<(usize, Expr)> = values.enumerate().filter_map(|(at, value)| Some((at, value?))).collect();
-    if let [(_, first), rest @ ..] = values.as_slice()
-        && rest.iter().all(|(_, value)| value == first)
+    let values: Vec<Option<Expr>> = values.collect();
+    if let [Some(first), rest @ ..] = values.as_slice()
+        && rest.iter().all(|value| value.as_ref() == Some(first))
     {
         return first.clone();
     }
-    let when = values.into_iter().map(|(at, value)| (Box::new(lit(at as i64)), Box::new(value)));
+    let values = values.into_iter().enumerate().filter_map(|(at, value)| Some((at, value?)));
+    let when = values.map(|(at, value)| (Box::new(lit(at as i64)), Box::new(value)));
     Expr::Case(Case::new(Some(Box::new(number())), when.collect(), None))
 }
 

@@ -1,9 +1,6 @@
 //! A change from its query to its commit.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -12,15 +9,14 @@ use datafusion::{
     datasource::source_as_provider,
     logical_expr::{Expr, LogicalPlan},
 };
-use object_store::path::Path;
-use roaring::RoaringBitmap;
-use serde_json::{Map, Value};
 
 use super::{
     Action, Actions, Changed, RowChange,
-    exec::{ChangeExec, Roles, is_counted, touched},
+    exec::{ChangeExec, Done, Roles},
     gone::AddressPlaces,
-    vector::Vectors,
+    hide::{hide, hides_rows},
+    history::{self, copied_rows, metrics, predicate_parameter},
+    rest::{left, write_rest},
 };
 use crate::{
     Lake, Snapshot, StorageError,
@@ -35,6 +31,7 @@ use crate::{
         feed::{self, Taken},
         identity::numbered,
         once::done_before,
+        rewrite::Patches,
         rows::Rows,
         transaction::{Operation, Transaction},
     },
@@ -70,8 +67,10 @@ pub async fn change(
     };
     let roles = roles(&change, &columns, &query.schema())?;
     let hides = hides_rows(target);
-    let exec = Arc::new(ChangeExec::new(query, roles, target, columns, &session, hides));
-    let done = exec.done.clone();
+    let patches = patches(&change, session.as_ref())?;
+    let done = Arc::new(Done { patches: patches.clone(), ..Done::default() });
+    let given = if target.keeps_feed() { Arc::new(feed::fed_columns(&columns)) } else { columns };
+    let exec = Arc::new(ChangeExec::new(query, roles, target, given, done.clone()));
     let (store, rows) = (table_store(lake.store_registry(), target.location())?, Rows::of(exec));
     let task = session.task_ctx();
     let written = match target.keeps_feed() {
@@ -86,11 +85,11 @@ pub async fn change(
         written => written?,
     };
     let mut transaction = Transaction::new(lake, target, Operation::default())?;
-    let added = files.len();
+    let mut added = files.len();
     transaction.add_written(files)?;
-    let gone = done.gone.take();
+    let touched = done.gone.take();
     if target.keeps_feed() {
-        let taken = Taken::new(&gone, done.changed.take());
+        let taken = Taken::new(&touched, done.changed.take());
         transaction.add_changes(feed::complete(lake, target, taken, session.as_ref(), changes).await?)?;
     }
     let mut changed = Changed {
@@ -104,18 +103,25 @@ pub async fn change(
         None => WholeFiles::default(),
     };
     changed.deleted += replaced.rows;
-    if gone.is_empty() && added == 0 && replaced.files.is_empty() && change.evolved.is_none() {
+    if touched.is_empty() && added == 0 && replaced.files.is_empty() && change.evolved.is_none() {
         return Ok(changed);
     }
-    let copied = copied_rows(target, gone.clone())?;
-    let metrics = metrics(&change, &changed, copied, gone.len() + replaced.files.len(), added);
-    *transaction.operation_mut() = operation(change.operation, change.parameters.clone(), metrics, &changed);
+    let left = left(target, &touched, patches.as_ref(), hides)?;
+    let rest = write_rest(lake, target, left, &session).await?;
+    added += rest.rewritten.len() + rest.written.len();
+    transaction.add_written(rest.written)?;
+    for file in &rest.rewritten {
+        transaction.add_rewritten(file)?;
+    }
+    let copied = copied_rows(target, touched.clone())?;
+    let metrics = metrics(&change, &changed, copied, touched.len() + replaced.files.len(), added);
+    *transaction.operation_mut() = history::operation(change.operation, change.parameters.clone(), metrics, &changed);
     transaction.reads(reads(&change, &replaced));
-    for file in gone.keys().chain(&replaced.files) {
+    for file in touched.keys().chain(&replaced.files) {
         transaction.remove(*file, true)?;
     }
     if hides {
-        hide(lake, target, session.as_ref(), gone, &mut transaction).await?;
+        hide(lake, target, session.as_ref(), touched, &mut transaction).await?;
     }
     let altered = match change.rules {
         Some(rules) => numbered(change.evolved, target, rules)?,
@@ -126,6 +132,30 @@ pub async fn change(
     }
     // A rival with the same key may have been faster: then its answer counts.
     transaction.commit(lake, info).await.map(told)
+}
+
+/// Where the new values of rows are kept that are changed where they lie.
+fn patches(change: &RowChange<'_>, session: &dyn Session) -> Result<Option<Arc<Patches>>, StorageError> {
+    let Some(names) = change.sets else { return Ok(None) };
+    let target = change.target.snapshot();
+    if !changes_in_place(target, names) {
+        return Err(StorageError::Internal { message: "rows of this table do not change in their place".into() });
+    }
+    let schema = target.schema();
+    let column = |name: &String| {
+        schema.index_of(name).map_err(|_| StorageError::Internal { message: format!("no column \"{name}\" to set") })
+    };
+    let columns = names.iter().map(column).collect::<Result<_, _>>()?;
+    Ok(Some(Arc::new(Patches::new(&schema, columns, session.runtime_env()))))
+}
+
+/// Whether rows that get new values in `columns` alone can keep their place: they belong to the same partition still, and
+/// nobody asks for the whole rows, as those do who hide the old ones or feed others with what changed.
+pub fn changes_in_place(target: &Snapshot, columns: &[String]) -> bool {
+    !columns.is_empty()
+        && !hides_rows(target)
+        && !target.keeps_feed()
+        && !columns.iter().any(|column| target.partition_columns().contains(column))
 }
 
 /// Takes away all rows of the files whose partition values match all of `filters`, which must be about partition columns
@@ -151,7 +181,8 @@ pub async fn remove_files(
     let parameters = predicate_parameter(filters);
     let metrics = [("numDeletedRows", deleted), ("numRemovedFiles", kept.len() as u64), ("numAddedFiles", 0)];
     let metrics = metrics.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-    let mut transaction = Transaction::new(lake, snapshot, self::operation(operation, parameters, metrics, &changed))?;
+    let mut transaction =
+        Transaction::new(lake, snapshot, history::operation(operation, parameters, metrics, &changed))?;
     transaction.reads(Reads::Rows { filters: filters.to_vec(), files: kept.clone() });
     for file in &kept {
         transaction.remove(*file, true)?;
@@ -189,87 +220,12 @@ async fn whole_files(target: &Addressed, filters: &[Expr], session: &dyn Session
     Ok(WholeFiles { files, rows })
 }
 
-fn operation(
-    name: &'static str,
-    parameters: BTreeMap<String, String>,
-    metrics: BTreeMap<String, u64>,
-    changed: &Changed,
-) -> Operation {
-    let Changed { inserted, updated, deleted, .. } = *changed;
-    Operation { name, parameters, metrics, inserted, updated, deleted }
-}
-
-fn predicate_parameter(filters: &[Expr]) -> BTreeMap<String, String> {
-    let texts: Vec<String> = filters.iter().map(ToString::to_string).collect();
-    if texts.is_empty() { BTreeMap::new() } else { BTreeMap::from([("predicate".to_owned(), texts.join(" AND "))]) }
-}
-
 /// Refuses a table whose rows must not be changed.
 fn check_changeable(target: &Snapshot) -> Result<(), StorageError> {
     match target.properties().get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         true => Err(StorageError::AppendOnly { table: target.name().to_owned() }),
         false => Ok(()),
     }
-}
-
-/// Whether rows that go are hidden by deletion vectors.
-fn hides_rows(target: &Snapshot) -> bool {
-    let asked = target.properties().get("delta.enableDeletionVectors");
-    asked.is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        && target.features().iter().any(|feature| feature == "deletionVectors")
-}
-
-/// Adds the touched files again, each with a vector of all its hidden rows.
-async fn hide(
-    lake: &Lake,
-    target: &Arc<Snapshot>,
-    session: &dyn Session,
-    gone: BTreeMap<usize, RoaringBitmap>,
-    transaction: &mut Transaction,
-) -> Result<(), StorageError> {
-    let index = target.files()?;
-    let mut hidden = touched(target, gone)?;
-    hidden.retain(|file, _| is_counted(index, *file));
-    if hidden.is_empty() {
-        return Ok(());
-    }
-    target.add_hidden(session, &mut hidden).await?;
-    let vectors = Vectors::new(&hidden)?;
-    if let Some((path, _)) = &vectors.file {
-        transaction.note_written(path.as_ref());
-    }
-    vectors.write(&*table_store(lake.store_registry(), target.location())?).await?;
-    let stats = statistics(target, hidden.keys().copied()).await?;
-    for (file, vector) in &vectors.descriptors {
-        transaction.add_hiding(*file, vector, stats.get(file).map_or("{}", String::as_str))?;
-    }
-    Ok(())
-}
-
-/// The statistics of some files, marked as those of more rows than are seen.
-async fn statistics(
-    target: &Snapshot,
-    files: impl Iterator<Item = usize>,
-) -> Result<BTreeMap<usize, String>, StorageError> {
-    let index = target.files()?;
-    let named = |file: usize| Some((Path::from_url_path(index.path(file)).ok()?, file));
-    let (files, mut kept) = (files.collect::<Vec<_>>(), HashMap::new());
-    let wanted: HashMap<Path, usize> = files.iter().copied().filter_map(named).collect();
-    // Only the library keeps them as they were written.
-    for view in target.state().await?.log_data().iter() {
-        if let Some(file) = wanted.get(&view.object_store_path())
-            && let Some(stats) = view.stats().and_then(|stats| serde_json::from_str::<Map<String, Value>>(&stats).ok())
-        {
-            kept.insert(*file, stats);
-        }
-    }
-    let marked = files.into_iter().map(|file| {
-        let mut stats = kept.remove(&file).unwrap_or_default();
-        stats.insert("numRecords".to_owned(), index.stored_rows().value(file).into());
-        stats.insert("tightBounds".to_owned(), false.into());
-        (file, Value::Object(stats).to_string())
-    });
-    Ok(marked.collect())
 }
 
 /// Columns of a query that only says which rows go.
@@ -282,7 +238,10 @@ fn roles(change: &RowChange<'_>, columns: &SchemaRef, query: &SchemaRef) -> Resu
     };
     let columns: Result<Vec<usize>, _> = columns.fields().iter().map(|field| place(field.name())).collect();
     let only_deletes = change.actions == Actions::All(Action::Delete);
+    let patched = change.sets.map(|names| names.iter().map(|name| place(name)).collect()).transpose()?;
+    let only_updates = change.actions == Actions::All(Action::Update);
     Ok(Roles {
+        patched,
         addresses: match change.actions {
             Actions::All(Action::Insert) => None,
             _ => Some(AddressPlaces {
@@ -295,7 +254,10 @@ fn roles(change: &RowChange<'_>, columns: &SchemaRef, query: &SchemaRef) -> Resu
             Actions::Column(name) => Ok(place(name)?),
         },
         fed: change.target.snapshot().keeps_feed(),
-        columns: if only_deletes || columns.is_err() && query.fields().len() == ADDRESS_AND_ACTION {
+        columns: if only_deletes
+            || only_updates && change.sets.is_some()
+            || columns.is_err() && (change.sets.is_some() || query.fields().len() == ADDRESS_AND_ACTION)
+        {
             None
         } else {
             Some(columns?)
@@ -333,46 +295,4 @@ fn reads(change: &RowChange<'_>, replaced: &WholeFiles) -> Reads {
         }
         _ => Reads::Table,
     }
-}
-
-/// Rows of the touched files that stayed, as far as the log knows.
-fn copied_rows(target: &Snapshot, gone: BTreeMap<usize, RoaringBitmap>) -> Result<u64, StorageError> {
-    let index = target.files()?;
-    let left = |(file, rows): (usize, RoaringBitmap)| index.visible_rows(file).map_or(0, |all| all - rows.len());
-    Ok(touched(target, gone)?.into_iter().map(left).sum())
-}
-
-/// What DESCRIBE HISTORY shows, under the names that other writers use.
-fn metrics(
-    change: &RowChange<'_>,
-    changed: &Changed,
-    copied: u64,
-    removed: usize,
-    added: usize,
-) -> BTreeMap<String, u64> {
-    let (removed, added) = (removed as u64, added as u64);
-    let metrics: Vec<(&str, u64)> = match change.actions {
-        Actions::Column(_) => vec![
-            ("numTargetRowsInserted", changed.inserted),
-            ("numTargetRowsUpdated", changed.updated),
-            ("numTargetRowsDeleted", changed.deleted),
-            ("numTargetRowsCopied", copied),
-            ("numTargetFilesRemoved", removed),
-            ("numTargetFilesAdded", added),
-        ],
-        Actions::All(Action::Insert) => vec![
-            ("numFiles", added),
-            ("numOutputRows", changed.inserted),
-            ("numDeletedRows", changed.deleted),
-            ("numRemovedFiles", removed),
-        ],
-        Actions::All(_) => vec![
-            ("numDeletedRows", changed.deleted),
-            ("numUpdatedRows", changed.updated),
-            ("numCopiedRows", copied),
-            ("numRemovedFiles", removed),
-            ("numAddedFiles", added),
-        ],
-    };
-    metrics.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }

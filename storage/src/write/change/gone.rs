@@ -18,6 +18,16 @@ pub(super) struct AddressPlaces {
     pub(super) row: usize,
 }
 
+impl AddressPlaces {
+    /// Files and numbers of the rows `wanted` of a batch.
+    pub(super) fn of(&self, batch: &RecordBatch, wanted: &[u32]) -> Result<(Vec<usize>, Vec<u32>)> {
+        let (files, rows) = (numbers(batch, self.file)?, numbers(batch, self.row)?);
+        let file = |at: &u32| address(files, *at as usize);
+        let row = |at: &u32| row_number(rows, *at as usize);
+        Ok((wanted.iter().map(file).collect::<Result<_>>()?, wanted.iter().map(row).collect::<Result<_>>()?))
+    }
+}
+
 /// The file and the number of a row.
 pub(super) type Address = (usize, u32);
 
@@ -42,8 +52,7 @@ impl Gone {
             let bitmap = gone.entry(file).or_default();
             // Rows come file by file.
             while let Some(at) = wanted.next_if(|at| files.is_valid(*at) && files.value(*at) as usize == file) {
-                let row =
-                    u32::try_from(address(rows, at)?).map_err(|_| exec_datafusion_err!("a file with too many rows"))?;
+                let row = row_number(rows, at)?;
                 match bitmap.insert(row) {
                     true => added += 1,
                     false => twice = twice.or(Some((file, row))),
@@ -57,10 +66,6 @@ impl Gone {
     pub(super) fn take(&self) -> BTreeMap<usize, RoaringBitmap> {
         std::mem::take(&mut self.0.lock())
     }
-
-    pub(super) fn copy(&self) -> BTreeMap<usize, RoaringBitmap> {
-        self.0.lock().clone()
-    }
 }
 
 fn numbers(batch: &RecordBatch, column: usize) -> Result<&Int64Array> {
@@ -72,6 +77,10 @@ fn address(numbers: &Int64Array, at: usize) -> Result<usize> {
     let number = numbers.is_valid(at).then(|| numbers.value(at));
     let number = number.and_then(|number| usize::try_from(number).ok());
     number.ok_or_else(|| exec_datafusion_err!("a row to change has no address"))
+}
+
+fn row_number(numbers: &Int64Array, at: usize) -> Result<u32> {
+    u32::try_from(address(numbers, at)?).map_err(|_| exec_datafusion_err!("a file with too many rows"))
 }
 
 #[cfg(test)]

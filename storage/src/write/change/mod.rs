@@ -1,20 +1,25 @@
 //! Rows changed in place: DELETE, UPDATE and MERGE.
 //!
 //! ```text
-//!   query: rows with addresses, what to do ──> exec ──> new rows ─────────────────────┐
-//!                                                └─> gone: a bitmap a file            ├─> data files ──> one commit
-//!                                                      └─ when all partitions ended: survivors of the touched files
+//!   query: rows with addresses, what to do ──> exec ──> new rows ──────────────────────────────────┐
+//!                                               ├─> gone: a bitmap a file ──────┐                  ├─> data files ──> one commit
+//!                                               └─> new values of single columns ┴─> rest: touched files anew ┘
 //! ```
 //! The query is planned and run once, as it was written, so that conditions mean what they mean in SELECT, and a row whose
-//! condition depends on chance is decided once. What stays is then copied by row numbers, without a condition; in a table
+//! condition depends on chance is decided once. What stays is then copied by row numbers, without a condition, and an updated row
+//! keeps its place: columns that no statement sets are not decoded (`super::rewrite`). In a table
 //! with `delta.enableDeletionVectors` it stays where it is, and the file gets a vector of the rows that went.
 //! In a table with a change feed rows come whole, into data files and change files; those that went are read once more, by
 //! their addresses (`super::feed`).
-//! `gone` keeps the addresses, `exec` is the plan that writers pull, `vector` hides rows, `commit` runs it all.
+//! `gone` keeps the addresses, `exec` is the plan that writers pull, `rest` writes the touched files anew, `hide` gives
+//! them a `vector`, `history` tells what was done, `commit` runs it all.
 
 mod commit;
 mod exec;
 mod gone;
+mod hide;
+mod history;
+mod rest;
 mod vector;
 
 use std::collections::BTreeMap;
@@ -24,7 +29,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::{Altered, Rules};
 use crate::table::Addressed;
 
-pub use commit::{change, remove_files};
+pub use commit::{change, changes_in_place, remove_files};
 
 /// What is done with a row that the query of a statement yields, as the statement's column of actions says it (TINYINT).
 /// Rows whose action is NULL stay as they are.
@@ -60,6 +65,9 @@ pub struct RowChange<'a> {
     /// [`super::conform`] makes them; the latter may all be missing when rows are only deleted.
     pub plan: LogicalPlan,
     pub actions: Actions<'a>,
+    /// The columns that updated rows get new values in, when [`changes_in_place`] lets them keep their place: other columns
+    /// of theirs are not looked at, and the plan of a statement that inserts nothing has no others. `None`: rows come whole.
+    pub sets: Option<&'a [String]>,
     /// The rules that the rows given were held to; `None` when rows are only deleted.
     pub rules: Option<&'a Rules>,
     /// Whole files go besides: those whose partition values match all of these conditions, which are about partition
