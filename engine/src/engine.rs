@@ -14,8 +14,8 @@ use crate::{
     exec::{CpuRuntime, Permits, runtime_env},
     function::{extremes, now},
     optimizer::{
-        CheapConjunctsFirst, DecimalsToFloats, QuickDecimals, RuntimeFilters, SpillingJoins,
-        WholeTimestamps, YieldingRows, physical_rules,
+        CheapConjunctsFirst, DecimalsToFloats, QuickDecimals, RuntimeFilters, SpillingJoins, WholeTimestamps,
+        YieldingRows, physical_rules,
     },
     statement::settings,
     upkeep::Records,

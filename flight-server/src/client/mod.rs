@@ -27,8 +27,8 @@ pub trait Client: Send + Sync {
     /// What a person may want to type next.
     async fn names(&self) -> Result<Names, ClientError>;
 
-    /// Waits for what goes on behind statements that have ended. A server waits by itself.
-    async fn idle(&self) {}
+    /// Waits for what goes on in this process behind statements that have ended.
+    async fn idle(&self);
 
     /// What the client is connected to, as it was given to [`connect`].
     fn location(&self) -> &str;

@@ -162,6 +162,9 @@ impl Client for Remote {
         Ok(names)
     }
 
+    /// A server waits by itself.
+    async fn idle(&self) {}
+
     fn location(&self) -> &str {
         &self.location
     }

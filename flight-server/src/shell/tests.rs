@@ -79,6 +79,8 @@ impl Client for Fake {
         Ok(Names::default())
     }
 
+    async fn idle(&self) {}
+
     fn location(&self) -> &str {
         "fake"
     }

@@ -16,8 +16,9 @@ use super::{
     commit_time::{ENABLED, FIELD, is_enabled, without_beginning},
     drop::finish,
     protocol::check_writable,
+    provenance::ENGINE,
     put::{Put, put},
-    transaction::{ENGINE, now_ms},
+    transaction::now_ms,
 };
 use crate::{
     Lake, Snapshot, StorageError,

@@ -9,8 +9,9 @@ use super::{
     CommitInfo, Committed,
     commit_time::{ENABLED, FIELD, is_enabled},
     protocol::check,
+    provenance::{lines_of, provenance},
     put::{Put, put},
-    transaction::{Operation, lines_of, now_ms, provenance},
+    transaction::{Operation, now_ms},
 };
 use crate::StorageError;
 

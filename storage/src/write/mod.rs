@@ -32,6 +32,7 @@ mod lossless;
 mod once;
 mod parquet;
 mod protocol;
+mod provenance;
 mod put;
 mod recorder;
 mod rename;

@@ -22,18 +22,16 @@ use bytes::Bytes;
 use deltalake::kernel::{Action, Add, AddCDCFile, DeletionVectorDescriptor, Metadata, Protocol};
 use object_store::ObjectStore;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::{
-    CommitInfo, Committed,
-    commit::{CLIENT, STATEMENT_CHARS_MAX},
-    commit_time,
+    CommitInfo, Committed, commit_time,
     conflict::{Claim, Collision, Reads, collision},
     data::file_rows,
     discard::Discard,
     identity::differ_in_numbers_only,
     once::{answer, app_id, carried_out},
     protocol::{check, check_writable},
+    provenance::provenance,
     put::{Put, follow_up, put},
     rewrite::Rewritten,
 };
@@ -454,46 +452,6 @@ impl Transaction {
     }
 }
 
-pub(super) const ENGINE: &str = concat!("Boathouse/", env!("CARGO_PKG_VERSION"));
-
-/// Who did what, for the history.
-pub(super) fn provenance(operation: &Operation, read_version: Option<u64>, blind: bool, info: &CommitInfo) -> Value {
-    let Operation { name, parameters, metrics, inserted, updated, deleted } = operation;
-    let metrics: BTreeMap<_, _> = metrics.iter().map(|(name, count)| (name, count.to_string())).collect();
-    let mut provenance = json!({
-        "timestamp": now_ms(),
-        "operation": name,
-        "operationParameters": parameters,
-        "operationMetrics": metrics,
-        "rows": { "inserted": inserted, "updated": updated, "deleted": deleted },
-        "isBlindAppend": blind,
-        "engineInfo": ENGINE,
-        "clientVersion": CLIENT,
-        "txnId": Uuid::new_v4().to_string(),
-    });
-    if let Some(fields) = provenance.as_object_mut() {
-        if let Some(version) = read_version {
-            fields.insert("readVersion".to_owned(), version.into());
-        }
-        if let Some(statement) = &info.statement {
-            let text: String = statement.chars().take(STATEMENT_CHARS_MAX).collect();
-            fields.insert("statement".to_owned(), Value::String(text));
-        }
-    }
-    provenance
-}
-
-/// A log entry of these actions.
-pub(super) fn lines_of(provenance: &Value, actions: impl Iterator<Item = Action>) -> Result<Bytes, StorageError> {
-    let mut text = json!({ "commitInfo": provenance }).to_string();
-    text.push('\n');
-    for action in actions {
-        text.push_str(&line(&action)?.to_string());
-        text.push('\n');
-    }
-    Ok(Bytes::from(text))
-}
-
 /// Delta protocol, "Partition Value Serialization".
 fn partition_text(values: &ArrayRef, file: usize) -> Result<String, StorageError> {
     const TIMESTAMP: &str = "%Y-%m-%d %H:%M:%S%.6f";
@@ -507,7 +465,7 @@ fn is_append_only(base: &Snapshot) -> bool {
     base.properties().get("delta.appendOnly").is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-fn line(action: &Action) -> Result<Value, StorageError> {
+pub(super) fn line(action: &Action) -> Result<Value, StorageError> {
     serde_json::to_value(action).map_err(unwritable)
 }
 

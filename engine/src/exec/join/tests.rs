@@ -289,7 +289,7 @@ async fn filters_from_the_other_partitions_lose_no_rows() {
     for (name, sql) in [("a", a), ("b", b)] {
         writer.sql(sql).await.unwrap().write_parquet(&path(name), Default::default(), None).await.unwrap();
     }
-    for (bytes, spills) in [(1 << 30, false), (120_000, true), (40_000, true)] {
+    for (bytes, spills) in [(1 << 30, false), (120_000, true), (60_000, true)] {
         let session = session(bytes);
         for name in ["a", "b"] {
             session.register_parquet(name, path(name), ParquetReadOptions::default()).await.unwrap();

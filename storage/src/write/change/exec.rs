@@ -11,8 +11,8 @@ use std::{
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int8Array, StringArray, UInt32Array},
-    compute::take_record_batch,
-    datatypes::{Int8Type, SchemaRef},
+    compute::{cast, take_record_batch},
+    datatypes::{DataType, Int8Type, SchemaRef},
     record_batch::RecordBatch,
 };
 use datafusion::{
@@ -175,8 +175,20 @@ fn apply(
         Arc::new(StringArray::from_iter_values(kept.iter().map(kind))) as ArrayRef
     });
     let values = if kept.len() == rows { values } else { take_record_batch(&values, &UInt32Array::from(kept))? };
+    let columns = values.columns().iter().cloned().chain(kinds).zip(schema.fields());
+    let columns = columns.map(|(column, field)| in_type(column, field.data_type())).collect::<Result<Vec<_>>>()?;
     // Under the table's own fields: the query's may say less of what is NULL.
-    Ok(RecordBatch::try_new(schema.clone(), values.columns().iter().cloned().chain(kinds).collect())?)
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+/// DataFusion takes two constants for one when their timestamps are equal, whatever their zones, so that a column can come
+/// in the type of its neighbour. The instant is the right one.
+fn in_type(column: ArrayRef, kind: &DataType) -> Result<ArrayRef> {
+    use DataType::Timestamp;
+    match (column.data_type(), kind) {
+        (Timestamp(given, from), Timestamp(unit, to)) if given == unit && from != to => Ok(cast(&column, kind)?),
+        _ => Ok(column),
+    }
 }
 
 fn is_action(actions: &Int8Array, at: usize, action: Action) -> bool {
