@@ -133,12 +133,17 @@ impl Context {
                 let identity = Identity::Table(snapshot.serial());
                 let travel = self.pinned.travel_of(name);
                 let changes = self.changes(travel.as_ref(), &snapshot)?;
+                let is_past = travel.as_ref().is_some_and(|travel| travel.at.is_some());
                 if let (Some(Travel { table, at: None, .. }), Some(_)) = (travel, &changes) {
                     // What is newest rests on the table itself.
                     let exact = Exact { name: table, identity: identity.clone(), provider: snapshot.provider()? };
                     self.pinned.keep_exact(exact);
                 }
-                let provider = changes.map_or_else(|| snapshot.provider(), Ok)?;
+                let provider = match changes {
+                    Some(changes) => changes,
+                    None if is_past => snapshot.past_provider()?,
+                    None => snapshot.provider()?,
+                };
                 self.pinned.keep_exact(Exact { name: name.clone(), identity, provider: provider.clone() });
                 Ok(provider)
             }

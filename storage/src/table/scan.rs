@@ -77,6 +77,11 @@ pub(crate) fn provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider
     Ok(Arc::new(TableScan::new(snapshot, None)?.with_views()))
 }
 
+/// The same for a version that a statement names: what rivals commit does not change it.
+pub(crate) fn past_provider(snapshot: &Arc<Snapshot>) -> Result<Arc<dyn TableProvider>, StorageError> {
+    Ok(Arc::new(TableScan { past: true, ..TableScan::new(snapshot, None)?.with_views() }))
+}
+
 /// The provider of some of the files, by their positions in the index, for writing them anew.
 pub(crate) fn provider_of(snapshot: &Arc<Snapshot>, files: Vec<usize>) -> Result<Arc<dyn TableProvider>, StorageError> {
     Ok(Arc::new(TableScan { only: Some(files), ..TableScan::new(snapshot, None)? }))
@@ -102,9 +107,9 @@ fn layout(snapshot: &Snapshot, addresses: Option<&AddressColumns>) -> (SchemaRef
     (Arc::new(Schema::new(all.collect::<Vec<_>>())), layout)
 }
 
-/// What `provider` scans, when it is one of ours.
+/// What `provider` scans, when it is one of ours and the newest version for its statement.
 pub(crate) fn scanned_snapshot(provider: &dyn TableProvider) -> Option<&Arc<Snapshot>> {
-    provider.downcast_ref::<TableScan>().map(|scan| &scan.snapshot)
+    provider.downcast_ref::<TableScan>().filter(|scan| !scan.past).map(|scan| &scan.snapshot)
 }
 
 /// Names every reader feature that would make us read the table wrong.
@@ -139,6 +144,8 @@ pub(super) struct TableScan {
     addresses: Option<Addresses>,
     /// Only the files themselves are read, no hot copies.
     plain: bool,
+    /// The statement names the version.
+    past: bool,
     /// The files are those of several commits, whose versions they have among their constants. What is known of them is not
     /// known of the rows that are read.
     of_commits: bool,
@@ -223,6 +230,7 @@ impl TableScan {
             only: None,
             addresses,
             plain,
+            past: false,
             of_commits: false,
         })
     }

@@ -170,6 +170,11 @@ impl Snapshot {
         scan::provider(self)
     }
 
+    /// The same for a version that the statement names.
+    pub fn past_provider(self: &Arc<Self>) -> Result<Arc<dyn TableProvider>, StorageError> {
+        scan::past_provider(self)
+    }
+
     /// The typed index of the files, built by the first scan.
     pub(crate) fn files(&self) -> Result<&FileIndex, StorageError> {
         if let Some(files) = self.files.get() {
