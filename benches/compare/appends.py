@@ -52,13 +52,19 @@ def by_boathouse(lake, binary):
 def by_deltalake(lake):
     import pyarrow as pa
     from deltalake import DeltaTable, write_deltalake
+    from deltalake.exceptions import CommitFailedError
 
     folder = str(lake / "main" / "events")
     DeltaTable.create(folder, pa.schema([("id", pa.int64()), ("name", pa.string())]))
 
     def write(ids):
         rows = pa.table({"id": pa.array(ids, pa.int64()), "name": [f"name {id}" for id in ids]})
-        write_deltalake(folder, rows, mode="append")
+        while True:
+            try:
+                return write_deltalake(folder, rows, mode="append")
+            # It tries 15 versions; who must not lose rows tries again.
+            except CommitFailedError:
+                pass
 
     return [write] * CLIENTS, lambda: None
 
