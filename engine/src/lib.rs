@@ -26,8 +26,8 @@ pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use exec::RowStream;
-pub use session::{Pins, Session, TableEntry};
-pub use statement::{Effect, Outcome, Prepared};
+pub use session::{Batches, Pins, Session, TableEntry};
+pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;
 
 /// One value of a parameter, for those who may not name DataFusion.

@@ -1,5 +1,6 @@
 //! One per client: its settings, its prepared statements, and the two calls that everything goes through.
 
+mod ingest;
 mod load;
 
 use std::{
@@ -22,6 +23,8 @@ use crate::{
     parser,
     statement::{Context, Effect, Kept, Settings, Statement, replay},
 };
+
+pub use self::load::Batches;
 
 /// A client's session. Methods may be called at once; settings apply to statements prepared after them.
 #[derive(Debug)]

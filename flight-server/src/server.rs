@@ -17,7 +17,7 @@ use futures::{FutureExt, TryStreamExt};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use tonic::transport::server::{Server, TcpIncoming};
 
-use crate::service::Service;
+use crate::service::{Service, Watched};
 
 use linger::Lingering;
 
@@ -58,6 +58,7 @@ pub async fn run(
     let flight = FlightServiceServer::new(service.clone())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
+    let flight = Watched::new(flight);
     let (stop, stopped) = oneshot::channel::<()>();
     let connections = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(Lingering::new);
     let serve = Server::builder()

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Batches as they are made. An error ends the load, and no table is made or changed.
-type Batches = BoxStream<'static, Result<RecordBatch, ArrowError>>;
+pub type Batches = BoxStream<'static, Result<RecordBatch, ArrowError>>;
 
 impl Session {
     /// Carries out `create`, a CREATE [OR REPLACE] TABLE with its columns, and fills the table with `rows` in the same
@@ -59,7 +59,7 @@ fn not_a_table() -> EngineError {
 }
 
 /// A plan that yields `rows`, the first time it runs.
-fn once(schema: SchemaRef, rows: Batches, count: Arc<AtomicU64>) -> Result<LogicalPlan, DataFusionError> {
+pub(super) fn once(schema: SchemaRef, rows: Batches, count: Arc<AtomicU64>) -> Result<LogicalPlan, DataFusionError> {
     let partition = Once { schema: schema.clone(), rows: Mutex::new(Some(rows)), count };
     let table = StreamingTable::try_new(schema, vec![Arc::new(partition)])?;
     LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None)?.build()

@@ -18,6 +18,7 @@ mod describe;
 mod dispatch;
 mod drop_table;
 mod explain;
+mod ingest;
 mod insert;
 mod merge;
 mod name;
@@ -41,7 +42,10 @@ mod update;
 mod vacuum;
 mod view;
 
-pub use self::answer::{Effect, Outcome, Prepared};
+pub use self::{
+    answer::{Effect, Outcome, Prepared},
+    ingest::{Existing, Ingest},
+};
 pub(crate) use self::{
     context::Context,
     create_table::CreateTable,

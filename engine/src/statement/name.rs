@@ -23,11 +23,12 @@ pub(super) enum Kind {
 
 /// The name of something that is to be made, changed or dropped: not one of the system's.
 pub(super) fn target(context: &Context, name: &ObjectName) -> Result<TableName, EngineError> {
-    let found = context.table_name(name)?;
-    if is_reserved(&found.schema) {
-        return Err(reserved(&found.schema).at(&context.sql, place(name)));
-    }
-    Ok(found)
+    own(context.table_name(name)?).map_err(|error| error.at(&context.sql, place(name)))
+}
+
+/// The same for a name that stands in no statement.
+pub(super) fn own(name: TableName) -> Result<TableName, EngineError> {
+    if is_reserved(&name.schema) { Err(reserved(&name.schema)) } else { Ok(name) }
 }
 
 /// `schema` or `lake.schema`.

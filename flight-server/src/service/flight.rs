@@ -22,10 +22,11 @@ use prost::Message;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
-    cancel, encode, metadata, parameters, prepared, query,
+    cancel, encode, ingest, metadata, parameters, prepared, query,
     running::Running,
     session::{Caller, CloseSessionResult, Sessions},
     stream, update,
+    whole::Whole,
 };
 use crate::{status, ticket::Ticket};
 
@@ -118,10 +119,11 @@ impl FlightService for Service {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let (metadata, _, mut data) = request.into_parts();
+        let (metadata, extensions, mut data) = request.into_parts();
+        let whole = Whole::of(&extensions);
         let work = async |shared: &Shared, caller: &mut Caller| {
             let first = data.message().await?.ok_or_else(|| status::malformed("DoPut without a message"))?;
-            let app_metadata = put(shared, caller, first, data).await?;
+            let app_metadata = put(shared, caller, first, data, whole).await?;
             Ok(one(PutResult { app_metadata }))
         };
         self.call(&metadata, work).await
@@ -199,6 +201,7 @@ async fn put(
     caller: &mut Caller,
     first: FlightData,
     rest: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
+    whole: Whole,
 ) -> Result<Bytes, Status> {
     let descriptor = first.flight_descriptor.as_ref();
     let descriptor = descriptor.ok_or_else(|| status::malformed("DoPut without a descriptor"))?;
@@ -222,9 +225,9 @@ async fn put(
             let result = prepared::bind(statement, &parameters::read(first, rest).await?)?;
             return Ok(result.encode_to_vec().into());
         }
-        Command::CommandStatementIngest(_) => {
-            let hint = "Bind rows to INSERT INTO ... VALUES, or load files with COPY.";
-            return Err(status::unsupported("bulk ingestion is", hint));
+        Command::CommandStatementIngest(command) => {
+            no_transaction(command.transaction_id.as_ref())?;
+            ingest::put(&caller.session, command, first, rest, whole).await?
         }
         other => return Err(not_offered("DoPut", &other)),
     };

@@ -8,6 +8,7 @@
 mod cancel;
 mod encode;
 mod flight;
+mod ingest;
 mod metadata;
 mod note;
 mod parameters;
@@ -17,6 +18,8 @@ mod running;
 mod session;
 mod stream;
 mod update;
+mod whole;
 
 pub use flight::Service;
 pub use note::Note;
+pub use whole::Watched;

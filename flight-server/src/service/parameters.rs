@@ -50,9 +50,9 @@ pub fn rows(batches: &[RecordBatch]) -> Result<Vec<Vec<ScalarValue>>, Status> {
     Ok(rows)
 }
 
-fn unreadable(error: FlightError) -> Status {
+pub fn unreadable(error: FlightError) -> Status {
     match error {
         FlightError::Tonic(status) => *status,
-        other => status::malformed(&format!("unreadable parameters: {other}")),
+        other => status::malformed(&format!("unreadable rows: {other}")),
     }
 }

@@ -12,7 +12,7 @@ use boathouse_storage::{
     write::{Altered, Change, Position},
 };
 use datafusion::{
-    arrow::datatypes::{Field, FieldRef, SchemaRef},
+    arrow::datatypes::{Field, FieldRef, Schema, SchemaRef},
     sql::sqlparser::ast::{self, SelectItem, SetExpr},
 };
 
@@ -89,6 +89,13 @@ pub(super) async fn further_columns(
 async fn given(context: &Context, source: &ast::Query) -> Result<Vec<FieldRef>, EngineError> {
     let plan = context.analyze(context.plan_query(source.clone()).await?)?;
     Ok(plan.schema().fields().iter().map(create_table::plain).collect())
+}
+
+/// The table's column of each column of some rows, and those that the table does not have.
+pub(crate) fn by_names(schema: &SchemaRef, given: &Schema) -> Result<(Vec<FieldRef>, Vec<Field>), EngineError> {
+    let given: Vec<FieldRef> = given.fields().iter().map(create_table::plain).collect();
+    let names: Vec<String> = given.iter().map(|field| field.name().clone()).collect();
+    matched(schema, &names, &given)
 }
 
 /// The table's column of each name, or a new one of the type that is given.

@@ -11,3 +11,4 @@ mod server;
 mod type_info;
 
 pub use answer::{Facts, answer, schema};
+pub use list::CATALOG;

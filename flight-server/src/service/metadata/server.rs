@@ -149,7 +149,7 @@ fn server(facts: &mut SqlInfoDataBuilder) {
     facts.append(SqlInfo::FlightSqlServerSubstraitMaxVersion, "");
     facts.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
     facts.append(SqlInfo::FlightSqlServerCancel, true);
-    facts.append(SqlInfo::FlightSqlServerBulkIngestion, false);
+    facts.append(SqlInfo::FlightSqlServerBulkIngestion, true);
     facts.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
     facts.append(SqlInfo::FlightSqlServerStatementTimeout, 0i32);
     facts.append(SqlInfo::FlightSqlServerTransactionTimeout, 0i32);

@@ -1,0 +1,44 @@
+//! Rows that a client streams into a table, in one commit.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use futures::StreamExt;
+
+use super::{
+    Session,
+    load::{Batches, once},
+};
+use crate::{EngineError, Outcome, statement::Ingest};
+
+impl Session {
+    /// Writes all of `rows` as `ingest` says, in one commit, in bounded memory. An error in the stream ends it, and nothing
+    /// of it is in the lake then: a source that was cut off must end with an error. Dropping the future stops it, too.
+    /// Gives the number of rows written.
+    pub async fn ingest(&self, ingest: Ingest, schema: SchemaRef, rows: Batches) -> Result<u64, EngineError> {
+        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
+        let mut context = self.context(&ingest.describe())?.for_run(permit.clone());
+        if ingest.appends() {
+            context.idempotency_key = self.settings.lock().idempotency_key.clone();
+        }
+        let (session, stop) = (self.this()?, context.stop.clone());
+        let work = async move {
+            // What a client says of its columns is not believed: the table's NOT NULL is checked.
+            let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+            let read = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+            let under = read.clone();
+            let rows = rows.map(move |batch| batch?.with_schema(under.clone())).boxed();
+            let plan = once(read, rows, Arc::default()).map_err(|error| context.error(error))?;
+            match permit.bound(ingest.run(&context, &schema, plan)).await? {
+                Outcome::Changed { inserted, version, .. } => {
+                    if context.idempotency_key.is_some() && version.is_some() {
+                        session.settings.lock().idempotency_key = None;
+                    }
+                    Ok(inserted)
+                }
+                Outcome::Rows(_) | Outcome::Done(_) => Err(EngineError::internal("an ingestion without a count")),
+            }
+        };
+        self.engine.runtime().spawn(work).stopping(stop).await?
+    }
+}
