@@ -4,6 +4,8 @@
 //! gets the code that its users know. The message is the whole text that a person sees. What went wrong inside goes to
 //! the log under an id, and only the id to the client.
 
+mod details;
+
 use std::{any::Any, error::Error, future::Future, panic::AssertUnwindSafe};
 
 use boathouse_engine::{EngineError, ErrorKind};
@@ -11,8 +13,13 @@ use futures::FutureExt;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-/// gRPC sends messages in headers, and clients bound those (8 KB is a usual bound; other characters than ASCII triple).
-const MESSAGE_BYTES_MAX: usize = 2500;
+pub use details::detailed;
+
+/// gRPC sends messages in headers, once as text and once within the details, and clients bound all headers of an answer to
+/// 8 KB. So many of them are for the message.
+const HEADER_BYTES_MAX: usize = 7000;
+/// How the message of a request begins that does not follow the protocol.
+const MALFORMED: &str = "malformed request";
 
 /// What the client gets for an error of the engine. Logs errors that are the server's fault.
 pub fn from_engine(error: EngineError) -> Status {
@@ -47,7 +54,7 @@ fn panicked(payload: &(dyn Any + Send)) -> Status {
 
 /// A request that does not follow the protocol: `what` is wrong with it.
 pub fn malformed(what: &str) -> Status {
-    Status::invalid_argument(format!("malformed request: {what}"))
+    Status::invalid_argument(format!("{MALFORMED}: {what}"))
 }
 
 /// A part of the protocol that this server does not offer, and what to do instead.
@@ -104,8 +111,18 @@ fn causes(mut text: String, mut cause: Option<&(dyn Error + 'static)>) -> String
 }
 
 fn bounded(mut text: String) -> String {
-    if text.len() > MESSAGE_BYTES_MAX {
-        let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
+    // As text a byte is one, or three where it is escaped; within the details, in base64, four thirds.
+    let cost = |char: char| match char {
+        char if char.is_ascii_alphanumeric() => 7,
+        char => 13 * char.len_utf8(),
+    };
+    let mut thirds = 3 * HEADER_BYTES_MAX;
+    let end = text.char_indices().find(|(_, char)| {
+        let fits = thirds.checked_sub(cost(*char));
+        thirds = fits.unwrap_or(thirds);
+        fits.is_none()
+    });
+    if let Some((end, _)) = end {
         text.truncate(end);
         text.push_str(" ...");
     }
@@ -158,8 +175,13 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut_between_characters() {
-        let status = from_engine(error(ErrorKind::InvalidSql, &"ä".repeat(10_000)));
-        assert!(status.message().len() <= MESSAGE_BYTES_MAX + 4);
-        assert!(status.message().ends_with("ä ..."));
+        for text in ["ä".repeat(10_000), "a".repeat(10_000), "a b\n".repeat(3_000)] {
+            let status = detailed(from_engine(error(ErrorKind::InvalidSql, &text)), Uuid::nil());
+            assert!(status.message().ends_with(" ...") && status.message().len() > 1000, "{}", status.message().len());
+            let headers = status.into_http::<()>().into_parts().0.headers;
+            let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+            assert!(bytes <= 8 << 10, "{bytes}");
+        }
+        assert_eq!(bounded("short".to_owned()), "short");
     }
 }

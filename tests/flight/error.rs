@@ -92,3 +92,52 @@ async fn code(flight: &mut FlightSqlServiceClient<tonic::transport::Channel>, ac
     let action = Action { r#type: action.to_owned(), body: Default::default() };
     flight.inner_mut().do_action(action).await.unwrap_err().code()
 }
+
+/// `google.rpc.Status` and, in it, `google.rpc.ErrorInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<arrow_flight::sql::Any>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    metadata: std::collections::BTreeMap<String, String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_finds_kind_sqlstate_and_query_in_the_details() {
+    use prost::Message;
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let divides = "SELECT 1 / (value - 500000) AS x FROM generate_series(1, 1000000)";
+    for (sql, code, reason, sqlstate) in [
+        ("SELEC 1", Code::InvalidArgument, "INVALID_SQL", "42000"),
+        ("SELECT * FROM nowhere", Code::NotFound, "NOT_FOUND", "42704"),
+        ("CREATE TABLE t (x INT)", Code::AlreadyExists, "ALREADY_EXISTS", "42710"),
+        ("CREATE TABLE system.x (x INT)", Code::PermissionDenied, "DENIED", "42501"),
+        ("BEGIN", Code::Unimplemented, "UNSUPPORTED", "0A000"),
+        // In the middle of a stream.
+        (divides, Code::InvalidArgument, "INVALID_SQL", "42000"),
+    ] {
+        let result = async {
+            let info = flight.execute(sql.to_owned(), None).await?;
+            let stream = flight.do_get(info.endpoint[0].ticket.clone().unwrap()).await?;
+            stream.try_collect::<Vec<_>>().await
+        };
+        let error = result.await.unwrap_err();
+        let FlightError::Tonic(status) = error else { panic!("{error:?}") };
+        let rpc = RpcStatus::decode(status.details()).unwrap();
+        assert_eq!((rpc.code, rpc.message.as_str()), (code as i32, status.message()), "{sql}");
+        let info = ErrorInfo::decode(&*rpc.details[0].value).unwrap();
+        assert_eq!((info.reason.as_str(), info.metadata["sqlstate"].as_str()), (reason, sqlstate), "{sql}");
+        assert_eq!(info.metadata["query_id"].len(), 36);
+    }
+}

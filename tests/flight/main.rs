@@ -6,6 +6,7 @@ mod ingest;
 mod lifecycle;
 mod lost_answer;
 mod metadata;
+mod option;
 mod prepared;
 mod session;
 mod statement;

@@ -20,11 +20,12 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use prost::Message;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use uuid::Uuid;
 
 use super::{
-    cancel, encode, ingest, metadata, parameters, prepared, query,
+    cancel, encode, ingest, metadata, option, parameters, path, prepared, query,
     running::Running,
-    session::{Caller, CloseSessionResult, Sessions},
+    session::{Caller, Sessions},
     stream, update,
     whole::Whole,
 };
@@ -64,9 +65,11 @@ impl Service {
         metadata: &MetadataMap,
         work: impl AsyncFnOnce(&Shared, &mut Caller) -> Result<T, Status>,
     ) -> Result<Response<T>, Status> {
-        let mut caller = self.shared.sessions.caller(metadata)?;
+        let query_id = Uuid::new_v4();
+        let detailed = |status| status::detailed(status, query_id);
+        let mut caller = self.shared.sessions.caller(metadata, query_id).map_err(detailed)?;
         let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
-        let mut response = Response::new(status::guarded(work).await?);
+        let mut response = Response::new(status::guarded(work).await.map_err(detailed)?);
         caller.sign(response.metadata_mut());
         Ok(response)
     }
@@ -89,8 +92,9 @@ impl FlightService for Service {
         Err(status::unsupported("user names and passwords are", "Connect without credentials."))
     }
 
-    async fn list_flights(&self, _: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        Err(status::unsupported("ListFlights is", "List tables with the Flight SQL command GetTables."))
+    async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let (metadata, _, criteria) = request.into_parts();
+        self.call(&metadata, async |shared, caller| path::list(shared, caller, &criteria).await).await
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
@@ -146,7 +150,10 @@ impl FlightService for Service {
 }
 
 async fn info(shared: &Shared, caller: &mut Caller, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
-    let statement = match command(&descriptor)? {
+    if let Some(sql) = path::sql(&descriptor)? {
+        return query::info(shared, caller, &Ticket::new(&sql, Vec::new()), descriptor).await;
+    }
+    let statement = match decode(&descriptor.cmd)? {
         Command::CommandStatementQuery(command) => {
             no_transaction(command.transaction_id.as_ref())?;
             Ticket::new(&command.query, Vec::new())
@@ -166,18 +173,21 @@ async fn info(shared: &Shared, caller: &mut Caller, descriptor: FlightDescriptor
 
 /// Never runs anything, whatever the statement is.
 async fn schema(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescriptor) -> Result<SchemaResult, Status> {
-    let sql = match command(descriptor)? {
-        Command::CommandStatementQuery(command) => {
-            no_transaction(command.transaction_id.as_ref())?;
-            command.query
-        }
-        Command::CommandPreparedStatementQuery(command) => {
-            prepared::open(shared, caller, &command.prepared_statement_handle).await?.sql
-        }
-        other => {
-            let schema = metadata::schema(&shared.facts, &other).ok_or_else(|| not_offered("GetSchema", &other))?;
-            return Ok(SchemaResult { schema: encode::schema_bytes(&schema)? });
-        }
+    let sql = match path::sql(descriptor)? {
+        Some(sql) => sql,
+        None => match decode(&descriptor.cmd)? {
+            Command::CommandStatementQuery(command) => {
+                no_transaction(command.transaction_id.as_ref())?;
+                command.query
+            }
+            Command::CommandPreparedStatementQuery(command) => {
+                prepared::open(shared, caller, &command.prepared_statement_handle).await?.sql
+            }
+            other => {
+                let schema = metadata::schema(&shared.facts, &other).ok_or_else(|| not_offered("GetSchema", &other))?;
+                return Ok(SchemaResult { schema: encode::schema_bytes(&schema)? });
+            }
+        },
     };
     let prepared = caller.session.prepare(&sql).await.map_err(status::from_engine)?;
     Ok(SchemaResult { schema: encode::schema_bytes(&query::schema(&prepared))? })
@@ -205,7 +215,10 @@ async fn put(
 ) -> Result<Bytes, Status> {
     let descriptor = first.flight_descriptor.as_ref();
     let descriptor = descriptor.ok_or_else(|| status::malformed("DoPut without a descriptor"))?;
-    let record_count = match command(descriptor)? {
+    if descriptor.r#type == DescriptorType::Path as i32 {
+        return Err(status::unsupported("DoPut to a path is", "Ingest with the Flight SQL command StatementIngest."));
+    }
+    let record_count = match decode(&descriptor.cmd)? {
         Command::CommandStatementUpdate(command) => {
             no_transaction(command.transaction_id.as_ref())?;
             update::put(shared, caller, &Ticket::new(&command.query, Vec::new()), vec![Vec::new()]).await?
@@ -234,11 +247,13 @@ async fn put(
     Ok(DoPutUpdateResult { record_count }.encode_to_vec().into())
 }
 
-const ACTIONS: [(&str, &str); 5] = [
+const ACTIONS: [(&str, &str); 7] = [
     ("CreatePreparedStatement", "Plans a statement; the handle holds all that is needed to run it."),
     ("ClosePreparedStatement", "Does nothing: no handle holds anything on the server."),
     ("CancelFlightInfo", "Stops the statement of a FlightInfo while its rows are fetched."),
     ("CancelQuery", "The same, as older clients ask for it."),
+    ("SetSessionOptions", "Changes settings of the session, as SET does; a value that is not there resets one."),
+    ("GetSessionOptions", "The settings of the session."),
     ("CloseSession", "Forgets the settings and prepared statements of the session that the cookie names."),
 ];
 
@@ -258,25 +273,17 @@ async fn act(shared: &Shared, caller: &mut Caller, action: &Action) -> Result<Me
         "CancelQuery" => cancel::query(&shared.running, &unpack(action)?)?,
         "CloseSession" => {
             shared.sessions.close(caller);
-            CloseSessionResult::CLOSED.encode_to_vec().into()
+            option::CloseSessionResult::CLOSED.encode_to_vec().into()
         }
+        "SetSessionOptions" => option::set(shared, caller, &action.body).await?,
+        "GetSessionOptions" => option::get(&caller.session, &action.body)?,
         "BeginTransaction" | "EndTransaction" | "BeginSavepoint" | "EndSavepoint" => return Err(transactions()),
-        "SetSessionOptions" | "GetSessionOptions" => {
-            return Err(status::unsupported("session options are", "Use SET and SHOW SETTINGS."));
-        }
         other => {
             let hint = "ListActions tells what this server offers.";
             return Err(status::unsupported(&format!("the action \"{other}\" is"), hint));
         }
     };
     Ok(one(arrow_flight::Result { body }))
-}
-
-fn command(descriptor: &FlightDescriptor) -> Result<Command, Status> {
-    if descriptor.r#type == DescriptorType::Path as i32 {
-        return Err(status::unsupported("paths are", "Ask with a Flight SQL command."));
-    }
-    decode(&descriptor.cmd)
 }
 
 fn decode(bytes: &[u8]) -> Result<Command, Status> {

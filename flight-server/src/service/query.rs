@@ -17,7 +17,6 @@ use boathouse_engine::{Effect, Prepared};
 use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
-use uuid::Uuid;
 
 use super::{
     encode,
@@ -50,7 +49,7 @@ pub async fn info(
     let (ticket, note) = match prepared.effect() {
         Effect::Rows => {
             let mut ticket = Ticket::new(&statement.sql, shared.sessions.changed_settings(&caller.session));
-            ticket.id = Uuid::new_v4().to_string();
+            ticket.id = caller.query_id.to_string();
             ticket.set_parameters(&batches).map_err(|error| status::internal(&error))?;
             ticket.set_pins(prepared.pins());
             (ticket, None)

@@ -9,6 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::Status;
+use uuid::Uuid;
 
 /// All running statements of a server.
 #[derive(Debug, Default)]
@@ -59,6 +60,11 @@ impl Running {
 }
 
 impl Run {
+    /// The id of the ticket; one of another form names no query.
+    pub fn query_id(&self) -> Uuid {
+        Uuid::parse_str(&self.id).unwrap_or_default()
+    }
+
     /// Waits for the reason to stop.
     pub async fn stopped(&self) -> Status {
         let (mut closed, mut cancelled) = (self.server.closed.subscribe(), self.cancelled.subscribe());

@@ -15,13 +15,13 @@ use std::{
 
 use boathouse_engine::{Engine, Session};
 use parking_lot::Mutex;
-use prost::Message;
 use tonic::{
     Status,
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
 use uuid::Uuid;
 
+use super::option;
 use crate::status;
 
 const COOKIE: &str = "boathouse_session";
@@ -48,6 +48,8 @@ struct Kept {
 #[derive(Debug)]
 pub struct Caller {
     pub session: Arc<Session>,
+    /// Names what this call asks for: in errors, in the log, and in the ticket of a query.
+    pub query_id: Uuid,
     id: Uuid,
     /// Whether the client holds the cookie already.
     known: bool,
@@ -62,14 +64,17 @@ impl Sessions {
     }
 
     /// The session that the cookie of a call names, or a fresh one.
-    pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+    ///
+    /// Every call comes by here: who it is and what they may do is decided in this one place.
+    pub fn caller(&self, metadata: &MetadataMap, query_id: Uuid) -> Result<Caller, Status> {
         let Some(id) = cookie(metadata) else {
-            return Ok(Caller { session: self.engine.session(), id: Uuid::new_v4(), known: false, offer: None });
+            let session = self.engine.session();
+            return Ok(Caller { session, query_id, id: Uuid::new_v4(), known: false, offer: None });
         };
         let now = Instant::now();
         if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
             kept.used = now;
-            return Ok(Caller { session: kept.session.clone(), id, known: true, offer: None });
+            return Ok(Caller { session: kept.session.clone(), query_id, id, known: true, offer: None });
         }
         self.keep(id, self.engine.session());
         Err(Status::aborted(
@@ -105,8 +110,7 @@ impl Sessions {
         }
         let session = self.engine.session();
         for (name, value) in settings {
-            let set = format!("SET {name} = '{}'", value.replace('\'', "''"));
-            session.execute(&set).await.map_err(status::from_engine)?;
+            option::set_one(&session, name, value).await.map_err(status::from_engine)?;
         }
         Ok(session)
     }
@@ -136,18 +140,6 @@ impl Caller {
             metadata.append("set-cookie", cookie);
         }
     }
-}
-
-/// The answer to the action `CloseSession`, which arrow-flight does not define. Its request is empty.
-#[derive(Clone, PartialEq, Message)]
-pub struct CloseSessionResult {
-    #[prost(int32, tag = "1")]
-    pub status: i32,
-}
-
-impl CloseSessionResult {
-    /// The session is closed; also when there was none to close.
-    pub const CLOSED: Self = Self { status: 1 };
 }
 
 fn cookie(metadata: &MetadataMap) -> Option<Uuid> {

@@ -62,6 +62,7 @@ pub async fn rows(
         };
         // A task that only died would look like a clean end of the stream.
         if let Err(status) = status::guarded(work).await {
+            let status = status::detailed(status, run.query_id());
             drop((query, run));
             // Fails when the client went away, which is fine.
             let _ = sender.send(Err(status)).await;

@@ -12,3 +12,4 @@ mod type_info;
 
 pub use answer::{Facts, answer, schema};
 pub use list::CATALOG;
+pub use pattern::fits;
