@@ -30,6 +30,32 @@ pub struct CatalogDocument {
     pub kept_tables: BTreeMap<String, KeptTable>,
     /// Table folder name -> shallow clones that read its files.
     pub clones: BTreeMap<String, Vec<TableClone>>,
+    /// Table folder name -> statements that are about to use files of old versions again or to delete such files, in the
+    /// order in which they came.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub holds: BTreeMap<String, Vec<Hold>>,
+}
+
+/// A statement that is at work on a table's old files (`lake/holds.rs`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub token: String,
+    /// Milliseconds since 1970, UTC.
+    pub since_ms: i64,
+    /// Moves while the statement lives.
+    pub beat: u64,
+    #[serde(flatten)]
+    pub purpose: Purpose,
+}
+
+/// What a [`Hold`] is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "purpose", rename_all = "snake_case")]
+pub enum Purpose {
+    /// VACUUM.
+    Delete,
+    /// RESTORE or SHALLOW CLONE of this version of the table in this folder.
+    Use { schema: String, folder: String, version: u64 },
 }
 
 /// A dropped table that can be brought back.

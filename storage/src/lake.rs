@@ -7,6 +7,7 @@
 mod background;
 mod clones;
 mod discover;
+mod holds;
 mod name;
 mod place;
 mod schema;
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 use url::Url;
 
 use background::Background;
+pub(crate) use holds::Held;
 pub(crate) use name::check_name;
 pub use versions::VersionInfo;
 pub(crate) use versions::{time_text, times_told_from};

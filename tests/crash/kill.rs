@@ -12,7 +12,7 @@ use object_store::memory::InMemory;
 use crate::{
     chance::{Random, number},
     orphan::orphans,
-    place::{answers, copy, engine, session},
+    place::{a_day_passes, answers, copy, engine, session},
 };
 
 /// A statement on a table that others make.
@@ -117,6 +117,7 @@ async fn go_on(store: &Arc<InMemory>, case: &Case, place: &str, found: &Result<S
     let written = answers(&session, case.look).await;
     assert!(written != *found, "{place}: a later write is not there");
     session.execute(RETENTION).await.unwrap();
+    a_day_passes(store).await;
     for (schema, table) in tables(&session).await {
         let vacuum = format!("VACUUM {schema}.{table} RETAIN 0 HOURS");
         answers(&session, &vacuum).await.unwrap_or_else(|error| panic!("{place}: {vacuum}: {error}"));

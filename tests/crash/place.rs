@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use boathouse_engine::{Engine, EngineConfig, Outcome, Session, parser};
-use boathouse_storage::{Lake, StorageOptions, store::StoreLayer};
+use boathouse_storage::{Lake, StorageOptions, catalog::CatalogDocument, store::StoreLayer};
 use boathouse_tests::store::RequestLog;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use object_store::{ObjectStore, memory::InMemory};
@@ -44,4 +44,16 @@ pub async fn answers(session: &Session, script: &str) -> Result<String, String> 
 
 pub fn copy(store: &InMemory) -> Arc<InMemory> {
     Arc::new(store.fork())
+}
+
+/// What a dead process said it was about to use counts no more.
+pub async fn a_day_passes(store: &Arc<InMemory>) {
+    let engine = engine(store, &Arc::default()).await;
+    let age = |document: &mut CatalogDocument| {
+        document.holds.values_mut().flatten().for_each(|hold| hold.since_ms -= 25 * 3_600_000);
+        Ok(())
+    };
+    for schema in engine.lake().schemas().await.unwrap() {
+        engine.lake().change_catalog(&schema, &age).await.unwrap();
+    }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::{
     chance::{Random, number},
     orphan::orphans,
-    place::{answers, engine, session},
+    place::{a_day_passes, answers, engine, session},
 };
 
 const STORMS: u64 = 6;
@@ -94,6 +94,7 @@ async fn storm(seed: u64, outcomes: &mut [usize; 3]) {
         }
         old = new;
     }
+    a_day_passes(storm).await;
     let last = session(storm).await;
     answers(&last, "SET vacuum_retention_check = false; VACUUM t RETAIN 0 HOURS").await.unwrap();
     assert_eq!(answers(&last, ROWS).await, old, "seed {seed}: VACUUM changed what is there");

@@ -12,6 +12,7 @@ mod damage;
 mod discover;
 mod drop;
 mod feed;
+mod holds;
 mod log;
 mod maintain;
 mod names;

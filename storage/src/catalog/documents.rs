@@ -22,7 +22,7 @@ use crate::{
 /// Where the documents lie in the lake.
 const FOLDER: [&str; 2] = ["_boathouse", "catalog"];
 /// The newest format that is read. A document is written in the oldest one that has all that it says.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const SCHEMAS_CACHED_MAX: u64 = 10_000;
 /// Older versions than this many are deleted.
 const VERSIONS_KEPT: u64 = 16;
@@ -223,9 +223,14 @@ impl Documents {
     }
 }
 
-/// Renamed tables came with the second format: who does not know them would see the tables under their old names.
+/// Renamed tables came with the second format: who does not know them would see the tables under their old names. Holds
+/// came with the third: who does not know them would delete files that another statement counts on.
 fn format_of(document: &CatalogDocument) -> u32 {
-    if document.renamed.is_empty() && document.claims.is_empty() { 1 } else { 2 }
+    match document {
+        CatalogDocument { holds, .. } if !holds.is_empty() => 3,
+        CatalogDocument { renamed, claims, .. } if !renamed.is_empty() || !claims.is_empty() => 2,
+        _ => 1,
+    }
 }
 
 /// A wait that grows with the attempts and differs between rivals.

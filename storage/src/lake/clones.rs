@@ -12,8 +12,8 @@ use super::Lake;
 use crate::{
     Snapshot, StorageError,
     catalog::TableClone,
-    log::LogError,
-    table::{absolute_url, vector_url},
+    log::{self, LogError},
+    table::{absolute_url, log_error, table_store, vector_url},
 };
 
 impl Lake {
@@ -34,21 +34,24 @@ impl Lake {
         let mut files = HashSet::new();
         let Some((schema, name)) = self.owner(folder.as_str()) else { return Ok(files) };
         for clone in self.clones_of(&schema, &name).await? {
-            let location = self.table_url(&clone.schema, &clone.name);
-            let newest = self.snapshots.newest(&location).await?;
-            // The first version names all that the clone ever took over; it may come back to it.
-            let first = match self.snapshots.version(&location, 0).await {
-                Ok(first) => Some(first),
-                Err(error) if is_cleaned_up(&error) => None,
-                Err(error) => return Err(error),
-            };
-            for snapshot in std::iter::once(&newest).chain(&first) {
-                for url in file_urls(snapshot)? {
-                    files.extend(path_in(folder, &url));
-                }
-            }
+            files.extend(self.files_of_clone(&clone, folder).await?);
         }
         Ok(files)
+    }
+
+    /// The files in `folder` that some version of a clone names which can still be read: the clone may come back to it.
+    async fn files_of_clone(&self, clone: &TableClone, folder: &Url) -> Result<HashSet<Path>, StorageError> {
+        let location = self.table_url(&clone.schema, &clone.name);
+        let newest = self.snapshots.newest(&location).await?;
+        let failed = |error| log_error(newest.name(), &location, error);
+        let named = log::named_at_all(&table_store(&self.stores, &location)?).await.map_err(failed)?;
+        let mut urls = file_urls(&newest)?;
+        urls.extend(named.paths().map(|path| absolute_url(&location, path)));
+        for vector in named.vectors() {
+            let url = vector_url(&location, &vector);
+            urls.extend(url.map_err(|message| StorageError::Internal { message })?.map(String::from));
+        }
+        Ok(urls.iter().filter_map(|url| path_in(folder, url)).collect())
     }
 
     /// Writes down a clone of `source` before it is made, with every table of the lake whose files it will read.
@@ -105,7 +108,7 @@ fn is_cleaned_up(error: &StorageError) -> bool {
 }
 
 /// URLs of the data files and deletion vectors of a version.
-fn file_urls(snapshot: &Snapshot) -> Result<Vec<String>, StorageError> {
+pub(super) fn file_urls(snapshot: &Snapshot) -> Result<Vec<String>, StorageError> {
     let (files, location) = (&snapshot.log().files, snapshot.location());
     let mut urls = Vec::with_capacity(files.len());
     for file in 0..files.len() {
@@ -119,6 +122,6 @@ fn file_urls(snapshot: &Snapshot) -> Result<Vec<String>, StorageError> {
 }
 
 /// The path of a URL in a folder, if it lies there.
-fn path_in(folder: &Url, url: &str) -> Option<Path> {
+pub(super) fn path_in(folder: &Url, url: &str) -> Option<Path> {
     Path::from_url_path(url.strip_prefix(folder.as_str())?).ok()
 }

@@ -59,6 +59,7 @@ impl Lake {
                     // Dropped before, and not together with the schema.
                     kept_tables: document.kept_tables,
                     clones: document.clones,
+                    holds: document.holds,
                 })
             })
             .await?;

@@ -15,6 +15,7 @@ use url::Url;
 use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
+    lake::Held,
     log::{DeletionVector, physical_name, raw_adds},
     store::is_not_found,
     table::{file_at, log_error, table_store, vector_url},
@@ -64,6 +65,30 @@ async fn restore_once(
     if removed.is_empty() && added.is_empty() && metadata.is_none() {
         return Ok(Committed { version: base.version(), rows_inserted: 0, rows_updated: 0, rows_deleted: 0 });
     }
+    if added.is_empty() {
+        return commit(lake, base, target, Changes { added, removed, metadata }, info, None).await;
+    }
+    let held = lake.hold_for_use(target).await?;
+    let restored = commit(lake, base, target, Changes { added, removed, metadata }, info, Some(&held)).await;
+    lake.release(held).await;
+    restored
+}
+
+/// What a restore changes: places of files in the version that comes back and in the newest one.
+struct Changes {
+    added: Vec<usize>,
+    removed: Vec<usize>,
+    metadata: Option<Metadata>,
+}
+
+async fn commit(
+    lake: &Lake,
+    base: &Arc<Snapshot>,
+    target: &Snapshot,
+    Changes { added, removed, metadata }: Changes,
+    info: &CommitInfo,
+    held: Option<&Held>,
+) -> Result<Committed, StorageError> {
     let adds = brought_back(lake, target, &added).await?;
     check_there(lake, target, &adds).await?;
     let mut transaction = Transaction::new(lake, base, operation(base, target, &added, &removed)?)?;
@@ -76,6 +101,7 @@ async fn restore_once(
     if let Some(metadata) = metadata {
         transaction.set_metadata(metadata);
     }
+    held.map_or(Ok(()), Held::check_time)?;
     transaction.commit(lake, info).await
 }
 

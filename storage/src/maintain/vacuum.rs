@@ -47,6 +47,12 @@ pub struct Vacuumed {
     pub files: Vec<(String, u64)>,
 }
 
+impl Vacuumed {
+    fn of(files: &[ObjectMeta]) -> Self {
+        Self { files: files.iter().map(|file| (file.location.to_string(), file.size)).collect() }
+    }
+}
+
 /// Deletes what no version within the retention needs. `RetentionTooShort` names the shortest one.
 pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> Result<Vacuumed, StorageError> {
     let table = &lake.table(schema, name).await?;
@@ -63,27 +69,58 @@ pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> 
     }
     let cutoff = Utc::now() - retention;
     let store = table_store(lake.store_registry(), table.location())?;
-    let mut found = old_files(&store, table, cutoff).await?;
-    if request.only_orphans {
-        // Change data has names of its own in the log.
-        found.retain(|file| !file.location.parts().any(|part| part.as_ref() == CHANGE_DATA));
-    }
+    let found = old_files(&store, table, cutoff).await?;
     if found.is_empty() {
         return Ok(Vacuumed::default());
     }
-    // Looked at after the folder: what came back meanwhile, by a RESTORE for one, stays too.
+    if request.dry_run {
+        return Ok(Vacuumed::of(&unneeded(lake, schema, name, table, request, cutoff, found).await?));
+    }
+    let held = lake.hold_for_delete(table).await?;
+    let vacuumed = async {
+        let files = unneeded(lake, schema, name, table, request, cutoff, found).await?;
+        tokio::select! {
+            biased;
+            deleted = delete(&store, table, &files) => deleted?,
+            stopped = lake.beat(&held) => match stopped? {},
+        }
+        Ok(Vacuumed::of(&files))
+    }
+    .await;
+    lake.release(held).await;
+    vacuumed
+}
+
+/// The files among `found` that nobody needs, sorted.
+async fn unneeded(
+    lake: &Lake,
+    schema: &str,
+    name: &str,
+    table: &Snapshot,
+    request: &Vacuum,
+    cutoff: DateTime<Utc>,
+    found: Vec<ObjectMeta>,
+) -> Result<Vec<ObjectMeta>, StorageError> {
+    // Looked at after the folder: what came back meanwhile, by a RESTORE for one, stays too. And who is about to bring
+    // something back first: it has either done so, and the newest version shows it, or still says so.
+    let Some(about_to_be_used) = lake.files_about_to_be_used(table).await? else {
+        tracing::warn!(
+            table = table.name(),
+            "VACUUM keeps all: a RESTORE or SHALLOW CLONE of an unreadable version runs"
+        );
+        return Ok(Vec::new());
+    };
     let newest = lake.table(schema, name).await?;
     if newest.id() != table.id() {
         return Err(StorageError::TableNotFound { table: table.name().to_owned() });
     }
+    let store = table_store(lake.store_registry(), table.location())?;
     let mut needed = needed(&store, &newest, (!request.only_orphans).then_some(cutoff)).await?;
     needed.extend(lake.files_used_by_clones(&newest).await?);
+    needed.extend(about_to_be_used);
     let mut files: Vec<ObjectMeta> = found.into_iter().filter(|file| !needed.contains(&file.location)).collect();
     files.sort_by(|a, b| a.location.cmp(&b.location));
-    if !request.dry_run {
-        delete(&store, table, &files).await?;
-    }
-    Ok(Vacuumed { files: files.into_iter().map(|file| (file.location.to_string(), file.size)).collect() })
+    Ok(files)
 }
 
 /// Files in the folder that could go by their age and place.

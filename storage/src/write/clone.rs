@@ -23,7 +23,7 @@ use super::{
 use crate::{
     Lake, Snapshot, StorageError,
     catalog::TableClone,
-    lake::check_name,
+    lake::{Held, check_name},
     maintain::{brought_back, check_there, vector_of},
     table::{absolute_url, table_store},
 };
@@ -56,21 +56,38 @@ pub async fn shallow_clone(
         Err(StorageError::TableNotFound { .. }) => {}
         Err(error) => return Err(error),
     }
-    let id = Uuid::new_v4().to_string();
-    let clone = TableClone { schema: schema.to_owned(), name: folder.clone(), id: id.clone() };
-    // First written down, then looked at: a VACUUM that has not heard of the clone has ended, or is seen here.
+    let clone = TableClone { schema: schema.to_owned(), name: folder, id: Uuid::new_v4().to_string() };
+    // First written down, then looked at: a VACUUM that has not heard of the clone has ended by then.
     lake.note_clone(source, &clone).await?;
+    let held = lake.hold_for_use(source).await?;
+    let made = first_commit(lake, source, schema, name, &clone, &held, info).await;
+    lake.release(held).await;
+    made
+}
+
+/// Looks for the files, and commits version 0.
+async fn first_commit(
+    lake: &Lake,
+    source: &Snapshot,
+    schema: &str,
+    name: &str,
+    clone: &TableClone,
+    held: &Held,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    let (table, location) = (format!("{schema}.{name}"), lake.table_url(schema, &clone.name));
     let files: Vec<usize> = (0..source.file_count()).collect();
     let mut adds = brought_back(lake, source, &files).await?;
     check_there(lake, source, &adds).await?;
     for add in &mut adds {
         make_absolute(source, add)?;
     }
-    let bytes = commit(source, &id, &adds, info)?;
+    let bytes = commit(source, &clone.id, &adds, info)?;
     let store = table_store(lake.store_registry(), &location)?;
+    held.check_time()?;
     match put(&*store, 0, &bytes).await {
         Ok(Put::Written(_)) => {
-            lake.settle(schema, name, &folder).await?;
+            lake.settle(schema, name, &clone.name).await?;
             let index = source.files()?;
             let rows_inserted = files.iter().filter_map(|file| index.visible_rows(*file)).sum();
             Ok(Committed { version: 0, rows_inserted, rows_updated: 0, rows_deleted: 0 })
