@@ -22,3 +22,4 @@ mod place;
 mod rename;
 mod scan;
 mod snapshot;
+mod sorted;

@@ -36,13 +36,14 @@ use super::{
     build_side::BuildSide,
     padded::PaddedSides,
     route::{Routes, names_are_plain},
+    stored_order::StoredOrder,
 };
 
 const EARLY: &str = "FilterPushdown";
 const LATE: &str = "FilterPushdown(Post)";
 
 /// DataFusion's rules for physical plans, with this one in the place of its own and those that must stand among them:
-/// [`PaddedSides`] before all, [`BuildSide`] behind the choice of sides.
+/// [`PaddedSides`] and [`StoredOrder`] before all, [`BuildSide`] behind the choice of sides.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     for rule in &mut rules {
@@ -55,6 +56,7 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
     }
     let after = rules.iter().position(|rule| rule.name() == BuildSide::AFTER).map_or(0, |at| at + 1);
     rules.insert(after, Arc::new(BuildSide));
+    rules.insert(0, Arc::new(StoredOrder));
     rules.insert(0, Arc::new(PaddedSides));
     rules
 }

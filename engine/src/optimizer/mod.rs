@@ -9,6 +9,7 @@ mod padded;
 mod route;
 mod runtime_filters;
 mod spilling;
+mod stored_order;
 mod timestamps;
 mod typed;
 mod yielding;

@@ -1,6 +1,8 @@
 //! Filters found while running must never change the rows: random joins of tables whose columns have the same names,
 //! with and without these filters, as hints for reading and applied to every row.
 
+mod order;
+
 use std::sync::Arc;
 
 use datafusion::arrow::{

@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 
 use super::z85;
 
+/// The tag of a data file whose rows lie in rising order of a column, NULL last. Its value is the column's name in the file.
+/// A file never changes, so that whoever lists it, under whatever version, may believe it; only our own writer sets it.
+pub(crate) const SORTED_BY: &str = "boathouse.sortedBy";
+
 /// A data file that is added.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +29,9 @@ pub(super) struct Add {
     #[serde(default)]
     stats: Value,
     pub(super) deletion_vector: Option<DeletionVector>,
+    /// Texts by their names; anything else tells nothing.
+    #[serde(default)]
+    tags: Value,
     /// False for rows that were in the table before.
     #[serde(default = "yes")]
     pub(super) data_change: bool,
@@ -33,6 +40,11 @@ pub(super) struct Add {
 impl Add {
     pub(super) fn stats(&self) -> Option<&str> {
         self.stats.as_str()
+    }
+
+    /// The stored name of the column by which our own writer wrote the rows in order.
+    pub(super) fn sorted_by(&self) -> Option<&str> {
+        self.tags.get(SORTED_BY)?.as_str()
     }
 }
 

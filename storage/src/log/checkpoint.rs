@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     LogError,
-    action::{self, Actions, Add, AppTransaction, FileAction, Sidecar},
+    action::{self, Actions, Add, AppTransaction, FileAction, SORTED_BY, Sidecar},
     chunk::{Chunk, RawAdds, RawStats, Vectors},
     commit,
     layout::Layout,
@@ -250,6 +250,10 @@ async fn file_chunks(version: u64, file: ParquetFile, layout: Arc<Layout>) -> Re
         columns.push("add.partitionValues");
     }
     let parsed = file.has_column("add.stats_parsed.numRecords") && file.is_all_null("add.stats");
+    // Many writers tag their files; only one tag is of use here.
+    if file.may_hold("add.tags.key_value.key", SORTED_BY) {
+        columns.push("add.tags");
+    }
     columns.push(if parsed { "add.stats_parsed" } else { "add.stats" });
     let mut batches = file.read(&columns).map_err(|error| parquet_error(version, &path, error))?;
     let mut chunks = Vec::new();
@@ -321,7 +325,12 @@ fn raw_adds(layout: &Layout, adds: &StructArray) -> Result<RawAdds, ArrowError> 
         Some(vectors) => vectors_of(&vectors)?,
         None => None,
     };
-    Ok(RawAdds { paths: text(&required(adds, "path")?)?, sizes: size, modified_ms, vectors, partitions, stats })
+    let sorted_by = match child(adds, "tags")?.and_then(|tags| tags.as_map_opt().cloned()) {
+        Some(tags) => Some(values_of(&tags, &text(tags.keys())?, &text(tags.values())?, SORTED_BY)),
+        None => None,
+    };
+    let paths = text(&required(adds, "path")?)?;
+    Ok(RawAdds { paths, sizes: size, modified_ms, vectors, partitions, sorted_by, stats })
 }
 
 fn vectors_of(vectors: &StructArray) -> Result<Option<Vectors>, ArrowError> {

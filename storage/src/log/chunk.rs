@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, StringArray, StructArray, UInt32Array, new_null_array},
     compute::{cast, concat, take},
-    datatypes::{DataType, Int32Type, Int64Type},
+    datatypes::{DataType, Int32Type, Int64Type, UInt32Type},
     error::ArrowError,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct RawAdds {
     pub(super) vectors: Option<Vectors>,
     /// The partition values of each partition column of the layout, as text.
     pub(super) partitions: Vec<StringArray>,
+    /// The stored name of the column by which the rows lie in order. Absent when no file says so.
+    pub(super) sorted_by: Option<StringArray>,
     pub(super) stats: RawStats,
 }
 
@@ -70,6 +72,8 @@ pub(crate) struct Chunk {
     pub(super) partitions: Vec<ArrayRef>,
     /// In the order of the layout.
     pub(super) columns: Vec<ColumnBounds>,
+    /// The position in the layout of the column by which the rows lie in order. Absent when there is none for any file.
+    pub(super) sorted_by: Option<UInt32Array>,
 }
 
 impl Chunk {
@@ -88,6 +92,9 @@ impl Chunk {
             RawStats::Struct(parsed) => stats::from_struct(layout, parsed),
         };
         let stats = stats.map_err(|error| format!("its statistics: {error}"))?;
+        let position = |name: &str| u32::try_from(*layout.stored.get(name)?).ok();
+        let sorted_by: Option<UInt32Array> =
+            raw.sorted_by.map(|names| names.iter().map(|name| name.and_then(position)).collect());
         Ok(Self {
             paths: raw.paths,
             sizes: raw.sizes,
@@ -96,6 +103,7 @@ impl Chunk {
             vectors: raw.vectors,
             partitions,
             columns: stats.columns.into_iter().map(ColumnBounds::new).collect(),
+            sorted_by: sorted_by.filter(|columns| columns.null_count() < columns.len()),
         })
     }
 
@@ -131,6 +139,7 @@ impl Chunk {
             vectors: self.vectors.as_ref().map(|vectors| vectors.take(files)).transpose()?,
             partitions: partitions.collect::<Result<_, _>>()?,
             columns: columns.collect::<Result<_, ArrowError>>()?,
+            sorted_by: self.sorted_by.as_ref().map(|columns| take_positions(columns, files)).transpose()?,
         })
     }
 
@@ -150,6 +159,8 @@ impl Chunk {
                 exact: a.exact && b.exact,
             })
         });
+        let sorted_by =
+            [self.sorted_by.as_ref(), next.sorted_by.as_ref()].map(|a| a.map(|a| Arc::new(a.clone()) as ArrayRef));
         Ok(Self {
             paths: concat(&[&self.paths, &next.paths])?.as_string::<i32>().clone(),
             sizes: numbers(&self.sizes, &next.sizes)?,
@@ -158,6 +169,7 @@ impl Chunk {
             vectors: Vectors::concat([self.vectors.as_ref(), next.vectors.as_ref()], lens)?,
             partitions: partitions.map(|(a, b)| concat(&[a, b])).collect::<Result<_, _>>()?,
             columns: columns.collect::<Result<_, ArrowError>>()?,
+            sorted_by: concat_known(sorted_by, lens)?.map(|a| a.as_primitive::<UInt32Type>().clone()),
         })
     }
 
@@ -167,7 +179,8 @@ impl Chunk {
         let vectors = self.vectors.iter().flat_map(Vectors::arrays);
         let fixed: usize = fixed.into_iter().chain(vectors).map(|array| array.get_array_memory_size()).sum();
         let partitions: usize = self.partitions.iter().map(|values| values.get_array_memory_size()).sum();
-        fixed + partitions + self.columns.iter().map(ColumnBounds::bytes).sum::<usize>()
+        let sorted_by = self.sorted_by.as_ref().map_or(0, |columns| columns.get_array_memory_size());
+        fixed + partitions + sorted_by + self.columns.iter().map(ColumnBounds::bytes).sum::<usize>()
     }
 }
 
@@ -265,6 +278,10 @@ fn take_text(values: &StringArray, files: &UInt32Array) -> Result<StringArray, A
 
 fn take_numbers(values: &Int64Array, files: &UInt32Array) -> Result<Int64Array, ArrowError> {
     Ok(take(values, files, None)?.as_primitive::<Int64Type>().clone())
+}
+
+fn take_positions(values: &UInt32Array, files: &UInt32Array) -> Result<UInt32Array, ArrowError> {
+    Ok(take(values, files, None)?.as_primitive::<UInt32Type>().clone())
 }
 
 /// One array of both; where one is absent, its files are NULL.

@@ -133,6 +133,13 @@ impl FileSet {
         chunk.vector(row)
     }
 
+    /// The position in the layout of the column by which the file's rows lie in order, where our own writer said so.
+    pub(crate) fn sorted_by(&self, file: usize) -> Option<usize> {
+        let (chunk, row) = self.locate(file);
+        let columns = chunk.sorted_by.as_ref().filter(|columns| columns.is_valid(row))?;
+        usize::try_from(columns.value(row)).ok()
+    }
+
     /// All files' sizes together.
     pub(crate) fn total_bytes(&self) -> u64 {
         let sizes = self.parts.iter().flat_map(|part| (0..part.len()).map(|at| part.chunk.sizes.value(part.row(at))));

@@ -39,7 +39,7 @@ mod times;
 mod upload;
 pub(crate) mod z85;
 
-pub(crate) use action::{DeletionVector, VectorFile};
+pub(crate) use action::{DeletionVector, SORTED_BY, VectorFile};
 pub(crate) use changes::{ChangedFile, CommitChanges, Says, changes, typed};
 pub(crate) use chunk::ColumnBounds;
 pub(crate) use clean::clean_up;

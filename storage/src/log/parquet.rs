@@ -13,7 +13,10 @@ use parquet::{
         async_reader::AsyncFileReader,
     },
     errors::{ParquetError, Result},
-    file::metadata::{ParquetMetaData, ParquetMetaDataReader},
+    file::{
+        metadata::{ParquetMetaData, ParquetMetaDataReader},
+        statistics::Statistics,
+    },
 };
 
 /// How many rows are decoded at once: small enough that memory stays small, large enough for whole vectors.
@@ -51,6 +54,20 @@ impl ParquetFile {
         self.footer.metadata().row_groups().iter().all(|group| {
             let nulls = group.column(at).statistics().and_then(|statistics| statistics.null_count_opt());
             nulls.is_some_and(|nulls| i64::try_from(nulls) == Ok(group.num_rows()))
+        })
+    }
+
+    /// Whether a column may have a text, by the footer alone.
+    pub(super) fn may_hold(&self, name: &str, text: &str) -> bool {
+        let columns = self.footer.parquet_schema().columns();
+        let Some(at) = columns.iter().position(|column| column.path().string() == name) else { return false };
+        self.footer.metadata().row_groups().iter().any(|group| {
+            let column = group.column(at);
+            let Some(Statistics::ByteArray(known)) = column.statistics() else { return true };
+            let nulls = known.null_count_opt().and_then(|nulls| i64::try_from(nulls).ok());
+            nulls != Some(column.num_values())
+                && known.min_opt().is_none_or(|min| min.data() <= text.as_bytes())
+                && known.max_opt().is_none_or(|max| max.data() >= text.as_bytes())
         })
     }
 

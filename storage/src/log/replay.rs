@@ -77,6 +77,7 @@ pub(super) fn chunk(layout: &Layout, adds: &[Add]) -> Result<Chunk, String> {
         modified_ms: adds.iter().map(|add| Some(add.modification_time)).collect(),
         vectors,
         partitions: layout.partitions.iter().map(|column| partition(&column.stored)).collect(),
+        sorted_by: adds.iter().any(|add| add.sorted_by().is_some()).then(|| adds.iter().map(Add::sorted_by).collect()),
         stats: RawStats::Json(adds.iter().map(Add::stats).collect()),
     };
     Chunk::try_new(layout, raw)

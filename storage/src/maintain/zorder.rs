@@ -1,7 +1,8 @@
 //! ZORDER BY: rows with near values in several columns come to lie together, so that bounds of files tell more.
 //!
 //! Values are replaced by the number of the quantile that they fall into, found from a sample, so that skew and type do
-//! not matter. The bits of these numbers, taken in turn from each column, are the order of the rows on a Z curve.
+//! not matter. The bits of these numbers, taken in turn from each column, are the order of the rows on a Z curve. With one
+//! column rows are sorted by its values, which the files then say (see `write::sorted`).
 
 use std::sync::Arc;
 
@@ -39,11 +40,30 @@ pub(super) async fn plan(
     session: &dyn Session,
 ) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
     let query = |source| StorageError::Query { table: table.name().to_owned(), source: Box::new(source) };
+    if let [column] = columns {
+        return in_order(table, files, column, session).await;
+    }
     let curve = Curve { bounds: bounds(table, files, columns, session).await?, signature: signature(columns.len()) };
     let source = provider_as_source(provider_of(table, files.to_vec())?);
     let arguments = columns.iter().map(|name| Expr::Column(Column::new(Some(TABLE), name))).collect();
     let sorted = LogicalPlanBuilder::scan(TABLE, source, None)
         .and_then(|scan| scan.sort(vec![ScalarUDF::from(curve).call(arguments).sort(true, true)]))
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(query)?;
+    session.create_physical_plan(&sorted).await.map_err(query)
+}
+
+/// With one column the curve is the order of its values, exactly.
+async fn in_order(
+    table: &Arc<Snapshot>,
+    files: &[usize],
+    column: &str,
+    session: &dyn Session,
+) -> Result<Arc<dyn ExecutionPlan>, StorageError> {
+    let query = |source| StorageError::Query { table: table.name().to_owned(), source: Box::new(source) };
+    let source = provider_as_source(provider_of(table, files.to_vec())?);
+    let sorted = LogicalPlanBuilder::scan(TABLE, source, None)
+        .and_then(|scan| scan.sort(vec![Expr::Column(Column::new(Some(TABLE), column)).sort(true, false)]))
         .and_then(LogicalPlanBuilder::build)
         .map_err(query)?;
     session.create_physical_plan(&sorted).await.map_err(query)

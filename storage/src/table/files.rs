@@ -129,6 +129,19 @@ impl FileIndex {
         }))
     }
 
+    /// The column by which the rows of a file lie in rising order, NULL last, by its name in the file.
+    pub(crate) fn sorted_by_stored(&self, file: usize) -> Option<&str> {
+        let column = self.files.sorted_by(file)?;
+        self.files.layout().columns.get(column).map(|column| column.stored.as_str())
+    }
+
+    /// The column by which all of `files` have their rows in rising order, NULL last.
+    pub(crate) fn sorted_by(&self, files: &[usize]) -> Option<&str> {
+        let column = self.files.sorted_by(*files.first()?)?;
+        let all = files.iter().all(|file| self.files.sorted_by(*file) == Some(column));
+        self.files.layout().columns.get(column).filter(|_| all).map(|column| column.name.as_str())
+    }
+
     /// Bytes in memory beyond those of the log's own arrays.
     pub(crate) fn bytes(&self) -> usize {
         let partitions: usize = self.partitions.iter().map(|(_, values)| values.get_array_memory_size()).sum();

@@ -5,7 +5,8 @@
 //! while a comparison with NaN may be true (it is larger than all other numbers, or smaller when it has a sign): a
 //! filter over floating point numbers never goes to the reader, and does not keep the other filters from going.
 //!
-//! Here is also said whether the reader applies the filters to every row: see `selectivity`.
+//! Here is also said whether the reader applies the filters to every row (see `selectivity`), and it is told what the log
+//! says of files where that comes late (see `late`).
 
 use std::{fmt, sync::Arc};
 
@@ -35,17 +36,39 @@ use datafusion::{
 use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
+use super::late::{LateStatistics, Towards};
+
 /// Stands before the source that reads the files.
 #[derive(Clone)]
 pub(super) struct GuardedSource {
-    pub(super) inner: Arc<dyn FileSource>,
+    inner: Arc<dyn FileSource>,
     /// The reader applies the filters to every row, and decodes other columns only for rows that are left.
-    pub(super) every_row: bool,
+    every_row: bool,
+    late: Option<Arc<LateStatistics>>,
+    /// The position in the scan's layout of the column by which each file has its rows in rising order, NULL last.
+    sorted_by: Option<usize>,
+    /// The order in which rows are asked for, where files that have the first of them should come first.
+    first: Option<Towards>,
 }
 
 impl GuardedSource {
+    /// `late`: what the parts do not say themselves.
+    pub(super) fn new(inner: Arc<dyn FileSource>, every_row: bool, late: Option<Arc<LateStatistics>>) -> Self {
+        Self { inner, every_row, late, sorted_by: None, first: None }
+    }
+
+    /// The same for files that all have their rows in the order of a column.
+    pub(super) fn sorted_by(self, column: Option<usize>) -> Self {
+        Self { sorted_by: column, ..self }
+    }
+
+    /// The column in whose order each file has its rows, by its position in the scan's layout.
+    pub(super) fn order(&self) -> Option<usize> {
+        self.sorted_by
+    }
+
     fn around(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner, every_row: self.every_row })
+        Arc::new(Self { inner, ..self.clone() })
     }
 }
 
@@ -65,7 +88,11 @@ impl FileSource for GuardedSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        self.inner.create_morselizer(store, config, partition)
+        let inner = self.inner.create_morselizer(store, config, partition)?;
+        Ok(match &self.late {
+            Some(late) => late.told_to(inner),
+            None => inner,
+        })
     }
 
     fn table_schema(&self) -> &TableSchema {
@@ -139,15 +166,18 @@ impl FileSource for GuardedSource {
     ) -> Result<SortOrderPushdownResult<Arc<dyn FileSource>>> {
         Ok(match self.inner.try_pushdown_sort(order, properties)? {
             SortOrderPushdownResult::Exact { inner } => SortOrderPushdownResult::Exact { inner: self.around(inner) },
-            SortOrderPushdownResult::Inexact { inner } => {
-                SortOrderPushdownResult::Inexact { inner: self.around(inner) }
-            }
+            SortOrderPushdownResult::Inexact { inner } => SortOrderPushdownResult::Inexact {
+                inner: Arc::new(Self { inner, first: Towards::of(order), ..self.clone() }),
+            },
             SortOrderPushdownResult::Unsupported => SortOrderPushdownResult::Unsupported,
         })
     }
 
     fn reorder_files(&self, files: Vec<PartitionedFile>) -> Vec<PartitionedFile> {
-        self.inner.reorder_files(files)
+        match (&self.late, &self.first) {
+            (Some(late), Some(first)) => late.in_order(files, first),
+            _ => self.inner.reorder_files(files),
+        }
     }
 
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {

@@ -27,8 +27,7 @@ use datafusion::{
     common::{DataFusionError, Result, Statistics, exec_datafusion_err},
     datasource::{
         TableType,
-        listing::PartitionedFile,
-        physical_plan::{FileGroup, FileScanConfigBuilder, FileSource},
+        physical_plan::{FileScanConfigBuilder, FileSource},
         source::DataSourceExec,
         table_schema::TableSchema,
     },
@@ -45,7 +44,9 @@ use super::{
     deletion,
     files::FileIndex,
     footers::FooterReaders,
+    groups::{group_by_size, stop_at},
     guard::GuardedSource,
+    late::{LateStatistics, Numbered},
     location::{self, FileLocation},
     mapping::{MappingMode, TableAdapterFactory},
     prune::{self, Pruned},
@@ -408,6 +409,11 @@ impl TableScan {
         // One for all files where there are too many: some rules of the optimizer count on statistics being there.
         let unknown =
             (self.of_commits || !builder.per_file(files.len())).then(|| Arc::new(Statistics::new_unknown(schema)));
+        // Then the reader learns of each file what there is to know when it comes to it.
+        let late = unknown.as_ref().filter(|_| !self.of_commits).map(|_| {
+            let (snapshot, columns) = (self.snapshot.clone(), builder.columns.clone());
+            Arc::new(LateStatistics { snapshot, schema: schema.clone(), columns })
+        });
         let opener = StoreSource {
             snapshot: &self.snapshot,
             store: &store_url,
@@ -425,10 +431,18 @@ impl TableScan {
                 Some(unknown) => unknown.clone(),
                 None => Arc::new(builder.file(file)?),
             });
+            if late.is_some() {
+                part = part.with_extension(Numbered(file));
+            }
             parts.push(part);
         }
         let every_row = selectivity::is_worth_decoding_late(request.filters, schema, &statistics, &request.projection);
-        let source = Arc::new(GuardedSource { inner: opener.build(session)?, every_row });
+        let pages = numbers.iter().any(|file| source::has_pages(request.index, *file));
+        // Without the bounds of each file nothing tells which of them comes first.
+        let sorted_by = request.index.sorted_by(&numbers).filter(|_| unknown.is_none());
+        let sorted_by = sorted_by.and_then(|column| schema.index_of(column).ok());
+        let source = GuardedSource::new(opener.build(session, pages)?, every_row, late);
+        let source = Arc::new(source.sorted_by(sorted_by));
         counts.register(source.metrics());
         let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(group_by_size(parts, session.config().target_partitions()))
@@ -471,30 +485,4 @@ impl TableScan {
         let stores = &session.runtime_env().object_store_registry;
         deletion::row_selections(&self.snapshot, stores.as_ref(), index, kept).await
     }
-}
-
-/// Leaves out the files after those that are sure to fill a LIMIT.
-fn stop_at(kept: &mut Vec<usize>, index: &FileIndex, limit: usize) {
-    let mut rows = 0u64;
-    let enough = kept.iter().position(|file| {
-        rows = rows.saturating_add(index.visible_rows(*file).unwrap_or(0));
-        rows >= limit as u64
-    });
-    if let Some(last) = enough {
-        kept.truncate(last + 1);
-    }
-}
-
-/// At most `groups` groups of about equal size: the largest file goes first, always to the smallest group.
-fn group_by_size(mut files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
-    let groups = groups.min(files.len()).max(1);
-    files.sort_by_key(|file| std::cmp::Reverse(file.object_meta.size));
-    let mut grouped: Vec<(u64, Vec<PartitionedFile>)> = (0..groups).map(|_| (0, vec![])).collect();
-    for file in files {
-        if let Some((size, group)) = grouped.iter_mut().min_by_key(|(size, _)| *size) {
-            *size = size.saturating_add(file.object_meta.size.max(1));
-            group.push(file);
-        }
-    }
-    grouped.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
 }

@@ -30,6 +30,9 @@ use super::{
 };
 use crate::hot::{CopyKey, HotFiles, HotPart, HotSource, Original};
 
+/// A page of a column that filters are about has no fewer rows, whoever wrote it, unless the values are long.
+const PAGE_ROWS: u64 = 20_000;
+
 /// The files of one scan that lie in one store.
 pub(super) struct StoreSource<'a> {
     pub(super) snapshot: &'a Snapshot,
@@ -65,9 +68,11 @@ impl StoreSource<'_> {
         Ok(part)
     }
 
-    /// What reads the parts. It may use every filter that it gets: see `guard`.
-    pub(super) fn build(&self, session: &dyn Session) -> Result<Arc<dyn FileSource>> {
-        let options = parquet_options(session);
+    /// What reads the parts. It may use every filter that it gets: see `guard`. `pages`: they may lie in several pages each,
+    /// of which it leaves some out.
+    pub(super) fn build(&self, session: &dyn Session, pages: bool) -> Result<Arc<dyn FileSource>> {
+        let mut options = parquet_options(session);
+        options.global.enable_page_index &= pages;
         let mut constants = self.index.partitions().iter();
         let version = constants.position(|(name, _)| name == COMMIT_VERSION).filter(|_| self.of_commits);
         let readers = NamedReaders::new(FooterReaders::of(session.runtime_env(), self.store)?, self.snapshot, version);
@@ -100,6 +105,12 @@ pub(crate) fn originals(
         Ok(Original { key, store: stores.get_store(store.as_ref())?, path, runtime: runtime.clone() })
     };
     (0..index.len()).map(original).collect()
+}
+
+/// Can a filter leave out pages of the file? An index of pages is one more request, and of one page it says what is known of
+/// the row group.
+pub(super) fn has_pages(index: &FileIndex, file: usize) -> bool {
+    index.stored_rows_of(file).is_none_or(|rows| rows > PAGE_ROWS)
 }
 
 pub(super) fn meta(index: &FileIndex, file: usize, path: Path) -> ObjectMeta {

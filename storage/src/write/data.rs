@@ -41,6 +41,7 @@ use super::{
     parquet::{target_file_size, writer_properties},
     recorder::Recorder,
     rows::Rows,
+    sorted::Sorted,
 };
 use crate::{
     Snapshot, StorageError,
@@ -208,10 +209,12 @@ pub(super) async fn write_or_hold(
     // Dropped after the writers, whose files it deletes.
     let discard = Discard::new(store.clone());
     let recorder: Arc<dyn ObjectStore> = Arc::new(Recorder { inner: store.clone(), begun: discard.list() });
+    let sorted = Sorted::of(rows, layout);
     let mut writers = JoinSet::new();
     let room = Arc::new(AtomicUsize::new(HELD_BYTES_MAX));
     for stream in streams {
         let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
+        let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer));
         writers.spawn(write_stream(writer, stream, layout.stored.clone(), room.clone()));
     }
     let written = match all_of(writers).await {
@@ -222,7 +225,7 @@ pub(super) async fn write_or_hold(
                 held.extend(rest);
             }
             match files.is_empty() || held.is_empty() {
-                true if files.is_empty() => Ok(Written::Held(Held { batches: held })),
+                true if files.is_empty() => Ok(Written::Held(Held { batches: held, sorted: sorted.clone() })),
                 true => Ok(Written::Files(files)),
                 // What the streams left that had few rows is one file.
                 false => {
@@ -235,8 +238,11 @@ pub(super) async fn write_or_hold(
         Err(error) => Err(error),
     };
     match written {
-        Ok(written) => {
+        Ok(mut written) => {
             discard.keep();
+            if let (Written::Files(files), Some(sorted)) = (&mut written, &sorted) {
+                sorted.tag(files);
+            }
             Ok(written)
         }
         Err(error) => {
@@ -265,12 +271,13 @@ pub(super) async fn all_of<T: 'static>(
 #[derive(Debug, Default)]
 pub(super) struct Held {
     batches: Vec<RecordBatch>,
+    sorted: Option<Sorted>,
 }
 
 impl Held {
     #[cfg(test)]
     pub(super) fn of(batches: Vec<RecordBatch>) -> Self {
-        Self { batches }
+        Self { batches, sorted: None }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -294,15 +301,26 @@ pub(super) async fn write_held(
     }
     let discard = Discard::new(store.clone());
     let recorder: Arc<dyn ObjectStore> = Arc::new(Recorder { inner: store.clone(), begun: discard.list() });
-    let writer = DeltaWriter::new(recorder, layout.config.clone());
+    let mut writer = DeltaWriter::new(recorder, layout.config.clone());
+    // Behind one another the rows of several writes have no order.
+    let sorted = match held {
+        [only] => only.sorted.as_ref(),
+        _ => None,
+    };
+    if let Some(sorted) = sorted {
+        writer = sorted.told_by(writer);
+    }
     // Batches of many writes are small: one is cheaper to write.
     let batches = match concat_batches(&layout.stored, &batches) {
         Ok(one) => vec![one],
         Err(_) => batches,
     };
     match write_batches(writer, batches.into_iter()).await {
-        Ok(files) => {
+        Ok(mut files) => {
             discard.keep();
+            if let Some(sorted) = sorted {
+                sorted.tag(&mut files);
+            }
             Ok(files)
         }
         Err(error) => {

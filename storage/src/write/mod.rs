@@ -40,6 +40,7 @@ mod rewrite;
 mod row_check;
 mod rows;
 mod rules;
+mod sorted;
 #[cfg(test)]
 mod tests;
 mod transaction;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use parquet::{
     basic::Compression,
-    file::properties::{EnabledStatistics, WriterProperties},
+    file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder},
 };
 
 /// A file is closed when it reaches this size: few enough to list, small enough to read in parallel.
@@ -18,6 +18,11 @@ const CREATED_BY: &str = concat!("boathouse version ", env!("CARGO_PKG_VERSION")
 
 /// Snappy: half of zstd's ratio gain is not worth twice the time of every scan of hot data.
 pub(super) fn writer_properties() -> WriterProperties {
+    properties().build()
+}
+
+/// The same, for those who have more to say of their files.
+pub(super) fn properties() -> WriterPropertiesBuilder {
     WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_created_by(CREATED_BY.to_owned())
@@ -25,7 +30,6 @@ pub(super) fn writer_properties() -> WriterProperties {
         .set_data_page_size_limit(PAGE_BYTES)
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Page)
-        .build()
 }
 
 /// The size at which a file is closed.

@@ -11,7 +11,7 @@ use datafusion::{
     error::{DataFusionError, Result},
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::LogicalPlan,
-    physical_expr::expressions::col,
+    physical_expr::expressions::{Column, col},
     physical_plan::{
         ExecutionPlan, ExecutionPlanProperties, Partitioning, repartition::RepartitionExec,
         stream::RecordBatchStreamAdapter, streaming::PartitionStream,
@@ -77,6 +77,16 @@ impl Rows {
         }
         let count = plan.output_partitioning().partition_count();
         Ok((0..count).map(|partition| self.watched(&plan, partition).execute(task.clone())).collect())
+    }
+
+    /// The column, by its place, in whose rising order the rows come in one stream, NULL last.
+    pub(super) fn sorted_by(&self) -> Option<usize> {
+        if self.map.is_some() || self.plan.output_partitioning().partition_count() != 1 {
+            return None;
+        }
+        let first = self.plan.output_ordering()?.first();
+        let rises = !first.options.descending && !first.options.nulls_first;
+        first.expr.downcast_ref::<Column>().filter(|_| rises).map(Column::index)
     }
 
     /// What the query failed with, if it did.

@@ -39,7 +39,7 @@ use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
     lake::Home,
-    log::{Commit, LogError, RawCommit, Stamp, physical_name},
+    log::{Commit, LogError, RawCommit, SORTED_BY, Stamp, physical_name},
     maintain,
     table::table_store,
 };
@@ -158,7 +158,7 @@ impl Transaction {
         stats: &str,
     ) -> Result<(), StorageError> {
         let index = self.base.files()?;
-        let add = json!({
+        let mut add = json!({
             "path": index.path(file),
             "partitionValues": self.partition_values(file)?,
             "size": index.size(file),
@@ -167,6 +167,10 @@ impl Transaction {
             "stats": stats,
             "deletionVector": serde_json::to_value(vector).map_err(unwritable)?,
         });
+        // Rows that are hidden leave the others in their order.
+        if let Some(column) = index.sorted_by_stored(file) {
+            add["tags"] = json!({ SORTED_BY: column });
+        }
         self.adds.push(json!({ "add": add }));
         Ok(())
     }

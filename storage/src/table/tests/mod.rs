@@ -6,6 +6,7 @@ mod encodings;
 mod features;
 mod hot;
 mod kinds;
+mod late;
 mod plan;
 mod random;
 mod rot;
