@@ -54,8 +54,10 @@ pub struct Hold {
 pub enum Purpose {
     /// VACUUM.
     Delete,
-    /// RESTORE or SHALLOW CLONE of this version of the table in this folder.
-    Use { schema: String, folder: String, version: u64 },
+    /// RESTORE to this version of the table in this folder.
+    Restore { schema: String, folder: String, version: u64 },
+    /// SHALLOW CLONE of it.
+    Clone { schema: String, folder: String, version: u64 },
 }
 
 /// A dropped table that can be brought back.

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use url::Url;
 
 use background::Background;
-pub(crate) use holds::Held;
+pub(crate) use holds::{Held, Use, is_being_cloned};
 pub(crate) use name::check_name;
 pub use versions::VersionInfo;
 pub(crate) use versions::{time_text, times_told_from};

@@ -1,4 +1,5 @@
-//! VACUUM beside RESTORE and SHALLOW CLONE of an old version: one of them waits for the other, or keeps what it needs.
+//! VACUUM and DROP ... PURGE beside RESTORE and SHALLOW CLONE of an old version: one of them waits for the other, keeps what
+//! it needs, or says no.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use crate::{
 on_every_place!(
     who_comes_during_a_vacuum_waits_and_finds_the_files_gone,
     a_vacuum_that_comes_during_another_statement_keeps_its_files,
+    a_table_that_is_being_cloned_is_not_deleted_and_one_that_is_being_deleted_not_cloned,
 );
 
 /// A version of `t` whose files the newest version does not need.
@@ -155,4 +157,36 @@ async fn a_vacuum_that_comes_during_another_statement_keeps_its_files(place: Pla
             let _ = write::drop_table(&lake, "main", name).await;
         }
     }
+}
+
+async fn a_table_that_is_being_cloned_is_not_deleted_and_one_that_is_being_deleted_not_cloned(place: Place) {
+    let (lake, log) = place.watched().await;
+    table(&lake).await;
+    let other = place.open().await;
+    let mut first =
+        gate(&log, |request| request.kind == RequestKind::Create && request.path.contains("/c/_delta_log/"));
+    let clone = Use::Clone.start(&lake);
+    first.reached().await;
+    let refused = write::drop_table(&other, "main", "t").await;
+    first.go.send(()).unwrap();
+    clone.await.unwrap().unwrap();
+    assert!(matches!(refused, Err(StorageError::ClonesExist { .. })), "{refused:?}");
+    assert_eq!(rows(&other, "c").await, ["0", "1"]);
+    assert_eq!(rows(&other, "t").await, ["0", "1"]);
+
+    write::drop_table(&other, "main", "c").await.unwrap();
+    let old = other.table_version("main", "t", OLD).await.unwrap();
+    let mut second =
+        gate(&log, |request| request.kind == RequestKind::Delete && request.path.contains("/t/_delta_log/"));
+    let deleting = {
+        let lake = lake.clone();
+        tokio::spawn(async move { write::drop_table(&lake, "main", "t").await })
+    };
+    second.reached().await;
+    let refused = write::shallow_clone(&other, &old, "main", "d", &info()).await;
+    second.go.send(()).unwrap();
+    deleting.await.unwrap().unwrap();
+    assert!(matches!(refused, Err(StorageError::TableNotFound { .. })), "{refused:?}");
+    assert!(other.table("main", "d").await.is_err());
+    assert_eq!(holds(&other).await, 0);
 }

@@ -12,6 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     Snapshot, StorageError,
-    catalog::{Hold, Purpose, backoff},
+    catalog::{CatalogDocument, Hold, Purpose, backoff},
     lake::is_unreadable,
 };
 
@@ -41,6 +42,13 @@ const RELEASES_MAX: usize = 4;
 const USE_COUNTS_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Much less than [`USE_COUNTS_FOR`]: clocks of two machines may differ.
 const USE_COMMITS_WITHIN: Duration = Duration::from_secs(3600);
+
+/// What files of an old version are used for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Use {
+    Restore,
+    Clone,
+}
 
 /// A hold that was written down. It stays until [`Lake::release`].
 #[derive(Debug)]
@@ -66,34 +74,46 @@ impl Held {
 
 impl Lake {
     /// Announces that files of `source` are about to be named by a new commit, and waits until nobody deletes files of the
-    /// tables that they lie in, who began before.
-    pub(crate) async fn hold_for_use(&self, source: &Snapshot) -> Result<Held, StorageError> {
+    /// tables that they lie in, who began before. `TableNotFound` when `source` was dropped before.
+    pub(crate) async fn hold_for_use(&self, source: &Snapshot, what: Use) -> Result<Held, StorageError> {
         let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let Some((schema, folder)) = self.owner(source.location().as_str()) else { return Ok(held(source, places)) };
         for url in file_urls(source)? {
             if let Some((schema, folder)) = self.owner(&url) {
                 places.entry(schema).or_default().insert(folder);
             }
         }
-        let Some((schema, folder)) = self.owner(source.location().as_str()) else {
-            places.clear();
-            return Ok(held(source, places));
+        let (held, version) = (held(source, places), source.version());
+        let purpose = match what {
+            Use::Restore => Purpose::Restore { schema, folder, version },
+            Use::Clone => Purpose::Clone { schema, folder, version },
         };
-        let held = held(source, places);
-        let hold = Hold {
-            token: held.token.clone(),
-            since_ms: held.since_ms,
-            beat: 0,
-            purpose: Purpose::Use { schema, folder, version: source.version() },
-        };
+        let hold = Hold { token: held.token.clone(), since_ms: held.since_ms, beat: 0, purpose };
+        match self.enter(&held, &hold, source).await {
+            Ok(()) => Ok(held),
+            Err(error) => {
+                self.release(held).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn enter(&self, held: &Held, hold: &Hold, source: &Snapshot) -> Result<(), StorageError> {
         for schema in held.places.keys() {
-            self.write_down(&held, schema, &hold).await?;
+            let document = self.write_down(held, schema, hold).await?;
+            let own = used(hold).filter(|(own, ..)| own == schema);
+            let dropped = own.and_then(|(_, folder, _)| document.dropped_tables.get(folder));
+            // Its files may go at any time. Who drops it from now on sees the hold.
+            if dropped.is_some_and(|ids| ids.iter().any(|id| id == source.id())) {
+                return Err(StorageError::TableNotFound { table: source.name().to_owned() });
+            }
         }
         for (schema, folders) in &held.places {
             for folder in folders {
                 self.wait_for_deletions(schema, folder, &held.token).await?;
             }
         }
-        Ok(held)
+        Ok(())
     }
 
     /// Announces that files of `table` are about to be deleted.
@@ -151,15 +171,14 @@ impl Lake {
         let mut files = HashSet::new();
         let Some((schema, folder)) = self.owner(table.location().as_str()) else { return Ok(Some(files)) };
         let holds = self.document(&schema).await?.holds.remove(&folder).unwrap_or_default();
-        let oldest_ms = Utc::now().timestamp_millis() - USE_COUNTS_FOR.as_millis() as i64;
         let mut left: Vec<&str> = Vec::new();
         for hold in &holds {
-            let Purpose::Use { schema, folder, version } = &hold.purpose else { continue };
-            if hold.since_ms < oldest_ms {
+            let Some((schema, folder, version)) = used(hold) else { continue };
+            if !counts(hold) {
                 left.push(&hold.token);
                 continue;
             }
-            match self.snapshots.version(&self.table_url(schema, folder), *version).await {
+            match self.snapshots.version(&self.table_url(schema, folder), version).await {
                 Ok(used) => {
                     for url in file_urls(&used)? {
                         files.extend(path_in(table.location(), &url));
@@ -175,7 +194,7 @@ impl Lake {
         Ok(Some(files))
     }
 
-    async fn write_down(&self, held: &Held, schema: &str, hold: &Hold) -> Result<(), StorageError> {
+    async fn write_down(&self, held: &Held, schema: &str, hold: &Hold) -> Result<Arc<CatalogDocument>, StorageError> {
         let folders = held.places.get(schema).into_iter().flatten();
         let write = self.change_document(schema, |document| {
             for folder in folders.clone() {
@@ -186,7 +205,7 @@ impl Lake {
             }
             Ok(())
         });
-        write.await.map(drop)
+        write.await
     }
 
     async fn take_away(&self, schema: &str, folders: &BTreeSet<String>, tokens: &[&str]) -> Result<(), StorageError> {
@@ -231,6 +250,27 @@ impl Lake {
     }
 }
 
+/// Whether a clone of the table in `folder` is being made, as a document knows.
+pub(crate) fn is_being_cloned(document: &CatalogDocument, folder: &str) -> bool {
+    let mut holds = document.holds.get(folder).into_iter().flatten();
+    holds.any(|hold| matches!(hold.purpose, Purpose::Clone { .. }) && counts(hold))
+}
+
+/// Schema, folder and version of the table that is about to be used.
+fn used(hold: &Hold) -> Option<(&str, &str, u64)> {
+    match &hold.purpose {
+        Purpose::Delete => None,
+        Purpose::Restore { schema, folder, version } | Purpose::Clone { schema, folder, version } => {
+            Some((schema, folder, *version))
+        }
+    }
+}
+
+fn counts(hold: &Hold) -> bool {
+    let age_ms = Utc::now().timestamp_millis() - hold.since_ms;
+    !u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > USE_COUNTS_FOR.as_millis())
+}
+
 fn held(table: &Snapshot, places: BTreeMap<String, BTreeSet<String>>) -> Held {
     let since_ms = Utc::now().timestamp_millis();
     Held { table: table.name().to_owned(), token: Uuid::new_v4().to_string(), since_ms, places }
@@ -238,8 +278,6 @@ fn held(table: &Snapshot, places: BTreeMap<String, BTreeSet<String>>) -> Held {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::datatypes::{DataType, Field, Schema};
     use deltalake::kernel::Add;
 
@@ -277,7 +315,7 @@ mod tests {
     async fn a_deletion_that_shows_no_life_is_not_waited_for_and_may_not_go_on() {
         let (lake, table) = lake().await;
         let dead = lake.hold_for_delete(&table).await.unwrap();
-        let used = lake.hold_for_use(&table).await.unwrap();
+        let used = lake.hold_for_use(&table, Use::Clone).await.unwrap();
         assert_eq!(holds(&lake).await.len(), 1);
         let stopped = lake.beat(&dead).await;
         assert!(matches!(stopped, Err(StorageError::Conflict { .. })), "{stopped:?}");
@@ -290,7 +328,7 @@ mod tests {
     async fn a_deletion_that_lives_is_waited_for() {
         let (lake, table) = lake().await;
         let deletes = lake.hold_for_delete(&table).await.unwrap();
-        let used = lake.hold_for_use(&table);
+        let used = lake.hold_for_use(&table, Use::Clone);
         tokio::select! {
             _ = used => panic!("it did not wait"),
             stopped = lake.beat(&deletes) => panic!("{stopped:?}"),
@@ -302,11 +340,11 @@ mod tests {
     #[tokio::test]
     async fn files_in_use_are_kept_until_the_hold_is_old() {
         let (lake, table) = lake().await;
-        let mut used = lake.hold_for_use(&table).await.unwrap();
+        let mut used = lake.hold_for_use(&table, Use::Clone).await.unwrap();
         used.check_time().unwrap();
         assert_eq!(lake.files_about_to_be_used(&table).await.unwrap(), Some([Path::from("a.parquet")].into()));
         let old_ms = used.since_ms - 25 * 3_600_000;
-        let age = |document: &mut crate::catalog::CatalogDocument| {
+        let age = |document: &mut CatalogDocument| {
             document.holds.values_mut().flatten().for_each(|hold| hold.since_ms = old_ms);
             Ok(())
         };
@@ -320,10 +358,10 @@ mod tests {
     #[tokio::test]
     async fn a_version_that_cannot_be_read_keeps_all() {
         let (lake, table) = lake().await;
-        let used = lake.hold_for_use(&table).await.unwrap();
-        let beyond = |document: &mut crate::catalog::CatalogDocument| {
+        let used = lake.hold_for_use(&table, Use::Clone).await.unwrap();
+        let beyond = |document: &mut CatalogDocument| {
             for hold in document.holds.values_mut().flatten() {
-                let Purpose::Use { version, .. } = &mut hold.purpose else { continue };
+                let Purpose::Clone { version, .. } = &mut hold.purpose else { continue };
                 *version = 77;
             }
             Ok(())

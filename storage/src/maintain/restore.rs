@@ -15,7 +15,7 @@ use url::Url;
 use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
-    lake::Held,
+    lake::{Held, Use},
     log::{DeletionVector, physical_name, raw_adds},
     store::is_not_found,
     table::{file_at, log_error, table_store, vector_url},
@@ -68,7 +68,7 @@ async fn restore_once(
     if added.is_empty() {
         return commit(lake, base, target, Changes { added, removed, metadata }, info, None).await;
     }
-    let held = lake.hold_for_use(target).await?;
+    let held = lake.hold_for_use(target, Use::Restore).await?;
     let restored = commit(lake, base, target, Changes { added, removed, metadata }, info, Some(&held)).await;
     lake.release(held).await;
     restored

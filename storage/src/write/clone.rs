@@ -23,7 +23,7 @@ use super::{
 use crate::{
     Lake, Snapshot, StorageError,
     catalog::TableClone,
-    lake::{Held, check_name},
+    lake::{Held, Use, check_name},
     maintain::{brought_back, check_there, vector_of},
     table::{absolute_url, table_store},
 };
@@ -59,7 +59,7 @@ pub async fn shallow_clone(
     let clone = TableClone { schema: schema.to_owned(), name: folder, id: Uuid::new_v4().to_string() };
     // First written down, then looked at: a VACUUM that has not heard of the clone has ended by then.
     lake.note_clone(source, &clone).await?;
-    let held = lake.hold_for_use(source).await?;
+    let held = lake.hold_for_use(source, Use::Clone).await?;
     let made = first_commit(lake, source, schema, name, &clone, &held, info).await;
     lake.release(held).await;
     made

@@ -19,7 +19,7 @@ use object_store::{ObjectStore, path::Path};
 use url::Url;
 
 use super::transaction::now_ms;
-use crate::{Lake, StorageError, catalog::KeptTable, store::is_not_found, table::table_store};
+use crate::{Lake, StorageError, catalog::KeptTable, lake::is_being_cloned, store::is_not_found, table::table_store};
 
 /// How long a dropped table can be brought back.
 pub const DROPPED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -179,6 +179,9 @@ async fn mark(lake: &Lake, schema: &str, name: &str, marked: Marked) -> Result<S
         if document.folder_of(name) != Some(folder) {
             return Err(missing());
         }
+        if matches!(marked, Marked::Deleted) && is_being_cloned(document, folder) {
+            return Err(being_cloned(schema, name));
+        }
         let ids = document.dropped_tables.entry(folder.to_owned()).or_default();
         ids.extend(found.clone().filter(|id| !ids.contains(id)));
         match &kept {
@@ -194,6 +197,11 @@ async fn mark(lake: &Lake, schema: &str, name: &str, marked: Marked) -> Result<S
 
 async fn check_clones(lake: &Lake, schema: &str, folder: &str) -> Result<(), StorageError> {
     let (mut names, document) = (Vec::new(), lake.document(schema).await?);
+    let dropped_as = document.kept_tables.get(folder).map(|kept| kept.name(folder));
+    let name = dropped_as.or_else(|| document.name_of(folder)).unwrap_or(folder);
+    if is_being_cloned(&document, folder) {
+        return Err(being_cloned(schema, name));
+    }
     for clone in lake.clones_of(schema, folder).await? {
         let document = lake.document(&clone.schema).await?;
         names.push(format!("{}.{}", clone.schema, document.name_of(&clone.name).unwrap_or(&clone.name)));
@@ -201,9 +209,11 @@ async fn check_clones(lake: &Lake, schema: &str, folder: &str) -> Result<(), Sto
     if names.is_empty() {
         return Ok(());
     }
-    let dropped_as = document.kept_tables.get(folder).map(|kept| kept.name(folder));
-    let name = dropped_as.or_else(|| document.name_of(folder)).unwrap_or(folder);
     Err(StorageError::ClonesExist { table: format!("{schema}.{name}"), clones: names.join(", ") })
+}
+
+fn being_cloned(schema: &str, name: &str) -> StorageError {
+    StorageError::ClonesExist { table: format!("{schema}.{name}"), clones: "a clone that is being made".to_owned() }
 }
 
 /// Deletes what the dropped table in a folder left, if anything, and frees the folder.
