@@ -10,7 +10,10 @@ use std::{
 };
 
 use datafusion::{
-    arrow::datatypes::{Schema, SchemaRef},
+    arrow::{
+        array::RecordBatch,
+        datatypes::{Schema, SchemaRef},
+    },
     common::ScalarValue,
 };
 use parking_lot::Mutex;
@@ -21,7 +24,10 @@ use crate::{
     exec::{plain_field, within},
     locate::locate,
     parser,
-    statement::{Context, Effect, Kept, Settings, Statement, replay},
+    statement::{
+        Context, Effect, Kept, Settings, Statement,
+        replay::{self, Bound},
+    },
 };
 
 pub use self::load::Batches;
@@ -97,6 +103,17 @@ impl Session {
             };
             return self.engine.runtime().spawn(run).await?;
         }
+        self.run_bound(prepared, Bound::Row(parameters)).await
+    }
+
+    /// Runs a statement that [takes rows](Prepared::takes_rows) once for all rows of parameters, a column per parameter in
+    /// order: in one commit, or not at all.
+    pub async fn run_rows(&self, prepared: &Prepared, rows: Vec<RecordBatch>) -> Result<Outcome, EngineError> {
+        self.run_bound(prepared, Bound::Rows(rows)).await
+    }
+
+    async fn run_bound(&self, prepared: &Prepared, bound: Bound) -> Result<Outcome, EngineError> {
+        let statement = prepared.statement.clone();
         let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
         let mut context = prepared.context.for_run(permit.clone());
         if statement.effect() == Effect::Change {
@@ -104,7 +121,7 @@ impl Session {
         }
         let (session, stop) = (self.this()?, context.stop.clone());
         let run = async move {
-            match permit.bound(replay::run(&statement, &context, &parameters)).await {
+            match permit.bound(replay::run(&statement, &context, &bound)).await {
                 // A definition is refused for what its text says; a query fails for its rows.
                 Err(error) if statement.effect() == Effect::Define => Err(locate(&context, error, false).await),
                 outcome => {
@@ -157,6 +174,15 @@ impl Session {
     /// Name and current value of every setting that SET accepts, sorted.
     pub fn settings(&self) -> Vec<(String, String)> {
         self.list_settings().into_iter().map(|setting| (setting.name.to_owned(), setting.value)).collect()
+    }
+
+    /// Name and value of the settings that are not what the session started with, sorted.
+    pub fn changed_settings(&self) -> Vec<(String, String)> {
+        if !self.settings.lock().touched {
+            return Vec::new();
+        }
+        let listed = self.list_settings().into_iter().filter(|setting| setting.value != setting.default);
+        listed.map(|setting| (setting.name.to_owned(), setting.value)).collect()
     }
 
     /// Names of all SQL functions, sorted.

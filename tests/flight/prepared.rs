@@ -171,3 +171,74 @@ async fn an_update_for_every_row_of_parameters_happens_once_for_a_key() {
     let info = flight.execute("SELECT count(*) FROM t WHERE a >= 10".to_owned(), None).await.unwrap();
     assert_eq!(one(&fetch(&mut flight, &info).await), 3);
 }
+
+/// Commits to `t` so far.
+async fn commits(flight: &mut crate::support::Flight) -> usize {
+    let info = flight.execute("DESCRIBE HISTORY t".to_owned(), None).await.unwrap();
+    fetch(flight, &info).await.iter().map(RecordBatch::num_rows).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_of_parameters_are_one_commit_or_none() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let before = commits(&mut flight).await;
+    let mut statement = flight.prepare("INSERT INTO t VALUES ($1, $2)".to_owned(), None).await.unwrap();
+    let many: Vec<(i32, &str)> = (0..1000).map(|n| (100 + n, "many")).collect();
+    statement.set_parameters(pairs(&many)).unwrap();
+    assert_eq!(statement.execute_update().await.unwrap(), 1000);
+    assert_eq!(commits(&mut flight).await, before + 1);
+
+    // Constants beside parameters, parameters of another type, a parameter that is used in an expression.
+    for (sql, expected) in
+        [("INSERT INTO t (b, a) VALUES ('constant', ?)", 1), ("INSERT INTO t VALUES (CAST(? AS INT), 'constant')", 3)]
+    {
+        let before = commits(&mut flight).await;
+        let mut statement = flight.prepare(sql.to_owned(), None).await.unwrap();
+        statement.set_parameters(numbers(&[7, 8, 9])).unwrap();
+        assert_eq!(statement.execute_update().await.unwrap(), 3, "{sql}");
+        assert_eq!(commits(&mut flight).await, before + expected, "{sql}");
+    }
+    let sql = "SELECT sum(a) FROM t WHERE b = 'constant'".to_owned();
+    let info = flight.execute(sql, None).await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 7 + 8 + 9 + 7 + 8 + 9);
+
+    let before = commits(&mut flight).await;
+    let mut statement = flight.prepare("INSERT INTO t (a) VALUES ($1)".to_owned(), None).await.unwrap();
+    for (bad, text) in
+        [(vec![1, 1 << 40, 2], "is INT, but the value given is 1099511627776"), (vec![1, 2, 3], "1 parameter")]
+    {
+        let column: ArrayRef = Arc::new(Int64Array::from(bad.clone()));
+        let mut columns = vec![("0", column.clone())];
+        if text == "1 parameter" {
+            columns.push(("1", column));
+        }
+        statement.set_parameters(RecordBatch::try_from_iter(columns).unwrap()).unwrap();
+        let error = statement.execute_update().await.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+        assert!(text == "1 parameter" || error.contains("Row 2 of 3"), "{error}");
+    }
+    assert_eq!(commits(&mut flight).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_was_prepared_before_its_table_changed_means_what_it_says_now() {
+    let (lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let sql = "INSERT INTO t VALUES ($1, $2)";
+    let mut old = flight.prepare(sql.to_owned(), None).await.unwrap();
+    old.set_parameters(pairs(&[(10, "x")])).unwrap();
+    assert_eq!(old.execute_update().await.unwrap(), 1);
+    lake.run("ALTER TABLE t ADD COLUMN c INT").await;
+    let new = flight.prepare(sql.to_owned(), None).await.err().unwrap().to_string();
+    assert!(new.contains("2 values for 3 columns"), "{new}");
+    assert_eq!(old.execute_update().await.unwrap_err().to_string(), new);
+
+    lake.run("CREATE OR REPLACE TABLE t (b VARCHAR, a VARCHAR)").await;
+    assert_eq!(old.execute_update().await.unwrap(), 1);
+    let info = flight.execute("SELECT count(*) FROM t WHERE b = '10' AND a = 'x'".to_owned(), None).await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 1);
+    lake.run("DROP TABLE t").await;
+    let gone = old.execute_update().await.unwrap_err().to_string();
+    assert!(gone.contains("does not exist"), "{gone}");
+}

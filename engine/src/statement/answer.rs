@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
-use super::{Context, Statement};
+use super::{Context, Statement, insert::Insert};
 use crate::{RowStream, session::Pins};
 
 /// A planned statement. It can run several times, with other parameters each time.
@@ -50,6 +50,16 @@ impl Prepared {
 
     pub fn effect(&self) -> Effect {
         self.statement.effect()
+    }
+
+    /// Whether this plan means the same however long ago it was made, so that it need not be made again.
+    pub fn is_lasting(&self) -> bool {
+        self.statement.insert().is_some_and(Insert::is_lasting)
+    }
+
+    /// Whether [`crate::Session::run_rows`] can run it.
+    pub fn takes_rows(&self) -> bool {
+        self.statement.insert().is_some_and(Insert::takes_rows)
     }
 
     /// Versions of the tables that this plan reads.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::datatypes::{Schema, SchemaRef},
+    arrow::{
+        array::RecordBatch,
+        datatypes::{Schema, SchemaRef},
+    },
     common::ScalarValue,
     logical_expr::LogicalPlan,
     sql::sqlparser::ast::{self, ObjectType},
@@ -255,6 +258,19 @@ impl Statement {
             }
         }
         .boxed()
+    }
+
+    /// Does it for all rows of parameters at once.
+    pub async fn run_rows(&self, context: &Context, batches: &[RecordBatch]) -> Result<Outcome, EngineError> {
+        match self.insert() {
+            Some(insert) => insert.run_rows(context, batches).await,
+            None => Err(EngineError::internal("a statement that cannot take rows of parameters got some")),
+        }
+    }
+
+    /// The plain INSERT that it is.
+    pub fn insert(&self) -> Option<&Insert> {
+        if let Self::Insert(insert) = self { Some(insert) } else { None }
     }
 
     pub fn effect(&self) -> Effect {

@@ -12,6 +12,7 @@
 mod default;
 pub(super) mod evolve;
 mod given;
+mod many;
 mod replace;
 
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub(crate) enum Evolution {
 pub(crate) struct Insert {
     name: TableName,
     columns: Vec<FieldRef>,
+    /// The table's columns when the statement was planned.
+    planned: SchemaRef,
     /// Columns that the table did not have when the statement was planned.
     new_columns: Vec<Field>,
     /// The rows as the statement gives them.
@@ -85,16 +88,17 @@ impl Insert {
             Some(evolved) => evolved,
             None => (named_columns(context, &name, &target.schema(), &insert.columns)?, Vec::new()),
         };
+        let planned = target.schema();
         let schema = match evolve::altered(&target, &new_columns)? {
             Some(altered) => altered.schema()?,
-            None => target.schema(),
+            None => planned.clone(),
         };
         name_values(&mut source.body, usize::MAX);
         default::put_in(context, &target, &mut source, &mut columns)?;
         let rules = rules::of(context, &target)?;
         let target = Target { name: &name, schema: &schema, columns: &columns, rules: &rules };
         match target.plan(context, source.clone()).await {
-            Ok((rows, plan)) => Ok(Self { rows, plan, columns, new_columns, name, overwrite, replaced: None }),
+            Ok((rows, plan)) => Ok(Self { rows, plan, columns, planned, new_columns, name, overwrite, replaced: None }),
             Err(fault) => {
                 let place = match fault.column {
                     Some(column) => given::place(context, &target, source, column).await,
@@ -117,9 +121,19 @@ impl Insert {
         }
         check_parameters(&self.rows, parameters)?;
         // Values are put in before names and types, so that each is judged as the constant that it is.
-        let plan = under_names(parameter::bind(&self.rows, parameters)?, &self.columns)?;
+        self.append(context, parameter::bind(&self.rows, parameters)?).await
+    }
+
+    /// Adds what `rows` yields, which are the statement's rows with their parameters put in.
+    async fn append(&self, context: &Context, rows: LogicalPlan) -> Result<Outcome, EngineError> {
+        let plan = under_names(rows, &self.columns)?;
         let lake = context.engine.lake();
         let target = lake.table(&self.name.schema, &self.name.name).await?;
+        // Columns that it adds itself were added by an earlier run of the same plan.
+        if self.new_columns.is_empty() && target.schema() != self.planned {
+            let table = self.name.to_string();
+            return Err(StorageError::Conflict { table, source: "its columns were changed".into() }.into());
+        }
         let info = name::commit_info(context);
         let rules = rules::of(context, &target)?;
         let committed = match evolve::altered(&target, &self.new_columns)? {
@@ -128,6 +142,12 @@ impl Insert {
         };
         let version = Some(committed.version);
         Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
+    }
+
+    /// Whether it means the same however long ago it was planned: it reads nothing, and finds out by itself when its table's
+    /// columns are others.
+    pub fn is_lasting(&self) -> bool {
+        self.overwrite.is_none() && self.replaced.is_none() && matches!(self.rows, LogicalPlan::Values(_))
     }
 
     /// INSERT OVERWRITE: every file of the version that was read goes.
@@ -319,11 +339,14 @@ fn name_values(body: &mut ast::SetExpr, count: usize) {
 
 /// Nothing but VALUES of literals, some perhaps in the type of others.
 fn is_constant(plan: &LogicalPlan) -> bool {
-    let is_literal = |expr: &Expr| match expr {
+    matches!(plan, LogicalPlan::Values(Values { values, .. }) if values.iter().flatten().all(is_literal))
+}
+
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
         Expr::Cast(cast) => matches!(cast.expr.as_ref(), Expr::Literal(..)),
         expr => matches!(expr, Expr::Literal(..)),
-    };
-    matches!(plan, LogicalPlan::Values(Values { values, .. }) if values.iter().flatten().all(is_literal))
+    }
 }
 
 /// A parameter that is a whole value has its column's type.
@@ -378,10 +401,14 @@ fn check_parameters(plan: &LogicalPlan, values: &[ScalarValue]) -> Result<(), En
             .and_then(|cast| cast.cast_to(&value.data_type()))
             .is_ok_and(|back| back == *value || matches!(value, ScalarValue::Utf8(_) | ScalarValue::LargeUtf8(_)));
         if !same && !value.is_null() {
-            let wanted = super::data_type::sql_type(field.data_type());
-            let message = format!("parameter ${} is {wanted}, but the value given is {value}", field.name());
-            return Err(EngineError::invalid(message).with_hint("Give a value that the type holds without a loss."));
+            return Err(misfit(field, value));
         }
     }
     Ok(())
+}
+
+fn misfit(parameter: &Field, value: &ScalarValue) -> EngineError {
+    let wanted = super::data_type::sql_type(parameter.data_type());
+    let message = format!("parameter ${} is {wanted}, but the value given is {value}", parameter.name());
+    EngineError::invalid(message).with_hint("Give a value that the type holds without a loss.")
 }

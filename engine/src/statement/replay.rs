@@ -9,7 +9,7 @@ use std::{
 };
 
 use boathouse_storage::StorageError;
-use datafusion::common::ScalarValue;
+use datafusion::{arrow::array::RecordBatch, common::ScalarValue};
 
 use super::{Context, Outcome, Statement};
 use crate::{EngineError, ErrorKind};
@@ -20,13 +20,26 @@ const REPLAYS_MAX: u32 = 50;
 const WAIT_MS_FIRST: u64 = 4;
 const WAIT_MS_MAX: u64 = 500;
 
+/// What is put in for a statement's parameters.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    Row(Vec<ScalarValue>),
+    /// For a statement that takes all rows at once.
+    Rows(Vec<RecordBatch>),
+}
+
+impl Bound {
+    async fn run(&self, statement: &Statement, context: &Context) -> Result<Outcome, EngineError> {
+        match self {
+            Self::Row(parameters) => statement.run(context, parameters).await,
+            Self::Rows(batches) => statement.run_rows(context, batches).await,
+        }
+    }
+}
+
 /// Runs a statement, again and again while others change what it reads.
-pub(crate) async fn run(
-    statement: &Statement,
-    context: &Context,
-    parameters: &[ScalarValue],
-) -> Result<Outcome, EngineError> {
-    let mut outcome = statement.run(context, parameters).await;
+pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound) -> Result<Outcome, EngineError> {
+    let mut outcome = bound.run(statement, context).await;
     for replay in 0..REPLAYS_MAX {
         match &outcome {
             Err(error) if is_collision(error) => {
@@ -36,7 +49,7 @@ pub(crate) async fn run(
             _ => return outcome,
         }
         let again = context.again();
-        outcome = Box::pin(async { Statement::of_text(&again).await?.run(&again, parameters).await }).await;
+        outcome = Box::pin(async { bound.run(&Statement::of_text(&again).await?, &again).await }).await;
     }
     outcome.map_err(|mut error| {
         if is_collision(&error) {

@@ -191,6 +191,8 @@ pub(crate) struct Settings {
     /// Taken by the next statement that changes rows.
     pub idempotency_key: Option<String>,
     pub vacuum_retention_check: bool,
+    /// Whether any was changed, even to the value that it had.
+    pub touched: bool,
     /// What tells plans and rows of this session from those of one with the engine's defaults.
     pub changed: Arc<BTreeMap<&'static str, String>>,
 }
@@ -219,6 +221,7 @@ impl Settings {
             result_cache: true,
             idempotency_key: None,
             vacuum_retention_check: true,
+            touched: false,
             changed: Arc::default(),
         }
     }
@@ -242,6 +245,7 @@ impl Settings {
     }
 
     pub fn apply(&mut self, change: &Change) -> Result<(), EngineError> {
+        self.touched = true;
         match change.setting.target {
             Target::Option(key) => self.config.options_mut().set(key, &change.value)?,
             Target::DynamicFilters => {

@@ -23,7 +23,9 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 use uuid::Uuid;
 
 use super::{
-    cancel, encode, ingest, metadata, option, parameters, path, prepared, query,
+    cancel, encode, ingest, metadata, option, parameters, path,
+    plans::Plans,
+    prepared, query,
     running::Running,
     session::{Caller, Sessions},
     stream, update,
@@ -41,6 +43,7 @@ pub struct Service {
 pub struct Shared {
     pub sessions: Sessions,
     pub running: Arc<Running>,
+    pub plans: Plans,
     facts: metadata::Facts,
 }
 
@@ -51,7 +54,7 @@ impl Service {
         let facts =
             metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
         let sessions = Sessions::new(engine.clone());
-        Ok(Self { shared: Arc::new(Shared { sessions, running: Arc::default(), facts }) })
+        Ok(Self { shared: Arc::new(Shared { sessions, running: Arc::default(), plans: Plans::default(), facts }) })
     }
 
     /// Stops what runs and refuses what comes.
@@ -221,7 +224,7 @@ async fn put(
     let record_count = match decode(&descriptor.cmd)? {
         Command::CommandStatementUpdate(command) => {
             no_transaction(command.transaction_id.as_ref())?;
-            update::put(shared, caller, &Ticket::new(&command.query, Vec::new()), vec![Vec::new()]).await?
+            update::put(shared, caller, &Ticket::new(&command.query, Vec::new()), &[]).await?
         }
         Command::CommandPreparedStatementUpdate(command) => {
             let mut statement = prepared::open(shared, caller, &command.prepared_statement_handle).await?;
@@ -231,7 +234,7 @@ async fn put(
                 batches = statement.parameters().map_err(|error| status::malformed(&error.to_string()))?;
             }
             statement.set_parameters(&[]).map_err(|error| status::internal(&error))?;
-            update::put(shared, caller, &statement, parameters::rows(&batches)?).await?
+            update::put(shared, caller, &statement, &batches).await?
         }
         Command::CommandPreparedStatementQuery(command) => {
             let statement = prepared::open(shared, caller, &command.prepared_statement_handle).await?;
@@ -249,7 +252,7 @@ async fn put(
 
 const ACTIONS: [(&str, &str); 7] = [
     ("CreatePreparedStatement", "Plans a statement; the handle holds all that is needed to run it."),
-    ("ClosePreparedStatement", "Does nothing: no handle holds anything on the server."),
+    ("ClosePreparedStatement", "Forgets the plan that the server may have kept; the handle itself holds all it needs."),
     ("CancelFlightInfo", "Stops the statement of a FlightInfo while its rows are fetched."),
     ("CancelQuery", "The same, as older clients ask for it."),
     ("SetSessionOptions", "Changes settings of the session, as SET does; a value that is not there resets one."),
@@ -266,7 +269,8 @@ async fn act(shared: &Shared, caller: &mut Caller, action: &Action) -> Result<Me
         }
         "ClosePreparedStatement" => {
             let request: ActionClosePreparedStatementRequest = unpack(action)?;
-            Ticket::decode(&request.prepared_statement_handle, "handle of a prepared statement")?;
+            let statement = Ticket::decode(&request.prepared_statement_handle, "handle of a prepared statement")?;
+            shared.plans.forget(&statement);
             return Ok(futures::stream::empty().boxed());
         }
         "CancelFlightInfo" => cancel::flight_info(&shared.running, &action.body)?,

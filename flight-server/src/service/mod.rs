@@ -3,7 +3,8 @@
 //! [`flight`] takes the calls, guards them (panics, shutdown, sessions) and hands each to the file of its area. A query is
 //! planned by [`query`] and streamed by [`stream`]; a statement with an effect is run by [`update`], exactly once, whichever
 //! call brought it; [`prepared`] makes and binds handles; [`metadata`] describes the server and the lake. The server keeps
-//! nothing between calls but [`session`]s that a client asked for and the list of [`running`] statements.
+//! nothing between calls but [`session`]s that a client asked for, the list of [`running`] statements, and [`plans`] that save
+//! time and can be made again.
 
 mod cancel;
 mod encode;
@@ -14,6 +15,7 @@ mod note;
 mod option;
 mod parameters;
 mod path;
+mod plans;
 mod prepared;
 mod query;
 mod running;

@@ -1,5 +1,5 @@
-//! Prepared statements. A handle is the statement itself with its settings and, once bound, its parameters: nothing is kept
-//! here, nothing expires, and any replica can run it.
+//! Prepared statements. A handle is the statement itself with its settings and, once bound, its parameters: nothing that it
+//! needs is kept here, nothing expires, and any replica can run it.
 
 use arrow::array::RecordBatch;
 use arrow_flight::sql::{ActionCreatePreparedStatementRequest, Any, DoPutPreparedStatementResult};
@@ -39,13 +39,15 @@ pub async fn create(
         Effect::Rows => (encode::schema_bytes(&prepared.schema())?, false),
         Effect::Change | Effect::Define => (Bytes::new(), true),
     };
+    let mut statement = Ticket::new(&request.query, caller.session.changed_settings());
+    statement.id = caller.query_id.to_string();
     let created = Created {
-        prepared_statement_handle: Ticket::new(&request.query, shared.sessions.changed_settings(&caller.session))
-            .encode(),
+        prepared_statement_handle: statement.encode(),
         dataset_schema,
         parameter_schema: encode::schema_bytes(prepared.parameters())?,
         is_update: Some(is_update),
     };
+    shared.plans.keep(&statement, prepared);
     let any = Any {
         type_url: "type.googleapis.com/arrow.flight.protocol.sql.ActionCreatePreparedStatementResult".to_owned(),
         value: created.encode_to_vec().into(),

@@ -43,19 +43,19 @@ pub async fn info(
     statement: &Ticket,
     descriptor: FlightDescriptor,
 ) -> Result<FlightInfo, Status> {
-    let prepared = caller.session.prepare(&statement.sql).await.map_err(status::from_engine)?;
+    let prepared = shared.plans.prepared(&caller.session, statement).await?;
     let batches = statement.parameters().map_err(|error| status::malformed(&error.to_string()))?;
     let schema = encode::schema_bytes(&schema(&prepared))?;
     let (ticket, note) = match prepared.effect() {
         Effect::Rows => {
-            let mut ticket = Ticket::new(&statement.sql, shared.sessions.changed_settings(&caller.session));
+            let mut ticket = Ticket::new(&statement.sql, caller.session.changed_settings());
             ticket.id = caller.query_id.to_string();
             ticket.set_parameters(&batches).map_err(|error| status::internal(&error))?;
             ticket.set_pins(prepared.pins());
             (ticket, None)
         }
         Effect::Change | Effect::Define => {
-            let note = update::run(shared, caller, prepared, parameters::rows(&batches)?).await?;
+            let note = update::run(shared, caller, prepared, &batches).await?;
             let rows = match &note {
                 Note::Changed { rows } => Some(*rows),
                 Note::Done { .. } => None,

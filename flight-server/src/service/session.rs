@@ -34,7 +34,6 @@ const SESSION_TAGS: [&str; 6] = ["SET", "RESET", "USE", "PREPARE", "DEALLOCATE",
 #[derive(Debug)]
 pub struct Sessions {
     engine: Arc<Engine>,
-    defaults: Vec<(String, String)>,
     kept: Mutex<HashMap<Uuid, Kept>>,
 }
 
@@ -59,8 +58,7 @@ pub struct Caller {
 
 impl Sessions {
     pub fn new(engine: Arc<Engine>) -> Self {
-        let defaults = engine.session().settings();
-        Self { engine, defaults, kept: Mutex::default() }
+        Self { engine, kept: Mutex::default() }
     }
 
     /// The session that the cookie of a call names, or a fresh one.
@@ -98,14 +96,9 @@ impl Sessions {
         self.kept.lock().remove(&caller.id).is_some()
     }
 
-    /// The settings of a session that differ from the defaults, for its tickets.
-    pub fn changed_settings(&self, session: &Session) -> Vec<(String, String)> {
-        session.settings().into_iter().filter(|setting| !self.defaults.contains(setting)).collect()
-    }
-
     /// The session to run a ticket in: the caller's when its settings are those of the ticket, else a fresh one with them.
     pub async fn with_settings(&self, caller: &Caller, settings: &[(String, String)]) -> Result<Arc<Session>, Status> {
-        if self.changed_settings(&caller.session) == settings {
+        if caller.session.changed_settings() == settings {
             return Ok(caller.session.clone());
         }
         let session = self.engine.session();

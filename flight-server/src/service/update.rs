@@ -1,9 +1,12 @@
 //! Statements with an effect: run once, whichever call brought them.
 
-use boathouse_engine::{Effect, Outcome, Prepared, ScalarValue, Session};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use boathouse_engine::{Effect, Outcome, Prepared, Session};
 use tonic::{Code, Status};
 
-use super::{flight::Shared, note::Note, session::Caller};
+use super::{flight::Shared, note::Note, parameters, session::Caller};
 use crate::{status, ticket::Ticket};
 
 /// DoPut update: plans and runs; returns the number of rows changed, 0 when the statement changes a definition.
@@ -11,9 +14,9 @@ pub async fn put(
     shared: &Shared,
     caller: &mut Caller,
     statement: &Ticket,
-    rows: Vec<Vec<ScalarValue>>,
+    batches: &[RecordBatch],
 ) -> Result<i64, Status> {
-    let prepared = caller.session.prepare(&statement.sql).await.map_err(status::from_engine)?;
+    let prepared = shared.plans.prepared(&caller.session, statement).await?;
     match prepared.effect() {
         Effect::Change | Effect::Define => {}
         Effect::Rows => {
@@ -21,20 +24,32 @@ pub async fn put(
             return Err(Status::invalid_argument(text));
         }
     }
-    Ok(match run(shared, caller, prepared, rows).await? {
+    Ok(match run(shared, caller, prepared, batches).await? {
         Note::Changed { rows } => i64::try_from(rows).unwrap_or(i64::MAX),
         Note::Done { .. } => 0,
     })
 }
 
-/// Runs a planned statement once per row of parameters. Each run commits by itself; the first failure ends it. Under an
-/// idempotency key each row has a key of its own: sent again, rows that are in the table are not added twice.
+/// Runs a planned statement for the rows of parameters that were bound: in one commit, when the statement can take them all
+/// at once, as an INSERT of one row of VALUES can.
+///
+/// Otherwise it runs once per row. Each run commits by itself; the first failure ends it. Under an idempotency key each row
+/// has a key of its own: sent again, rows that are in the table are not added twice.
 pub async fn run(
     shared: &Shared,
     caller: &mut Caller,
-    mut prepared: Prepared,
-    rows: Vec<Vec<ScalarValue>>,
+    mut prepared: Arc<Prepared>,
+    batches: &[RecordBatch],
 ) -> Result<Note, Status> {
+    let total = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+    if total > 1 && prepared.takes_rows() {
+        let outcome = caller.session.run_rows(&prepared, batches.to_vec()).await.map_err(status::from_engine)?;
+        let Outcome::Changed { inserted, .. } = outcome else {
+            return Err(Status::internal("rows were added without a count"));
+        };
+        return Ok(Note::Changed { rows: inserted });
+    }
+    let rows = parameters::rows(batches)?;
     let total = rows.len();
     let mut keys = RowKeys::of(&caller.session, total);
     let mut note = None;
@@ -43,7 +58,7 @@ pub async fn run(
         let outcome = async {
             // A plan that reads tables is bound to their versions: the next run must see what the one before wrote.
             if index > 0 && !prepared.pins().is_empty() {
-                prepared = caller.session.prepare(prepared.sql()).await?;
+                prepared = Arc::new(caller.session.prepare(prepared.sql()).await?);
             }
             caller.session.run(&prepared, parameters).await
         };
