@@ -131,6 +131,10 @@ async fn dictionaries_and_other_encodings_become_plain_columns() {
     let nothing = arrow::array::NullArray::new(3);
     let columns: [(&str, ArrayRef); 3] = [("w", Arc::new(words)), ("l", Arc::new(large)), ("n", Arc::new(nothing))];
     let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
+    // Pandas tells of its index here.
+    let metadata = [("pandas".to_owned(), "{}".to_owned())].into();
+    let schema = batch.schema().as_ref().clone().with_metadata(metadata);
+    let batch = batch.with_schema(Arc::new(schema)).unwrap();
     assert_eq!(ingest(&mut flight, command("enc", CREATE), vec![batch]).await, Ok(3));
     let rows = text(&*client, "SELECT w, l, n FROM enc ORDER BY w, l").await;
     assert!(rows.contains("| x | l | ") && rows.contains("| y |   | "), "{rows}");

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod error;
+mod hostile;
 mod ingest;
 mod lifecycle;
 mod lost_answer;

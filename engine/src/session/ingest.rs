@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::{
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
+};
 use futures::StreamExt;
 
 use super::{
@@ -23,11 +26,12 @@ impl Session {
         }
         let (session, stop) = (self.this()?, context.stop.clone());
         let work = async move {
-            // What a client says of its columns is not believed: the table's NOT NULL is checked.
+            // What a client says of its columns is not believed: the table's NOT NULL is checked. What it says besides types,
+            // such as pandas of its index, is its own business.
             let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
             let read = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
             let under = read.clone();
-            let rows = rows.map(move |batch| batch?.with_schema(under.clone())).boxed();
+            let rows = rows.map(move |batch| RecordBatch::try_new(under.clone(), batch?.columns().to_vec())).boxed();
             let plan = once(read, rows, Arc::default()).map_err(|error| context.error(error))?;
             match permit.bound(ingest.run(&context, &schema, plan)).await? {
                 Outcome::Changed { inserted, version, .. } => {

@@ -130,7 +130,7 @@ impl Insert {
         let lake = context.engine.lake();
         let target = lake.table(&self.name.schema, &self.name.name).await?;
         // Columns that it adds itself were added by an earlier run of the same plan.
-        if self.new_columns.is_empty() && target.schema() != self.planned {
+        if self.new_columns.is_empty() && !same_columns(&target.schema(), &self.planned) {
             let table = self.name.to_string();
             return Err(StorageError::Conflict { table, source: "its columns were changed".into() }.into());
         }
@@ -229,6 +229,17 @@ impl Target<'_> {
         })?;
         Ok((rows, plan))
     }
+}
+
+/// What else a table says of its columns, such as the number that an identity has reached, changes with every insert.
+fn same_columns(one: &SchemaRef, other: &SchemaRef) -> bool {
+    let columns = |schema: &SchemaRef| schema.fields().len();
+    columns(one) == columns(other)
+        && one.fields().iter().zip(other.fields()).all(|(one, other)| {
+            one.name() == other.name()
+                && one.data_type() == other.data_type()
+                && one.is_nullable() == other.is_nullable()
+        })
 }
 
 /// A column's type that a query's does not fit into can be had by saying so.

@@ -259,7 +259,8 @@ fn limits(facts: &mut SqlInfoDataBuilder, config: &EngineConfig) {
 
 fn transactions(facts: &mut SqlInfoDataBuilder) {
     let none = SqlTransactionIsolationLevel::SqlTransactionNone as i32;
-    facts.append(SqlInfo::SqlDefaultTransactionIsolation, none);
+    // The protocol says 32 bits; the JDBC driver casts to 64 and fails on anything else, and no other client was seen to ask.
+    facts.append(SqlInfo::SqlDefaultTransactionIsolation, i64::from(none));
     facts.append(SqlInfo::SqlTransactionsSupported, false);
     facts.append(SqlInfo::SqlSupportedTransactionsIsolationLevels, 1i32 << none);
     facts.append(SqlInfo::SqlDataDefinitionCausesTransactionCommit, false);

@@ -1,0 +1,192 @@
+//! Requests that no client of good will sends: each gets a clear status, and the server goes on.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow_flight::{
+    Action, Criteria, FlightData, FlightDescriptor, Ticket,
+    sql::{
+        Any, CommandStatementIngest, ProstMessageExt, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
+        TicketStatementQuery,
+    },
+};
+use bytes::Bytes;
+use prost::Message;
+use tonic::{Code, Request, Status};
+
+use crate::support::{Flight, fetch, number, one, server};
+
+/// Numbers that look random and are the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        (0..self.below(200)).map(|_| self.next() as u8).collect()
+    }
+
+    /// A valid message with a few bytes changed, cut off or doubled.
+    fn spoiled(&mut self, valid: &[u8]) -> Vec<u8> {
+        let mut bytes = valid.to_vec();
+        for _ in 0..=self.below(3) {
+            let place = self.below(bytes.len());
+            match self.below(3) {
+                0 => bytes[place] ^= 1 << self.below(8),
+                1 => bytes.truncate(place.max(1)),
+                _ => bytes.insert(place, self.next() as u8),
+            }
+        }
+        bytes
+    }
+}
+
+/// What a request that makes no sense may get: nothing that speaks of a fault of the server.
+fn is_clear<T>(what: &str, bytes: &[u8], answer: Result<T, Status>) {
+    if let Err(status) = answer {
+        let fault = matches!(status.code(), Code::Internal | Code::Unknown | Code::DataLoss | Code::Unavailable);
+        assert!(!fault, "{what} of {bytes:02x?}: {status:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_and_spoiled_bytes_are_refused_in_every_call() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let info = flight.execute("SELECT a FROM t WHERE a > 1".to_owned(), None).await.unwrap();
+    let ticket = info.endpoint[0].ticket.clone().unwrap().ticket;
+    let query = arrow_flight::sql::CommandStatementQuery { query: "SELECT a FROM t".to_owned(), transaction_id: None };
+    let command = query.as_any().encode_to_vec();
+    let prepare =
+        arrow_flight::sql::ActionCreatePreparedStatementRequest { query: "SELECT $1".to_owned(), transaction_id: None };
+    let prepare = prepare.as_any().encode_to_vec();
+    let actions = [
+        "CreatePreparedStatement",
+        "ClosePreparedStatement",
+        "CancelFlightInfo",
+        "CancelQuery",
+        "SetSessionOptions",
+        "GetSessionOptions",
+    ];
+    let mut chance = Chance(20_261_128);
+    let raw = flight.inner_mut();
+    for round in 0..400 {
+        let (get, ask, act) = match round % 2 {
+            0 => (chance.bytes(), chance.bytes(), chance.bytes()),
+            _ => (chance.spoiled(&ticket), chance.spoiled(&command), chance.spoiled(&prepare)),
+        };
+        is_clear("DoGet", &get, raw.do_get(Ticket::new(get.clone())).await);
+        let descriptor = FlightDescriptor::new_cmd(ask.clone());
+        is_clear("GetFlightInfo", &ask, raw.get_flight_info(descriptor.clone()).await);
+        is_clear("GetSchema", &ask, raw.get_schema(descriptor.clone()).await);
+        is_clear("PollFlightInfo", &ask, raw.poll_flight_info(descriptor.clone()).await);
+        is_clear("ListFlights", &ask, raw.list_flights(Criteria { expression: ask.clone().into() }).await);
+        let data = FlightData {
+            flight_descriptor: Some(descriptor),
+            data_header: get.clone().into(),
+            data_body: act.clone().into(),
+            ..FlightData::default()
+        };
+        is_clear("DoPut", &ask, raw.do_put(futures::stream::iter([data])).await);
+        let name = actions[round % actions.len()];
+        is_clear(name, &act, raw.do_action(Action { r#type: name.to_owned(), body: act.clone().into() }).await);
+    }
+    let client = server.client().await.unwrap();
+    assert_eq!(number(&*client, "SELECT count(*) FROM t").await, 3);
+}
+
+/// The server's own ticket, as far as a forger needs it.
+#[derive(Clone, PartialEq, Message)]
+struct Forged {
+    #[prost(uint32, tag = "1")]
+    format: u32,
+    #[prost(string, tag = "2")]
+    id: String,
+    #[prost(string, tag = "3")]
+    sql: String,
+    #[prost(bytes = "bytes", tag = "4")]
+    parameters: Bytes,
+}
+
+async fn get_forged(flight: &mut Flight, forged: &Forged) -> Result<(), Status> {
+    let ticket = TicketStatementQuery { statement_handle: forged.encode_to_vec().into() };
+    let ticket = Ticket::new(ticket.as_any().encode_to_vec());
+    flight.inner_mut().do_get(ticket).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_ticket_changes_nothing() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    for sql in ["DROP TABLE t", "DELETE FROM t", "INSERT INTO t VALUES (1, 'x')", "SET batch_size = 1"] {
+        let forged = Forged { format: 1, sql: sql.to_owned(), ..Forged::default() };
+        let status = get_forged(&mut flight, &forged).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{sql}: {status:?}");
+    }
+    for forged in [
+        Forged { format: 1, sql: "SELECT $1".to_owned(), parameters: vec![7; 100].into(), ..Forged::default() },
+        Forged { format: 2, sql: "SELECT 1".to_owned(), ..Forged::default() },
+        Forged { format: 1, sql: "x".repeat(10_000), id: "\0".repeat(1000), ..Forged::default() },
+    ] {
+        let status = get_forged(&mut flight, &forged).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    }
+    let client = server.client().await.unwrap();
+    assert_eq!(number(&*client, "SELECT count(*) FROM t").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_is_taken_and_one_over_the_limit_is_refused() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let large = |mebibytes: usize| {
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(mebibytes << 20)]));
+        RecordBatch::try_from_iter([("b", column)]).unwrap()
+    };
+    let options = TableDefinitionOptions {
+        if_not_exist: TableNotExistOption::Fail as i32,
+        if_exists: TableExistsOption::Append as i32,
+    };
+    let command = CommandStatementIngest {
+        table_definition_options: Some(options),
+        table: "t".to_owned(),
+        ..CommandStatementIngest::default()
+    };
+    for (mebibytes, fits) in [(15, true), (70, false)] {
+        let rows = futures::stream::iter([Ok(large(mebibytes))]);
+        let done = flight.execute_ingest(command.clone(), rows).await;
+        assert_eq!(done.is_ok(), fits, "{mebibytes} MiB: {done:?}");
+    }
+    let info = flight.execute("SELECT count(*) FROM t WHERE length(b) = 15 * 1048576".to_owned(), None).await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 1);
+    // What is bound to a handle travels with every call, so it is bounded more closely.
+    let mut statement = flight.prepare("SELECT length($1)".to_owned(), None).await.unwrap();
+    statement.set_parameters(large(15)).unwrap();
+    let error = statement.execute().await.unwrap_err().to_string();
+    assert!(error.contains("more than 8 MiB") && error.contains("HINT"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_may_be_large() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let query = arrow_flight::sql::CommandStatementQuery { query: "SELECT 1".to_owned(), transaction_id: None };
+    let any: Any = query.as_any();
+    for (kibibytes, fits) in [(48, true), (80, false)] {
+        let mut request = Request::new(FlightDescriptor::new_cmd(any.encode_to_vec()));
+        let token = format!("Bearer {}", "x".repeat(kibibytes << 10));
+        request.metadata_mut().insert("authorization", token.parse().unwrap());
+        let answer = flight.inner_mut().get_flight_info(request).await;
+        assert_eq!(answer.is_ok(), fits, "{kibibytes} KiB: {answer:?}");
+        flight = server.flight().await;
+    }
+}
