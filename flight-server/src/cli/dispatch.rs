@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use boathouse_engine::ErrorKind;
 
-use super::{Command, demo, serve, sql};
+use super::{Command, connect, demo, serve, sql};
 use crate::{
     client::ClientError,
     config::{Config, Flags},
@@ -14,7 +14,7 @@ use crate::{
 /// Runs a subcommand to its end.
 pub async fn run(command: Command) -> ExitCode {
     let lake = match &command {
-        Command::Demo(_) => None,
+        Command::Demo(_) | Command::Connect(_) => None,
         Command::Serve(args) => Some(&args.lake),
         Command::Sql(args) => Some(&args.lake),
     };
@@ -28,6 +28,7 @@ pub async fn run(command: Command) -> ExitCode {
         },
         Command::Serve(args) => serve::run(args).await,
         Command::Sql(args) => sql::run(args).await,
+        Command::Connect(args) => connect::run(&args),
     }
 }
 

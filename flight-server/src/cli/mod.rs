@@ -3,6 +3,7 @@
 //! Each has its `Args` and a `run`; [`run`] calls the one that was asked for. The process's exit code is 0 when all went
 //! well and 1 after an error, which is on standard error by then. Wrong usage ends with 2 before any subcommand runs.
 
+pub mod connect;
 pub mod demo;
 mod dispatch;
 pub mod serve;
@@ -29,6 +30,8 @@ pub enum Command {
     Serve(serve::Args),
     /// Open a SQL shell on a lake, or on a server
     Sql(sql::Args),
+    /// Print what to paste into a client for it to reach a server
+    Connect(connect::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -38,5 +41,6 @@ Examples:
   boathouse sql s3://bucket/lake -c 'SHOW TABLES'  one statement on a bucket (settings: AWS_* variables)
   boathouse serve ./lake                           serve Arrow Flight SQL on 127.0.0.1:32010
   boathouse sql grpc://127.0.0.1:32010             the same shell on that server
+  boathouse connect python                         a program in Python that queries it
 
 BOATHOUSE_LOG sets what is logged to standard error: error, warn (the default), info, debug, trace.";
