@@ -65,7 +65,9 @@ async fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     engine.session().execute("CREATE TABLE at_once AS SELECT * FROM t").await?;
     let at_once = measure(&engine, &QUERY.replace("FROM t", "FROM at_once"), 5).await?.best;
     let [before, after, at_once] = [before, after, at_once].map(|time| time.as_secs_f64() * 1e3);
-    println!("the query: {before:.1} ms before, {after:.1} ms after, {at_once:.1} ms where the rows were written at once");
+    println!(
+        "the query: {before:.1} ms before, {after:.1} ms after, {at_once:.1} ms where the rows were written at once"
+    );
     Ok(())
 }
 

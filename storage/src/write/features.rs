@@ -116,6 +116,10 @@ fn of_field(field: &StructField, needed: &mut BTreeSet<&'static str>) {
         (IDENTITY_STEP, "identityColumns"),
     ];
     needed.extend(keys.into_iter().filter(|(key, _)| field.metadata().contains_key(*key)).map(|(_, feature)| feature));
+    // The protocol names the feature after its conditions; Spark takes NOT NULL for one and refuses a table without it.
+    if !field.is_nullable() {
+        needed.insert("invariants");
+    }
     of_type(field.data_type(), needed);
 }
 
@@ -158,6 +162,18 @@ mod tests {
         assert_eq!(versions(&of(None, plain(), &[(MAPPING_MODE, "name")])), (2, 5));
         let old = of(None, plain(), &[(MAPPING_MODE, "name")]);
         assert_eq!(versions(&of(Some(&old), plain(), &[])), (2, 5));
+    }
+
+    #[test]
+    fn not_null_is_an_invariant() {
+        let id = || StructField::new("id", DataType::LONG, false);
+        let inner = StructField::new("s", DataType::Struct(Box::new(StructType::try_new([id()]).unwrap())), true);
+        for field in [id(), inner] {
+            let versions = of(None, vec![field.clone()], &[]);
+            assert_eq!((versions.min_writer_version(), versions.writer_features()), (2, None));
+            let time = StructField::new("at", DataType::TIMESTAMP_NTZ, true);
+            assert_eq!(writers(&of(None, vec![field, time], &[])), ["invariants", "timestampNtz"]);
+        }
     }
 
     #[test]
