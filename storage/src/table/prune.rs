@@ -6,7 +6,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array},
+    buffer::ScalarBuffer,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use datafusion::{
@@ -166,18 +167,18 @@ impl PruningStatistics for FileIndex {
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
         let Some(values) = self.partition(column.name()) else {
-            return Some(unsigned(self.column(column.name())?.nulls.as_ref()?.iter()));
+            return Some(unsigned(self.column(column.name())?.nulls.as_ref()?));
         };
         let rows = self.stored_rows();
         let counts = (0..self.len()).map(|file| match values.is_null(file) {
             true => rows.is_valid(file).then(|| rows.value(file)),
             false => Some(0),
         });
-        Some(unsigned(counts))
+        Some(unsigned(&counts.collect()))
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(unsigned(self.stored_rows().iter()))
+        Some(unsigned(self.stored_rows()))
     }
 
     fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
@@ -185,6 +186,8 @@ impl PruningStatistics for FileIndex {
     }
 }
 
-fn unsigned(counts: impl Iterator<Item = Option<i64>>) -> ArrayRef {
-    Arc::new(counts.map(|count| count.and_then(|count| u64::try_from(count).ok())).collect::<UInt64Array>())
+/// Counts in the type that pruning wants, without a copy. The log's reader knows no negative ones.
+fn unsigned(counts: &Int64Array) -> ArrayRef {
+    let values = ScalarBuffer::new(counts.values().inner().clone(), 0, counts.len());
+    Arc::new(UInt64Array::new(values, counts.nulls().cloned()))
 }

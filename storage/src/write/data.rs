@@ -41,7 +41,7 @@ use super::{
     parquet::{target_file_size, writer_properties},
     recorder::Recorder,
     rows::Rows,
-    sorted::Sorted,
+    sorted::{Rising, Sorted},
 };
 use crate::{
     Snapshot, StorageError,
@@ -215,7 +215,8 @@ pub(super) async fn write_or_hold(
     for stream in streams {
         let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
         let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer));
-        writers.spawn(write_stream(writer, stream, layout.stored.clone(), room.clone()));
+        let rising = sorted.clone().map(Rising::new);
+        writers.spawn(write_stream(writer, stream, layout.stored.clone(), rising, room.clone()));
     }
     let written = match all_of(writers).await {
         Ok(parts) => {
@@ -339,13 +340,17 @@ async fn write_stream(
     mut writer: DeltaWriter,
     mut rows: SendableRecordBatchStream,
     stored: SchemaRef,
+    mut rising: Option<Rising>,
     room: Arc<AtomicUsize>,
 ) -> Result<(Vec<Add>, Vec<RecordBatch>), DeltaTableError> {
     let (mut held, mut writes) = (Vec::new(), false);
     while let Some(batch) = rows.next().await {
         let batch = match batch {
             Ok(batch) if batch.num_rows() == 0 => continue,
-            Ok(batch) => under_stored_names(&batch, &stored).map_err(DeltaTableError::from),
+            Ok(batch) => {
+                let checked = rising.as_mut().map_or(Ok(()), |rising| rising.check(&batch));
+                checked.and_then(|()| under_stored_names(&batch, &stored)).map_err(DeltaTableError::from)
+            }
             Err(error) => Err(error.into()),
         };
         let written = match batch {
