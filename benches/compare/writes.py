@@ -5,6 +5,7 @@ Each statement runs in a process of its own on a fresh copy of the table, by Boa
 that they leave are compared. Every figure stands beside the ratio to `deltalake`'s.
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -53,7 +54,7 @@ def measure(arguments, binaries):
     """(engine, statement) -> {wall s, CPU s, peak MB}, the best of the rounds."""
     whole = arguments.lake.resolve() / "main" / "lineitem"
     found = {}
-    with tempfile.TemporaryDirectory(dir=arguments.lake.resolve().parent) as scratch:
+    with Launcher() as launcher, tempfile.TemporaryDirectory(dir=arguments.lake.resolve().parent) as scratch:
         scratch = pathlib.Path(scratch)
         source = scratch / "source.parquet"
         if "MERGE" in arguments.statements:
@@ -68,7 +69,7 @@ def measure(arguments, binaries):
                     lake = scratch / "lake"
                     copy = lake / "main" / "lineitem"
                     shutil.copytree(small if statement == "OPTIMIZE" else whole, copy)
-                    ran = once([part.replace("{lake}", str(lake)) for part in command], arguments.threads)
+                    ran = launcher.once([part.replace("{lake}", str(lake)) for part in command], arguments.threads)
                     answers[name] = answer(copy)
                     shutil.rmtree(lake)
                     keep_best(found, (name, statement), ran)
@@ -76,7 +77,7 @@ def measure(arguments, binaries):
                     sys.exit(f"{statement} left different tables: {answers}")
             if APPENDS in arguments.statements:
                 for name, binary in [*binaries, ("deltalake", None)]:
-                    keep_best(found, (name, APPENDS), append(binary, scratch / "appends", arguments.threads))
+                    keep_best(found, (name, APPENDS), append(launcher, binary, scratch / "appends", arguments.threads))
             report.say(f"round {done + 1} of {arguments.rounds}")
     return found
 
@@ -86,11 +87,11 @@ def keep_best(found, key, ran):
     found[key] = {figure: min(best[figure], ran[figure]) for figure in ran}
 
 
-def append(binary, lake, threads):
+def append(launcher, binary, lake, threads):
     """Small appends into a new table, by a process that ends when all of them are on the disk."""
     (lake / "main").mkdir(parents=True)
     script = pathlib.Path(__file__).with_name("appends.py")
-    ran = once([sys.executable, str(script), str(lake), *([binary] if binary else [])], threads)
+    ran = launcher.once([sys.executable, str(script), str(lake), *([binary] if binary else [])], threads)
     left = ask(lake / "main" / "events", "SELECT count(*) AS rows, count(DISTINCT id) AS ids FROM t", "t").to_pylist()[0]
     shutil.rmtree(lake)
     if left["rows"] != left["ids"] or left["rows"] != appends.APPENDS * appends.ROWS:
@@ -105,15 +106,39 @@ def commands(binaries, statement, source):
     yield "deltalake", [sys.executable, "-c", f'from deltalake import DeltaTable\ntable = DeltaTable("{{lake}}/main/lineitem")\n{text}']
 
 
-def once(command, threads):
-    environment = {**os.environ, "BOATHOUSE_THREADS": str(threads)}
+class Launcher:
+    """Starts what is measured from a process that stays small: Linux counts a parent's memory as its child's."""
+
+    PROGRAM = """
+import json, os, subprocess, sys, time
+for line in sys.stdin:
+    command, environment = json.loads(line)
     began = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - began
-    if status:
-        sys.exit(f"{command} failed")
-    return {"wall s": wall, "CPU s": used.ru_utime + used.ru_stime, "peak MB": used.ru_maxrss * 1024 / 1e6}
+    wall, cpu = time.perf_counter() - began, used.ru_utime + used.ru_stime
+    print(json.dumps([status, wall, cpu, used.ru_maxrss * 1024 / 1e6]), flush=True)
+"""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, "-S", "-c", self.PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+    def once(self, command, threads):
+        environment = {**os.environ, "BOATHOUSE_THREADS": str(threads)}
+        print(json.dumps([command, environment]), file=self.process.stdin, flush=True)
+        status, wall, cpu, peak = json.loads(self.process.stdout.readline())
+        if status:
+            sys.exit(f"{command} failed")
+        return {"wall s": wall, "CPU s": cpu, "peak MB": peak}
 
 
 def write_source(table, file):
