@@ -41,13 +41,15 @@ merge.when_matched_update({{{{"l_comment": "s.l_comment"}}}}).when_not_matched_i
     "OPTIMIZE": "table.optimize.compact()",
 }
 ROWS_PER_SMALL_FILE = 100_000
-APPENDS = f"{appends.APPENDS} appends of {appends.ROWS} rows, {appends.CLIENTS} clients"
-STATEMENTS = [*BOATHOUSE, APPENDS]
+APPENDS = f"{appends.APPENDS} appends of Arrow tables of {appends.ROWS} rows, {appends.CLIENTS} clients"
+# What deltalake is asked to do is the same: it has no statements.
+INSERTS = f"{appends.APPENDS} INSERT statements of {appends.ROWS} rows, {appends.CLIENTS} clients"
+STATEMENTS = [*BOATHOUSE, APPENDS, INSERTS]
 
 
 def short(statement):
     """As `--only` names it."""
-    return "APPENDS" if statement == APPENDS else statement
+    return {APPENDS: "APPENDS", INSERTS: "INSERTS"}.get(statement, statement)
 
 
 def measure(arguments, binaries):
@@ -75,9 +77,10 @@ def measure(arguments, binaries):
                     keep_best(found, (name, statement), ran)
                 if len(set(answers.values())) > 1:
                     sys.exit(f"{statement} left different tables: {answers}")
-            if APPENDS in arguments.statements:
+            for statement in [statement for statement in (APPENDS, INSERTS) if statement in arguments.statements]:
                 for name, binary in [*binaries, ("deltalake", None)]:
-                    keep_best(found, (name, APPENDS), append(launcher, binary, scratch / "appends", arguments.threads))
+                    way = [binary, *(["insert"] if statement == INSERTS else [])] if binary else []
+                    keep_best(found, (name, statement), append(launcher, way, scratch / "appends", arguments.threads))
             report.say(f"round {done + 1} of {arguments.rounds}")
     return found
 
@@ -87,15 +90,15 @@ def keep_best(found, key, ran):
     found[key] = {figure: min(best[figure], ran[figure]) for figure in ran}
 
 
-def append(launcher, binary, lake, threads):
+def append(launcher, way, lake, threads):
     """Small appends into a new table, by a process that ends when all of them are on the disk."""
     (lake / "main").mkdir(parents=True)
     script = pathlib.Path(__file__).with_name("appends.py")
-    ran = launcher.once([sys.executable, str(script), str(lake), *([binary] if binary else [])], threads)
+    ran = launcher.once([sys.executable, str(script), str(lake), *way], threads)
     left = ask(lake / "main" / "events", "SELECT count(*) AS rows, count(DISTINCT id) AS ids FROM t", "t").to_pylist()[0]
     shutil.rmtree(lake)
     if left["rows"] != left["ids"] or left["rows"] != appends.APPENDS * appends.ROWS:
-        sys.exit(f"{binary or 'deltalake'} left other rows than were appended: {left}")
+        sys.exit(f"{' '.join(way) or 'deltalake'} left other rows than were appended: {left}")
     return ran
 
 

@@ -36,6 +36,11 @@ async fn a_name_that_is_given_and_taken_at_once_goes_to_one(place: Place) {
                 assert_eq!(rows(&other, new).await, ["1"], "{n}");
                 let gone = other.table("main", old).await;
                 assert!(matches!(gone, Err(StorageError::TableNotFound { .. })), "{n} {gone:?}");
+                // The table that lost its name is nowhere, also when the name is free again.
+                write::rename_table(&other, "main", new, old).await.unwrap();
+                let gone = other.table("main", new).await;
+                assert!(matches!(gone, Err(StorageError::TableNotFound { .. })), "{n} {gone:?}");
+                assert!(other.catalog("main").await.unwrap().dropped_tables.is_empty(), "{n}");
             }
             (Err(StorageError::TableExists { .. }), Ok(_)) => {
                 assert_eq!((rows(&other, new).await, rows(&other, old).await), (vec!["2".into()], vec!["1".into()]));

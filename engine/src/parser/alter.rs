@@ -76,6 +76,7 @@ pub(crate) enum ColumnChange {
     Type(DataType),
     SetDefault(Box<Expr>),
     DropDefault,
+    SyncIdentity,
     Move(Position),
 }
 
@@ -302,6 +303,9 @@ fn column_change(parser: &mut Parser<'_>) -> Result<ColumnChange, Fault> {
     if take_words(parser, &["DROP", "DEFAULT"]) {
         return Ok(ColumnChange::DropDefault);
     }
+    if take_words(parser, &["SYNC", "IDENTITY"]) {
+        return Ok(ColumnChange::SyncIdentity);
+    }
     if take_words(parser, &["SET", "DEFAULT"]) {
         return Ok(ColumnChange::SetDefault(Box::new(create_rule::default(parser)?)));
     }
@@ -319,7 +323,8 @@ fn column_change(parser: &mut Parser<'_>) -> Result<ColumnChange, Fault> {
     match position(parser)? {
         Some(position) => Ok(ColumnChange::Move(position)),
         None => {
-            let wanted = "SET NOT NULL, DROP NOT NULL, TYPE, COMMENT, SET DEFAULT, DROP DEFAULT, FIRST or AFTER";
+            let wanted = "SET NOT NULL, DROP NOT NULL, TYPE, COMMENT, SET DEFAULT, DROP DEFAULT, SYNC IDENTITY, \
+                          FIRST or AFTER";
             Ok(parser.expected(wanted, parser.peek_token())?)
         }
     }

@@ -66,7 +66,8 @@ impl<'a> Parser<'a> {
                 alter::Alter::Rename(rename) => Ok(Ast::Rename(rename)),
             },
             Keyword::INSERT if replace::is_next(parser) => {
-                let replace = replace::parse(parser).map_err(|error| self.fault(error))?;
+                let evolves = std::mem::take(&mut self.evolves);
+                let replace = replace::parse(parser, evolves).map_err(|error| self.fault(error))?;
                 Ok(Ast::Replace(Box::new(replace)))
             }
             Keyword::MERGE => {

@@ -14,6 +14,8 @@ use super::parse::DIALECT;
 pub(crate) struct Replace {
     pub(crate) insert: ast::Insert,
     pub(crate) condition: Expr,
+    /// `WITH SCHEMA EVOLUTION`, which the parser takes out before.
+    pub(crate) evolves: bool,
 }
 
 /// Whether REPLACE WHERE follows the table of an INSERT that comes next.
@@ -37,7 +39,7 @@ pub(super) fn is_next(parser: &Parser<'_>) -> bool {
 }
 
 /// Parses from the word INSERT to the end of the query.
-pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Replace, ParserError> {
+pub(super) fn parse(parser: &mut Parser<'_>, evolves: bool) -> Result<Replace, ParserError> {
     // The tree has many parts that this statement cannot have.
     let model = Parser::parse_sql(&DIALECT, "INSERT INTO t SELECT 1")?;
     let Some(Statement::Insert(mut insert)) = model.into_iter().next() else {
@@ -52,7 +54,7 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Replace, ParserError> {
     parser.expect_keyword(Keyword::WHERE)?;
     let condition = parser.parse_expr()?;
     insert.source = Some(parser.parse_query()?);
-    Ok(Replace { insert, condition })
+    Ok(Replace { insert, condition, evolves })
 }
 
 #[cfg(test)]
@@ -65,6 +67,7 @@ mod tests {
             "INSERT INTO t REPLACE WHERE a > 3 AND b = 'x' SELECT 1",
             "INSERT INTO TABLE main.t (a, b) REPLACE WHERE a IN (1, 2) VALUES (1, 2)",
             "INSERT INTO t REPLACE WHERE a IS NULL WITH x AS (SELECT 1) SELECT * FROM x",
+            "INSERT WITH SCHEMA EVOLUTION INTO t REPLACE WHERE a = 1 SELECT 1 AS a",
         ] {
             assert!(matches!(parse(sql), Ok(Ast::Replace(_))), "{sql}: {:?}", parse(sql).err());
         }

@@ -1,7 +1,8 @@
 //! ```text
 //! INSERT [WITH SCHEMA EVOLUTION] { INTO | OVERWRITE } [TABLE] table [WITH SCHEMA EVOLUTION] [(column, ...)]
 //!   { VALUES (value, ...), ... | query }
-//! INSERT INTO [TABLE] table [(column, ...)] REPLACE WHERE condition { VALUES (value, ...), ... | query }
+//! INSERT [WITH SCHEMA EVOLUTION] INTO [TABLE] table [(column, ...)] REPLACE WHERE condition
+//!   { VALUES (value, ...), ... | query }
 //! ```
 //! Values belong to the columns named, or to all columns in their order. A column that is not named gets its default, or
 //! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it
@@ -43,7 +44,6 @@ pub(crate) enum Evolution {
     Asked,
     /// By the table's property.
     IfTheTableSays,
-    Never,
 }
 
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Insert {
             Evolution::IfTheTableSays if property::evolves(&target) => {
                 evolve::further_columns(context, &name, &target, &insert.columns, &source).await?
             }
-            Evolution::IfTheTableSays | Evolution::Never => None,
+            Evolution::IfTheTableSays => None,
         };
         let (mut columns, new_columns) = match evolved {
             Some(evolved) => evolved,

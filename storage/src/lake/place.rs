@@ -75,7 +75,13 @@ impl Lake {
             Ok(snapshot) if dropped.is_some_and(|ids| ids.iter().any(|id| id == snapshot.id())) => {
                 Err(missing(schema, name))
             }
-            Ok(snapshot) => Ok(snapshot),
+            Ok(snapshot) => {
+                // Whoever sees a table may write to it: no rename that is under way may take its name any more.
+                if document.is_some_and(|document| document.claims.contains_key(name)) {
+                    self.refuse_claim(schema, name).await?;
+                }
+                Ok(snapshot)
+            }
             // What a dropped table leaves while its files are deleted cannot be read and is not there.
             Err(error) if dropped.is_some() && is_unreadable(&error) => Err(missing(schema, name)),
             Err(error @ StorageError::TableNotFound { .. }) => {
@@ -111,16 +117,21 @@ impl Lake {
     pub(crate) async fn settle(&self, schema: &str, name: &str, folder: &str) -> Result<(), StorageError> {
         let mut document = Arc::new(self.document(schema).await?);
         if document.claims.contains_key(name) {
-            let release = |document: &mut CatalogDocument| {
-                document.claims.remove(name);
-                Ok(())
-            };
-            document = self.change_document(schema, release).await?;
+            document = self.refuse_claim(schema, name).await?;
         }
         if document.folder_of(name) == Some(folder) && !document.has_entry(name) {
             return Ok(());
         }
         Err(StorageError::TableExists { table: format!("{schema}.{name}") })
+    }
+
+    /// A rename that is about to give this name away does not come about.
+    async fn refuse_claim(&self, schema: &str, name: &str) -> Result<Arc<CatalogDocument>, StorageError> {
+        let release = |document: &mut CatalogDocument| {
+            document.claims.remove(name);
+            Ok(())
+        };
+        self.change_document(schema, release).await
     }
 }
 

@@ -175,6 +175,14 @@ impl Altered {
         Ok(self)
     }
 
+    /// The identity column goes on behind `number`, which is in the table, and never back.
+    pub fn numbered_behind(self, identity: &Identity, number: i64) -> Result<Self, StorageError> {
+        match identity.mark_behind(number) {
+            Some(mark) => self.with_marks(&[(&identity.column, mark)]),
+            None => Ok(self),
+        }
+    }
+
     /// The rules as they will be.
     pub fn rule_texts(&self) -> RuleTexts {
         texts(&self.columns, &self.properties)

@@ -14,7 +14,7 @@ use super::{
     CommitInfo, Committed,
     commit::{CLIENT, STATEMENT_CHARS_MAX},
     commit_time::{ENABLED, FIELD, is_enabled, without_beginning},
-    drop::finish,
+    drop::{finish, keep_name},
     protocol::check_writable,
     provenance::ENGINE,
     put::{Put, put},
@@ -87,7 +87,7 @@ async fn first_commit(
     held.check_time()?;
     match put(&*store, 0, &bytes).await {
         Ok(Put::Written(_)) => {
-            lake.settle(schema, name, &clone.name).await?;
+            keep_name(lake, schema, name, &clone.name, &clone.id).await?;
             let index = source.files()?;
             let rows_inserted = files.iter().filter_map(|file| index.visible_rows(*file)).sum();
             Ok(Committed { version: 0, rows_inserted, rows_updated: 0, rows_deleted: 0 })

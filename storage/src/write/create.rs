@@ -17,7 +17,7 @@ use super::{
     data::{FileLayout, file_rows, write_rows},
     define::Definition,
     discard::Discard,
-    drop::finish,
+    drop::{finish, keep_name},
     features,
     found::{Beginning, found},
     rows::Rows,
@@ -90,16 +90,18 @@ async fn make(
             write_rows(&FileLayout::of_definition(&definition), &rows, &store, &session.task_ctx()).await?
         }
     };
+    let written = Discard::new(store);
+    files.iter().for_each(|file| written.note(&file.path));
+    // A caller that goes away while the commit is under way does not stop it.
+    written.keep();
     let made = commit(lake, table, &folder, &definition, &files, info).await;
     // An outcome that is not known keeps the files: a commit may name them.
-    if let Err(StorageError::TableExists { .. } | StorageError::Conflict { .. }) = &made {
-        let written = Discard::new(store);
-        files.iter().for_each(|file| written.note(&file.path));
+    if !matches!(made, Ok(_) | Err(StorageError::Undecided { .. } | StorageError::Internal { .. })) {
         written.delete().await;
     }
     let made = made?;
     if made.version == 0 {
-        lake.settle(&table.schema_name, &table.name, &folder).await?;
+        keep_name(lake, &table.schema_name, &table.name, &folder, definition.metadata.id()).await?;
     }
     Ok(made)
 }

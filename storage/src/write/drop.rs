@@ -224,7 +224,41 @@ pub(crate) async fn finish_drop(lake: &Lake, schema: &str, folder: &str) -> Resu
     finish(lake, schema, folder, &location).await
 }
 
-/// The same for a caller that holds the table's lock.
+/// Called when the table `id` was just made in `folder`, by who holds the table's lock. When its name was given to something
+/// else meanwhile, the new table is dropped: nobody could see it, and once the name is free again it would come from
+/// nowhere. That is `TableExists`. Rows that others brought into it before can be had back by UNDROP.
+pub(super) async fn keep_name(
+    lake: &Lake,
+    schema: &str,
+    name: &str,
+    folder: &str,
+    id: &str,
+) -> Result<(), StorageError> {
+    let lost = match lake.settle(schema, name, folder).await {
+        Err(lost @ StorageError::TableExists { .. }) => lost,
+        settled => return settled,
+    };
+    let location = lake.table_url(schema, folder);
+    let is_used = lake.table_at(&location, None).await.is_ok_and(|newest| newest.version() > 0);
+    let kept = KeptTable { id: id.to_owned(), name: (folder != name).then(|| name.to_owned()), dropped_ms: now_ms() };
+    lake.change_document(schema, |document| {
+        let ids = document.dropped_tables.entry(folder.to_owned()).or_default();
+        if !ids.iter().any(|dropped| dropped == id) {
+            ids.push(id.to_owned());
+        }
+        if is_used {
+            document.kept_tables.insert(folder.to_owned(), kept.clone());
+        }
+        Ok(())
+    })
+    .await?;
+    if !is_used {
+        finish(lake, schema, folder, &location).await?;
+    }
+    Err(lost)
+}
+
+/// The same as [`finish_drop`] for a caller that holds the table's lock.
 pub(crate) async fn finish(lake: &Lake, schema: &str, folder: &str, location: &Url) -> Result<(), StorageError> {
     let document = lake.document(schema).await?;
     let Some(dropped) = document.dropped_tables.get(folder) else {

@@ -64,6 +64,13 @@ impl Identity {
         Some(Self { column: field.name().clone(), start, step, by_default, mark })
     }
 
+    /// The mark of a table that has `number` in this column; nothing when the numbers are further, or have not begun.
+    pub(super) fn mark_behind(&self, number: i64) -> Option<i64> {
+        let begun = if self.step < 0 { number <= self.start } else { number >= self.start };
+        let mark = self.mark.map_or(number, |mark| further(self.step, mark, number));
+        (begun && self.mark != Some(mark)).then_some(mark)
+    }
+
     /// The first number that is free; nothing when there is none.
     fn next(&self) -> Option<i64> {
         let Some(mark) = self.mark else { return Some(self.start) };
@@ -242,6 +249,23 @@ mod tests {
         ];
         for ((start, step, mark), next) in cases {
             assert_eq!(identity(start, step, mark).next(), next, "{start} {step} {mark:?}");
+        }
+    }
+
+    #[test]
+    fn a_mark_goes_behind_what_is_in_the_table_and_never_back() {
+        let cases = [
+            ((1, 1, None), 7, Some(7)),
+            ((1, 1, Some(5)), 7, Some(7)),
+            ((1, 1, Some(9)), 7, None),
+            ((1, 1, Some(7)), 7, None),
+            // The numbers have not begun.
+            ((100, 1, None), 7, None),
+            ((0, -2, Some(-4)), -7, Some(-7)),
+            ((0, -2, Some(-8)), -7, None),
+        ];
+        for ((start, step, mark), number, wanted) in cases {
+            assert_eq!(identity(start, step, mark).mark_behind(number), wanted, "{start} {step} {mark:?} {number}");
         }
     }
 

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! 1. the catalog document claims the new name        nobody's name has changed yet
-//! 2. the new name is looked at: nothing has it       a CREATE that is under way sees the claim when it is done, and takes
-//! 3. the document gives the name to the folder       it back: then 3 does not happen. One write, for every reader
+//! 2. the new name is looked at: nothing has it       a CREATE that is under way sees the claim when it is done, as does
+//! 3. the document gives the name to the folder       whoever sees the new table, and takes it back: then 3 does not happen
 //! ```
-//! No file is moved, so it is the same on a folder and on a bucket, and what others read or write meanwhile goes on. A crash
+//! No file is moved, so it is the same on a folder and on a bucket, and what others read or write meanwhile goes on. A CREATE
+//! that is done after 3 has lost: its table is dropped. A crash
 //! leaves the table under one of its names; a claim that it leaves harms nobody: the next CREATE or rename takes it over.
 
 use uuid::Uuid;

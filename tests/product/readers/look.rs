@@ -108,6 +108,19 @@ impl Table {
         Ok(differ(&ours, &theirs, reader).map(|fault| format!("{query}: {fault}")))
     }
 
+    /// The rows of all changes since the table was made, which has kept them from then on.
+    pub async fn changes_differ(&self, reader: &mut Reader) -> Result<Option<String>, String> {
+        let session = self.engine.session();
+        let schema = session.table_schema("main", &self.name).await.map_err(|error| error.to_string())?;
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        // What a library takes for the time of a commit is another test's.
+        let columns: Vec<&str> = names.chain(["_change_type", "_commit_version"]).collect();
+        let query = format!("SELECT {} FROM table_changes('{}', 0)", columns.join(", "), self.name);
+        let ours = run(&session, &query).await.map_err(|error| format!("we: {query}: {error}"))?;
+        let (_, theirs) = reader.call(&json!({ "do": "changes", "table": self.folder, "columns": columns }))?;
+        Ok(differ(&ours, &theirs, reader).map(|fault| format!("change feed: {fault}")))
+    }
+
     /// What the other library answers.
     pub fn theirs(&self, reader: &mut Reader, version: Option<u64>, query: &str) -> Result<Vec<RecordBatch>, String> {
         let request = json!({

@@ -77,11 +77,22 @@ impl<'a> Script<'a> {
             if !self.refusals.contains_key(&table) {
                 let found = self.table(&table).await.older_versions_differ(self.reader).await;
                 found.unwrap_or_else(|error| vec![error]).iter().for_each(|fault| self.fault(&table, fault));
+                if self.keeps_feed(&table).await
+                    && let Some(fault) = self.table(&table).await.changes_differ(self.reader).await.unwrap_or_else(Some)
+                {
+                    self.fault(&table, &fault);
+                }
                 if let Err(fault) = self.look_behind_checkpoint(&session, &table).await {
                     self.fault(&format!("{table} behind a checkpoint"), &fault);
                 }
             }
         }
+    }
+
+    /// Whether it has kept its changes since it was made.
+    async fn keeps_feed(&self, name: &str) -> bool {
+        let first = self.lake.engine().lake().table_version("main", name, 0).await.unwrap();
+        first.properties().get("delta.enableChangeDataFeed").is_some_and(|value| value == "true")
     }
 
     async fn table(&self, name: &str) -> Table {

@@ -29,6 +29,13 @@ class Deltalake:
         opened = self.open(table, version)
         return pa.table(self.library.QueryBuilder().register(name, opened).execute(query).read_all())
 
+    def changes(self, table, columns):
+        read = self.open(table).load_cdf(starting_version=0, columns=columns)
+        found = pa.table(read.read_all()).select(columns)
+        # Versions are unsigned here.
+        fields = [field.with_type(pa.int64()) if field.type == pa.uint64() else field for field in found.schema]
+        return found.cast(pa.schema(fields))
+
     def detail(self, table):
         opened = self.open(table)
         metadata, protocol = opened.metadata(), opened.protocol()
@@ -80,6 +87,10 @@ class Spark:
         read.load(table).createOrReplaceTempView(name)
         return self.spark.sql(query.replace('"', "`")).toArrow()
 
+    def changes(self, table, columns):
+        read = self.spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 0)
+        return read.load(table).select(*columns).toArrow()
+
     def detail(self, table):
         row = self.spark.sql(f"DESCRIBE DETAIL delta.`{table}`").collect()[0].asDict()
         names = ["id", "description", "partitionColumns", "numFiles", "minReaderVersion", "minWriterVersion"]
@@ -101,6 +112,8 @@ def answer(reader, request):
     match request["do"]:
         case "rows":
             return {}, reader.rows(table, request["name"], request.get("version"), request["query"])
+        case "changes":
+            return {}, reader.changes(table, request["columns"])
         case "detail":
             return reader.detail(table), None
         case "history":

@@ -2,7 +2,7 @@
 
 use boathouse_storage::{
     Snapshot,
-    write::{CONSTRAINT_PREFIX, Change, Check},
+    write::{CONSTRAINT_PREFIX, Change, Check, Identity},
 };
 
 use super::column;
@@ -24,6 +24,8 @@ pub(super) struct Planned {
     /// As other writers call it in the history.
     pub operation: &'static str,
     pub wanted: Option<Wanted>,
+    /// The identity column whose numbers go on behind those that are in the table.
+    pub synced: Option<Identity>,
 }
 
 /// What every row must fulfil.
@@ -42,16 +44,25 @@ pub(super) fn plan(
     match action {
         Action::AddColumns { if_not_exists, columns } => {
             let changes = column::add(context, table, snapshot, *if_not_exists, columns)?;
-            Ok(Planned { changes, operation: "ADD COLUMNS", wanted: None })
+            Ok(Planned { changes, operation: "ADD COLUMNS", ..Planned::default() })
         }
         Action::DropColumns { if_exists, paths } => {
             let changes = column::drop_all(context, table, snapshot, *if_exists, paths)?;
-            Ok(Planned { changes, operation: "DROP COLUMNS", wanted: None })
+            Ok(Planned { changes, operation: "DROP COLUMNS", ..Planned::default() })
         }
         Action::RenameColumn { path, to } => {
             let path = column::find(context, table, snapshot, path)?;
             let change = Change::RenameColumn { to: column::new_name(&path, to), path };
-            Ok(Planned { changes: vec![change], operation: "RENAME COLUMN", wanted: None })
+            Ok(Planned { changes: vec![change], operation: "RENAME COLUMN", ..Planned::default() })
+        }
+        Action::AlterColumn { path, change: ColumnChange::SyncIdentity } => {
+            let found = column::find(context, table, snapshot, path)?.join(".");
+            let Some(identity) = snapshot.identity(&found) else {
+                let error = EngineError::invalid(format!("column \"{found}\" of table \"{table}\" numbers no rows"));
+                let error = error.with_hint("Only columns GENERATED ... AS IDENTITY can be synchronized.");
+                return Err(error.at(&context.sql, path.first().and_then(|ident| Place::of_token_span(ident.span))));
+            };
+            Ok(Planned { operation: "SYNC IDENTITY", synced: Some(identity), ..Planned::default() })
         }
         Action::AlterColumn { path, change } => {
             let operation = "CHANGE COLUMN";
@@ -61,27 +72,31 @@ pub(super) fn plan(
                 _ => None,
             };
             let change = column::change(context, table, snapshot, found, change)?;
-            Ok(Planned { changes: vec![change], operation, wanted })
+            Ok(Planned { changes: vec![change], operation, wanted, synced: None })
         }
         Action::AddConstraint(check) => add_constraint(context, snapshot, check),
         Action::DropConstraint { if_exists, name } => {
             let changes = drop_constraint(context, table, snapshot, *if_exists, name)?;
-            Ok(Planned { changes, operation: "DROP CONSTRAINT", wanted: None })
+            Ok(Planned { changes, operation: "DROP CONSTRAINT", ..Planned::default() })
         }
         Action::SetProperties(pairs) => {
             let schema = snapshot.schema();
             let columns: Vec<_> = schema.fields().iter().cloned().collect();
             let set = pairs.iter().map(|(key, value)| property::check(key, value, &columns));
             let changes = set.map(|pair| pair.map(|(key, value)| Change::SetProperty { key, value }));
-            Ok(Planned { changes: changes.collect::<Result<_, _>>()?, operation: "SET TBLPROPERTIES", wanted: None })
+            Ok(Planned {
+                changes: changes.collect::<Result<_, _>>()?,
+                operation: "SET TBLPROPERTIES",
+                ..Planned::default()
+            })
         }
         Action::UnsetProperties { if_exists, keys } => {
             let changes = unset(table, snapshot, *if_exists, keys)?;
-            Ok(Planned { changes, operation: "UNSET TBLPROPERTIES", wanted: None })
+            Ok(Planned { changes, operation: "UNSET TBLPROPERTIES", ..Planned::default() })
         }
         Action::Comment(comment) => {
             let change = Change::CommentTable { comment: comment.clone() };
-            Ok(Planned { changes: vec![change], operation: "CHANGE TABLE COMMENT", wanted: None })
+            Ok(Planned { changes: vec![change], operation: "CHANGE TABLE COMMENT", ..Planned::default() })
         }
     }
 }
@@ -111,6 +126,7 @@ fn add_constraint(context: &Context, snapshot: &Snapshot, check: &create::Check)
         changes: vec![Change::AddConstraint { name, text: text.clone() }],
         operation: "ADD CONSTRAINT",
         wanted: Some(Wanted::Check(Check { rule, sql: text, expr })),
+        synced: None,
     })
 }
 

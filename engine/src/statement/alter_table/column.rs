@@ -182,6 +182,7 @@ pub(super) fn change(
         ColumnChange::Comment(comment) => Change::CommentColumn { path, comment: comment.clone() },
         ColumnChange::Type(sql) => Change::Widen { path, data_type: data_type::arrow_type(sql)? },
         ColumnChange::Move(to) => Change::MoveColumn { position: position(Some(to), is_column), path },
+        ColumnChange::SyncIdentity => return Err(EngineError::internal("numbers are no change of a column")),
         ColumnChange::DropDefault => Change::Default { column: path.join("."), text: None },
         ColumnChange::SetDefault(value) => {
             let column = path.join(".");

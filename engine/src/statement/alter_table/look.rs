@@ -1,13 +1,16 @@
-//! A look at all rows of a table before it demands something of them.
+//! A look at all rows of a table before it demands something of them, or goes on behind them.
 
 use std::sync::Arc;
 
-use boathouse_storage::{Snapshot, write};
+use boathouse_storage::{
+    Snapshot,
+    write::{self, Identity},
+};
 use datafusion::{
     arrow::{array::Int64Array, record_batch::RecordBatch},
     common::ScalarValue,
     datasource::provider_as_source,
-    functions_aggregate::expr_fn::count,
+    functions_aggregate::expr_fn::{count, max, min},
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, ident, lit},
     physical_plan::collect,
 };
@@ -47,6 +50,20 @@ pub(super) async fn all_rows(context: &Context, table: &Arc<Snapshot>, wanted: &
     };
     let values = write::row_text(&shown, &first_row(&row)?);
     Err(EngineError::invalid(message).with_detail(format!("One has {values}.")))
+}
+
+/// The number of an identity column that is furthest in its direction; nothing where no row has one.
+pub(super) async fn furthest_number(
+    context: &Context,
+    table: &Arc<Snapshot>,
+    identity: &Identity,
+) -> Result<Option<i64>, EngineError> {
+    let column = ident(&identity.column);
+    let furthest = if identity.step < 0 { min(column) } else { max(column) };
+    let rows = LogicalPlanBuilder::scan("t", provider_as_source(table.provider()?), None)?;
+    let plan = rows.aggregate(Vec::<Expr>::new(), [furthest.alias("n")])?.build()?;
+    let found = run(context, &plan).await?;
+    Ok(found.iter().find_map(|batch| batch.column(0).as_any().downcast_ref::<Int64Array>()?.iter().next()?))
 }
 
 async fn run(context: &Context, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, EngineError> {

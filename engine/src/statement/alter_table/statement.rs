@@ -46,6 +46,11 @@ impl AlterTable {
             look::all_rows(context, &snapshot, wanted).await?;
             altered = altered.rows_checked();
         }
+        if let Some(identity) = &planned.synced
+            && let Some(number) = look::furthest_number(context, &snapshot, identity).await?
+        {
+            altered = altered.numbered_behind(identity, number)?.rows_checked();
+        }
         write::alter(context.engine.lake(), altered, planned.operation, &name::commit_info(context)).await?;
         Ok(done)
     }

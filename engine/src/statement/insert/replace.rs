@@ -1,7 +1,8 @@
 //! INSERT ... REPLACE WHERE: the rows given take the place of those that match a condition, in one commit.
 
-use boathouse_storage::write::{self, Action, Actions, Check, RowChange};
+use boathouse_storage::write::{self, Action, Actions, Altered, Check, RowChange};
 use datafusion::{
+    arrow::datatypes::{DataType, Schema},
     common::{
         Column, ScalarValue,
         tree_node::{Transformed, TransformedResult, TreeNode},
@@ -10,7 +11,7 @@ use datafusion::{
     sql::sqlparser::ast::{self, TableFactor, TableWithJoins},
 };
 
-use super::{Evolution, Insert, under_names};
+use super::{Evolution, Insert, evolve, under_names};
 use crate::{
     EngineError,
     parser::replace::Replace,
@@ -92,7 +93,8 @@ impl Insert {
     /// Like [`Insert::plan`], for INSERT ... REPLACE WHERE.
     pub async fn plan_replace(context: &Context, replace: Replace) -> Result<Self, EngineError> {
         let replaced = Replaced::plan(context, replace.clone()).await?;
-        let insert = Self::plan(context, replace.insert, Evolution::Never).await?;
+        let evolution = if replace.evolves { Evolution::Asked } else { Evolution::IfTheTableSays };
+        let insert = Self::plan(context, replace.insert, evolution).await?;
         Ok(Self { replaced: Some(Box::new(replaced)), ..insert })
     }
 
@@ -117,8 +119,10 @@ impl Insert {
             expr: condition.clone(),
         });
         let table = target.name.to_string();
-        let rows = write::conform(&table, &target.schema(), &all_rules, rows)?;
-        let plan = both(target, addresses.clone(), rows).map_err(|error| context.error(error))?;
+        let evolved = evolve::altered(target.snapshot(), &insert.new_columns)?;
+        let schema = evolved.as_ref().map(Altered::schema).transpose()?.unwrap_or_else(|| target.schema());
+        let rows = write::conform(&table, &schema, &all_rules, rows)?;
+        let plan = both(target, &schema, addresses.clone(), rows).map_err(|error| context.error(error))?;
         let change = RowChange {
             operation: "WRITE",
             parameters: [
@@ -132,7 +136,7 @@ impl Insert {
             sets: None,
             rules: Some(&rules),
             replaces: None,
-            evolved: None,
+            evolved,
         };
         let info = name::commit_info(context);
         Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))
@@ -140,12 +144,16 @@ impl Insert {
 }
 
 /// The rows that go and those that come, in one query.
-fn both(target: &Target, addresses: LogicalPlan, rows: LogicalPlan) -> datafusion::error::Result<LogicalPlan> {
-    let schema = target.schema();
+fn both(
+    target: &Target,
+    schema: &Schema,
+    addresses: LogicalPlan,
+    rows: LogicalPlan,
+) -> datafusion::error::Result<LogicalPlan> {
     let (file, row) = (target.addressed.file_column(), target.addressed.row_column());
-    let null = |kind: &datafusion::arrow::datatypes::DataType| cast(lit(ScalarValue::Null), kind.clone());
+    let null = |kind: &DataType| cast(lit(ScalarValue::Null), kind.clone());
     let of = |name: &str| Expr::Column(Column::new_unqualified(name));
-    let number = datafusion::arrow::datatypes::DataType::Int64;
+    let number = DataType::Int64;
     let columns = schema.fields().iter().map(|field| null(field.data_type()).alias(field.name()));
     let places = [of(file), of(row), lit(Action::Delete as i8).alias(ACTION)];
     let gone = LogicalPlanBuilder::from(addresses).project(columns.chain(places))?.build()?;
