@@ -9,7 +9,7 @@ use datafusion::{
 };
 
 use crate::{
-    EngineConfig, EngineError, Session,
+    EngineConfig, EngineError, QueryRecord, QueryTotals, Session,
     cache::{Plans, Results},
     exec::{CpuRuntime, Permits, runtime_env},
     function::{extremes, now},
@@ -17,6 +17,7 @@ use crate::{
         CheapConjunctsFirst, DecimalsToFloats, QuickDecimals, RuntimeFilters, SpillingJoins, WholeTimestamps,
         YieldingRows, physical_rules,
     },
+    queries::Queries,
     statement::settings,
     upkeep::Records,
 };
@@ -33,6 +34,7 @@ pub struct Engine {
     results: Arc<Results>,
     runtime: CpuRuntime,
     upkeep: Records,
+    queries: Arc<Queries>,
 }
 
 impl Engine {
@@ -75,7 +77,8 @@ impl Engine {
         let plans = Plans::new(config.plan_cache_bytes_max);
         let results = Results::new(config.result_cache_bytes_max);
         let upkeep = Records::default();
-        Ok(Arc::new(Self { config, lake: Arc::new(lake), template, permits, plans, results, runtime, upkeep }))
+        let (lake, queries) = (Arc::new(lake), Arc::default());
+        Ok(Arc::new(Self { config, lake, template, permits, plans, results, runtime, upkeep, queries }))
     }
 
     /// A new client: default settings, no prepared statements.
@@ -104,6 +107,16 @@ impl Engine {
         self.lake.idle().await;
     }
 
+    /// The statements that ended lately, oldest first, then those that run.
+    pub fn query_records(&self) -> Vec<Arc<QueryRecord>> {
+        self.queries.all()
+    }
+
+    /// Sums over all statements that have ended.
+    pub fn query_totals(&self) -> QueryTotals {
+        self.queries.totals()
+    }
+
     /// Statements running or waiting now.
     pub fn statements_active(&self) -> usize {
         self.permits.active()
@@ -123,6 +136,10 @@ impl Engine {
 
     pub(crate) fn results(&self) -> &Arc<Results> {
         &self.results
+    }
+
+    pub(crate) fn queries(&self) -> &Arc<Queries> {
+        &self.queries
     }
 
     /// What upkeep did.

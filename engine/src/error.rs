@@ -22,7 +22,7 @@ pub(crate) use self::{
 };
 
 /// What the reader should do. A new kind needs a caller that acts differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorKind {
     /// Fix the statement.
     InvalidSql,
@@ -41,6 +41,25 @@ pub enum ErrorKind {
     Corrupt,
     /// Report it.
     Internal,
+}
+
+impl ErrorKind {
+    /// As programs are told of it: `NOT_FOUND`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidSql => "INVALID_SQL",
+            Self::NotFound => "NOT_FOUND",
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::Denied => "DENIED",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::Conflict => "CONFLICT",
+            Self::Exhausted => "EXHAUSTED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Cancelled => "CANCELLED",
+            Self::Corrupt => "CORRUPT",
+            Self::Internal => "INTERNAL",
+        }
+    }
 }
 
 /// A failed statement. `Display` prints message, `LINE n:` with carets, `DETAIL:` and `HINT:`, without the source.

@@ -5,7 +5,7 @@
 //! statements).
 //!
 //! A statement's way: [`parser`] (text to AST) -> [`statement`] (one file per statement: plan, then run) -> [`catalog`]
-//! (names to tables, each pinned to one version) -> [`cache`] (planned or answered before?) -> [`exec`] (threads, memory, how many at once) -> rows.
+//! (names to tables, each pinned to one version) -> [`cache`] (planned or answered before?) -> [`exec`] (threads, memory, how many at once) -> rows. `queries` knows which statements run.
 
 mod cache;
 pub mod catalog;
@@ -18,6 +18,7 @@ mod function;
 mod locate;
 mod optimizer;
 pub mod parser;
+mod queries;
 mod session;
 pub mod statement;
 mod upkeep;
@@ -26,9 +27,12 @@ pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use exec::RowStream;
+pub use queries::{Durations, Origin, QueryRecord, QueryState, QueryTotals};
 pub use session::{Batches, Pins, Session, TableEntry};
 pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;
+
+pub use boathouse_storage::{CacheUsage, Usage};
 
 /// One value of a parameter, for those who may not name DataFusion.
 pub use datafusion::common::ScalarValue;

@@ -19,11 +19,12 @@ use datafusion::{
 use parking_lot::Mutex;
 
 use crate::{
-    Engine, EngineError, Outcome, Prepared,
+    Engine, EngineError, Origin, Outcome, Prepared,
     catalog::{TableName, listing},
     exec::{plain_field, within},
     locate::locate,
     parser,
+    queries::{Live, Phase},
     statement::{
         Context, Effect, Kept, Settings, Statement,
         replay::{self, Bound},
@@ -74,54 +75,70 @@ impl Session {
 
     /// Like [`Session::prepare`], bound to the versions given; tables not named there get their newest version.
     pub async fn prepare_at(&self, sql: &str, pins: &Pins) -> Result<Prepared, EngineError> {
+        self.prepare_as(&Origin::default(), sql, pins).await
+    }
+
+    /// Like [`Session::prepare_at`], for a caller: by whom it is found while it is planned, and while it runs.
+    pub async fn prepare_as(&self, origin: &Origin, sql: &str, pins: &Pins) -> Result<Prepared, EngineError> {
+        let live = self.engine.queries().begin(origin, sql, Phase::Planning);
+        self.plan(&live, sql, pins).await.inspect_err(|error| live.failed(error))
+    }
+
+    async fn plan(&self, live: &Arc<Live>, sql: &str, pins: &Pins) -> Result<Prepared, EngineError> {
         parser::check_size(sql, self.engine.config().sql_bytes_max)?;
         let context = Context::new(&self.engine, &self.this()?, sql, pins);
-        let timeout = self.statement_timeout();
+        let (timeout, live) = (self.statement_timeout(), live.clone());
         let plan = async move {
-            match Statement::of_text(&context).await {
-                Ok(statement) => Ok(Prepared::new(context, statement)),
+            match within(timeout, live.until_killed(Statement::of_text(&context))).await {
+                Ok(statement) => Ok(Prepared::new(context, statement, &live)),
                 Err(error) => Err(locate(&context, error, false).await),
             }
         };
-        self.engine.runtime().spawn(within(timeout, plan)).await?
+        self.engine.runtime().spawn(plan).await?
     }
 
     /// Runs a prepared statement with its parameters in order. Rows stream: dropping them cancels the query.
     pub async fn run(&self, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
-        let statement = prepared.statement.clone();
+        let (statement, live) = (prepared.statement.clone(), prepared.begin());
         if let Some(rows) = statement.kept_rows(&prepared.context, parameters) {
-            return Ok(Outcome::Rows(rows));
+            live.is_answered_from_cache();
+            let outcome = Outcome::Rows(rows);
+            live.answered(Ok(&outcome));
+            return Ok(outcome);
         }
         let parameters = parameters.to_vec();
         if statement.is_instant() {
+            live.enter(Phase::Executing);
             let context = prepared.context.clone();
             let run = async move {
-                match statement.run(&context, &parameters).await {
+                let outcome = match statement.run(&context, &parameters).await {
                     Ok(outcome) => Ok(outcome),
                     Err(error) => Err(locate(&context, error, false).await),
-                }
+                };
+                live.answered(outcome.as_ref());
+                outcome
             };
             return self.engine.runtime().spawn(run).await?;
         }
-        self.run_bound(prepared, Bound::Row(parameters)).await
+        self.run_bound(prepared, live, Bound::Row(parameters)).await
     }
 
     /// Runs a statement that [takes rows](Prepared::takes_rows) once for all rows of parameters, a column per parameter in
     /// order: in one commit, or not at all.
     pub async fn run_rows(&self, prepared: &Prepared, rows: Vec<RecordBatch>) -> Result<Outcome, EngineError> {
-        self.run_bound(prepared, Bound::Rows(rows)).await
+        self.run_bound(prepared, prepared.begin(), Bound::Rows(rows)).await
     }
 
-    async fn run_bound(&self, prepared: &Prepared, bound: Bound) -> Result<Outcome, EngineError> {
+    async fn run_bound(&self, prepared: &Prepared, live: Arc<Live>, bound: Bound) -> Result<Outcome, EngineError> {
         let statement = prepared.statement.clone();
-        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
+        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout(), live).await?);
         let mut context = prepared.context.for_run(permit.clone());
         if statement.effect() == Effect::Change {
             context.idempotency_key = self.settings.lock().idempotency_key.clone();
         }
         let (session, stop) = (self.this()?, context.stop.clone());
         let run = async move {
-            match permit.bound(replay::run(&statement, &context, &bound)).await {
+            let outcome = match permit.bound(replay::run(&statement, &context, &bound)).await {
                 // A definition is refused for what its text says; a query fails for its rows.
                 Err(error) if statement.effect() == Effect::Define => Err(locate(&context, error, false).await),
                 outcome => {
@@ -130,7 +147,9 @@ impl Session {
                     }
                     outcome
                 }
-            }
+            };
+            permit.live().answered(outcome.as_ref());
+            outcome
         };
         self.engine.runtime().spawn(run).stopping(stop).await?
     }

@@ -7,6 +7,7 @@
 //! [`table`] is one table at one version, [`write`] is every commit in the product, [`maintain`] keeps tables
 //! small and quick.
 
+mod account;
 pub mod catalog;
 pub mod config;
 mod error;
@@ -22,6 +23,7 @@ mod usage;
 mod views;
 pub mod write;
 
+pub use account::{Account, Usage, task_context};
 pub use config::{S3Options, StorageOptions};
 pub use error::StorageError;
 pub use hot::HotOptions;

@@ -9,6 +9,7 @@ mod lost_answer;
 mod metadata;
 mod option;
 mod prepared;
+mod queries;
 mod session;
 mod statement;
 mod support;

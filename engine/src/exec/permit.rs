@@ -13,7 +13,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{EngineError, ErrorKind};
+use crate::{
+    EngineError, ErrorKind,
+    queries::{Live, Phase},
+};
 
 /// Hands out permits; who gets none waits in line.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub(crate) struct Permit {
     _permit: OwnedSemaphorePermit,
     _active: Active,
     timeout: Option<(Duration, Instant)>,
+    live: Arc<Live>,
 }
 
 #[derive(Debug)]
@@ -56,8 +60,19 @@ impl Permits {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Waits for a permit; the wait counts towards the timeout.
-    pub async fn acquire(&self, timeout: Option<Duration>) -> Result<Permit, EngineError> {
+    /// Waits for a permit to run the statement; the wait counts towards the timeout.
+    pub async fn acquire(&self, timeout: Option<Duration>, live: Arc<Live>) -> Result<Permit, EngineError> {
+        live.enter(Phase::Queued);
+        let permit = live.until_killed(self.wait(timeout)).await.inspect_err(|error| live.failed(error))?;
+        live.enter(Phase::Executing);
+        let (permit, active, timeout) = permit;
+        Ok(Permit { _permit: permit, _active: active, timeout, live })
+    }
+
+    async fn wait(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<(OwnedSemaphorePermit, Active, Option<(Duration, Instant)>), EngineError> {
         let active = Active::new(&self.active);
         let timeout = timeout.map(|timeout| (timeout, Instant::now() + timeout));
         let acquire = self.semaphore.clone().acquire_owned();
@@ -69,7 +84,7 @@ impl Permits {
         };
         let permit =
             permit.map_err(|error| EngineError::internal("no statement can run any more").with_source(error))?;
-        Ok(Permit { _permit: permit, _active: active, timeout })
+        Ok((permit, active, timeout))
     }
 }
 
@@ -79,8 +94,14 @@ impl Permit {
         self.timeout.map(|(timeout, deadline)| (timeout, deadline.into_std()))
     }
 
-    /// Runs `work` unless the statement's time is over first.
+    /// The statement that it is for.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// Runs `work` unless the statement's time is over first, or somebody kills it.
     pub async fn bound<T>(&self, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
+        let work = self.live.until_killed(work);
         match self.timeout {
             Some((timeout, deadline)) => {
                 tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(timed_out(timeout)))

@@ -20,7 +20,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
 use super::{CpuRuntime, Permit, Stop, runtime::Task, wire::wire_batch};
-use crate::{EngineError, cache::Recording, error::convert};
+use crate::{EngineError, ErrorKind, cache::Recording, error::convert};
 
 /// Batches between producer and client.
 const BATCHES_QUEUED_MAX: usize = 4;
@@ -33,6 +33,7 @@ pub struct RowStream {
     batches: mpsc::Receiver<Result<RecordBatch, EngineError>>,
     /// `None` for rows that were there from the start, and once the producer has ended.
     producer: Option<Task<()>>,
+    ready_rows: Option<usize>,
 }
 
 impl RowStream {
@@ -45,6 +46,11 @@ impl RowStream {
         self.try_collect().await
     }
 
+    /// How many rows there are, if they were there from the start.
+    pub(crate) fn ready_rows(&self) -> Option<usize> {
+        self.ready_rows
+    }
+
     /// A result that is there already.
     pub(crate) fn of_batch(batch: RecordBatch) -> Self {
         Self::of_batches(batch.schema(), vec![batch])
@@ -53,11 +59,12 @@ impl RowStream {
     /// A result that is there already, under its schema.
     pub(crate) fn of_batches(schema: SchemaRef, rows: Vec<RecordBatch>) -> Self {
         let (sender, batches) = mpsc::channel(rows.len().max(1));
+        let ready_rows = Some(rows.iter().map(RecordBatch::num_rows).sum());
         for batch in rows {
             // There is room for all.
             let _ = sender.try_send(Ok(batch));
         }
-        Self { schema, batches, producer: None }
+        Self { schema, batches, producer: None, ready_rows }
     }
 
     /// Starts to pull `rows` on the CPU threads. The permit is given back when they end or the stream is dropped. All rows
@@ -72,7 +79,7 @@ impl RowStream {
     ) -> Self {
         let (sender, batches) = mpsc::channel(BATCHES_QUEUED_MAX);
         let producer = runtime.spawn(produce(schema.clone(), rows, permit, recording, sender)).stopping(stop);
-        Self { schema, batches, producer: Some(producer) }
+        Self { schema, batches, producer: Some(producer), ready_rows: None }
     }
 }
 
@@ -92,10 +99,13 @@ async fn produce(
             if let Some(recording) = &mut recording {
                 recording.add(&batch);
             }
+            if let Some(permit) = &permit {
+                permit.live().add_rows(batch.num_rows());
+            }
             if sender.send(Ok(batch)).await.is_err() {
                 // Nobody wants the rest, and a part of the rows is no result.
                 recording = None;
-                return Ok(());
+                return Err(EngineError::new(ErrorKind::Cancelled, "the client went away"));
             }
         }
         Ok(())
@@ -106,6 +116,9 @@ async fn produce(
     };
     // Memory and permit are free before the client learns of the end.
     drop(rows);
+    if let Some(permit) = &permit {
+        outcome.as_ref().map_or_else(|error| permit.live().failed(error), |()| permit.live().done());
+    }
     drop(permit);
     match outcome {
         // Kept before the client learns of the end, too: who asks again then finds it.

@@ -9,6 +9,7 @@ use super::{
     copy::{Copy, CopySource},
     create::Create,
     history::Recover,
+    kill::Kill,
     replace::Replace,
     show::Show,
     vacuum::Vacuum,
@@ -34,6 +35,7 @@ pub(crate) enum Ast {
     /// `RESET name`; `None` is `RESET ALL`.
     Reset(Option<ObjectName>),
     Vacuum(Vacuum),
+    Kill(Kill),
 }
 
 impl Ast {
@@ -103,7 +105,8 @@ impl Ast {
             | Self::Show(_)
             | Self::Recover(_)
             | Self::Reset(_)
-            | Self::Vacuum(_) => ControlFlow::Continue(()),
+            | Self::Vacuum(_)
+            | Self::Kill(_) => ControlFlow::Continue(()),
         }
     }
 
@@ -138,7 +141,8 @@ impl Ast {
             | Self::Show(_)
             | Self::Recover(_)
             | Self::Reset(_)
-            | Self::Vacuum(_) => ControlFlow::Continue(()),
+            | Self::Vacuum(_)
+            | Self::Kill(_) => ControlFlow::Continue(()),
         }
     }
 }

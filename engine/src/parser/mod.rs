@@ -16,11 +16,13 @@ mod explain;
 mod fault;
 mod history;
 mod keyword;
+mod kill;
 mod limit;
 mod merge;
 mod parse;
 mod placeholder;
 mod precedence;
+mod redact;
 mod refuse;
 pub(crate) mod replace;
 pub(crate) mod rule;
@@ -34,9 +36,14 @@ mod version;
 pub(crate) use self::{
     ast::{Ast, Describe, Explain, ExplainFormat},
     history::{CloneTable, Recover},
+    kill::Kill,
     limit::check_size,
     parse::{Parser, object_name, parse, parse_query},
     show::Show,
     vacuum::Vacuum,
 };
-pub use self::{keyword::keywords, split::split};
+pub use self::{
+    keyword::keywords,
+    redact::{Redacted, redact},
+    split::split,
+};

@@ -12,7 +12,7 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, history, limit, merge,
+    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, history, kill, limit, merge,
     placeholder, precedence, refuse, replace, show, timestamp, vacuum, version,
 };
 use crate::{EngineError, error::Place};
@@ -80,6 +80,7 @@ impl<'a> Parser<'a> {
                 Ok(Ast::Explain(explain::parse(self)?))
             }
             Keyword::VACUUM => Ok(Ast::Vacuum(vacuum::parse(parser).map_err(|error| self.fault(error))?)),
+            Keyword::KILL => Ok(Ast::Kill(kill::parse(parser).map_err(|error| self.fault(error))?)),
             Keyword::SHOW => Ok(Ast::Show(show::parse(parser).map_err(|error| self.fault(error))?)),
             Keyword::DESCRIBE | Keyword::DESC => {
                 parser.next_token();
@@ -229,6 +230,8 @@ mod tests {
             "SHOW DROPPED TABLES IN s",
             "CREATE TABLE IF NOT EXISTS x SHALLOW CLONE s.t VERSION AS OF 3",
             "DROP TABLE t PURGE",
+            "KILL QUERY 'x'",
+            "kill 'x'",
             "SHOW TABLES IN s LIKE 'a%'",
             "SHOW COLUMNS FROM s.t",
             "SHOW CREATE TABLE t",

@@ -52,7 +52,8 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
         | Ast::Show(_)
         | Ast::Recover(_)
         | Ast::Reset(_)
-        | Ast::Vacuum(_) => ControlFlow::Continue(()),
+        | Ast::Vacuum(_)
+        | Ast::Kill(_) => ControlFlow::Continue(()),
     };
     match flow {
         ControlFlow::Break(error) => Err(*error),

@@ -12,14 +12,22 @@ use super::{
     Session,
     load::{Batches, once},
 };
-use crate::{EngineError, Outcome, statement::Ingest};
+use crate::{EngineError, Origin, Outcome, queries::Phase, statement::Ingest};
 
 impl Session {
     /// Writes all of `rows` as `ingest` says, in one commit, in bounded memory. An error in the stream ends it, and nothing
     /// of it is in the lake then: a source that was cut off must end with an error. Dropping the future stops it, too.
     /// Gives the number of rows written.
-    pub async fn ingest(&self, ingest: Ingest, schema: SchemaRef, rows: Batches) -> Result<u64, EngineError> {
-        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
+    pub async fn ingest(
+        &self,
+        origin: &Origin,
+        ingest: Ingest,
+        schema: SchemaRef,
+        rows: Batches,
+    ) -> Result<u64, EngineError> {
+        let live = self.engine.queries().begin(origin, &ingest.describe(), Phase::Queued);
+        live.is_a("INGEST");
+        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout(), live).await?);
         let mut context = self.context(&ingest.describe())?.for_run(permit.clone());
         if ingest.appends() {
             context.idempotency_key = self.settings.lock().idempotency_key.clone();
@@ -33,7 +41,9 @@ impl Session {
             let under = read.clone();
             let rows = rows.map(move |batch| RecordBatch::try_new(under.clone(), batch?.columns().to_vec())).boxed();
             let plan = once(read, rows, Arc::default()).map_err(|error| context.error(error))?;
-            match permit.bound(ingest.run(&context, &schema, plan)).await? {
+            let outcome = permit.bound(ingest.run(&context, &schema, plan)).await;
+            permit.live().answered(outcome.as_ref());
+            match outcome? {
                 Outcome::Changed { inserted, version, .. } => {
                     if context.idempotency_key.is_some() && version.is_some() {
                         session.settings.lock().idempotency_key = None;

@@ -22,8 +22,9 @@ use parking_lot::Mutex;
 
 use super::Session;
 use crate::{
-    EngineError,
+    EngineError, Origin,
     parser::{self, Ast, create::Create},
+    queries::Phase,
     statement::CreateTable,
 };
 
@@ -34,7 +35,9 @@ impl Session {
     /// Carries out `create`, a CREATE [OR REPLACE] TABLE with its columns, and fills the table with `rows` in the same
     /// commit: readers see all of them or nothing. Columns go by name and are checked as by INSERT. Gives the row count.
     pub async fn load(&self, create: &str, schema: SchemaRef, rows: Batches) -> Result<u64, EngineError> {
-        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout()).await?);
+        let live = self.engine.queries().begin(&Origin::default(), create, Phase::Queued);
+        live.is_a("LOAD");
+        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout(), live).await?);
         let context = self.context(create)?.for_run(permit.clone());
         let work = async move {
             let table = match parser::parse(&context.sql)? {
@@ -47,7 +50,10 @@ impl Session {
             let count = Arc::new(AtomicU64::new(0));
             let plan = once(schema, rows, count.clone()).map_err(|error| context.error(error))?;
             let table = CreateTable::plan(&context, table).await?.filled_with(plan)?;
-            permit.bound(table.run(&context, &[])).await?;
+            let outcome = permit.bound(table.run(&context, &[])).await;
+            permit.live().add_rows(usize::try_from(count.load(Ordering::Relaxed)).unwrap_or(usize::MAX));
+            permit.live().answered(outcome.as_ref());
+            outcome?;
             Ok(count.load(Ordering::Relaxed))
         };
         self.engine.runtime().spawn(work).await?

@@ -1,11 +1,21 @@
 //! What callers see of a statement: planned, and done.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
 use super::{Context, Statement, insert::Insert};
-use crate::{RowStream, session::Pins};
+use crate::{
+    Origin, RowStream,
+    queries::{Live, Phase},
+    session::Pins,
+};
 
 /// A planned statement. It can run several times, with other parameters each time.
 #[derive(Debug)]
@@ -14,6 +24,9 @@ pub struct Prepared {
     pub(crate) statement: Arc<Statement>,
     parameters: Schema,
     pins: Pins,
+    origin: Origin,
+    /// Microseconds of planning that no run has counted yet.
+    planning_us: AtomicU64,
 }
 
 /// What running a statement does.
@@ -28,10 +41,32 @@ pub enum Effect {
 }
 
 impl Prepared {
-    pub(crate) fn new(context: Context, statement: Statement) -> Self {
+    pub(crate) fn new(context: Context, statement: Statement, live: &Live) -> Self {
         let parameters = statement.parameters();
         let pins = context.pinned.pins();
-        Self { context, statement: Arc::new(statement), parameters, pins }
+        let (origin, planning) = (live.origin().clone(), live.planned());
+        let planning_us = AtomicU64::new(u64::try_from(planning.as_micros()).unwrap_or(u64::MAX));
+        Self { context, statement: Arc::new(statement), parameters, pins, origin, planning_us }
+    }
+
+    /// The same plan, to be run for another caller.
+    pub fn called_by(&self, origin: &Origin) -> Self {
+        Self {
+            context: self.context.clone(),
+            statement: self.statement.clone(),
+            parameters: self.parameters.clone(),
+            pins: self.pins.clone(),
+            origin: origin.clone(),
+            planning_us: AtomicU64::new(0),
+        }
+    }
+
+    /// A run begins. The first one has the time of planning.
+    pub(crate) fn begin(&self) -> Arc<Live> {
+        let live = self.context.engine.queries().begin(&self.origin, &self.context.sql, Phase::Queued);
+        live.is_a(self.statement.title());
+        live.add_planning(Duration::from_micros(self.planning_us.swap(0, Ordering::Relaxed)));
+        live
     }
 
     pub fn sql(&self) -> &str {

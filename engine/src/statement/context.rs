@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use boathouse_storage::task_context;
 use datafusion::{
     arrow::datatypes::SchemaRef,
-    execution::session_state::SessionState,
+    execution::{TaskContext, session_state::SessionState},
     logical_expr::{LogicalPlan, ScalarUDF, registry::FunctionRegistry},
     physical_plan::{ExecutionPlan, execute_stream},
     sql::sqlparser::ast::ObjectName,
@@ -18,6 +19,7 @@ use crate::{
     error::{Place, convert},
     exec::{Permit, Stop, wire_schema},
     locate::locate,
+    queries::Phase,
     session::Pins,
 };
 
@@ -102,8 +104,22 @@ impl Context {
         let mut state = self.state.as_ref().clone();
         state.mark_start_execution();
         let stop = Stop::new(permit.limit());
+        let account = permit.live().runs_on(state.runtime_env(), &stop);
         state.config_mut().set_extension(stop.clone());
+        state.config_mut().set_extension(account);
         Self { state: Arc::new(state), permit: Some(permit), stop: Some(stop), ..self.clone() }
+    }
+
+    /// Says what the time goes to from here on.
+    pub fn enter(&self, phase: Phase) {
+        if let Some(permit) = &self.permit {
+            permit.live().enter(phase);
+        }
+    }
+
+    /// Under what a plan of this run is executed.
+    pub fn task(&self) -> Arc<TaskContext> {
+        task_context(self.state.as_ref())
     }
 
     /// Where names without a schema are looked up.
@@ -198,7 +214,8 @@ impl Context {
         schema: SchemaRef,
         recording: Option<Recording>,
     ) -> Result<RowStream, EngineError> {
-        let rows = execute_stream(physical, self.state.task_ctx()).map_err(|error| self.error(error))?;
+        self.enter(Phase::Executing);
+        let rows = execute_stream(physical, self.task()).map_err(|error| self.error(error))?;
         Ok(RowStream::spawn(self.engine.runtime(), schema, rows, self.permit.clone(), recording, self.stop.clone()))
     }
 }

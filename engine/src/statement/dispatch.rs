@@ -25,6 +25,7 @@ use super::{
     drop_table::DropTable,
     explain::Explain,
     insert::{Evolution, Insert},
+    kill_query::KillQuery,
     merge::Merge,
     optimize::Optimize,
     prepare::{Deallocate, Execute, Prepare},
@@ -78,6 +79,7 @@ pub(crate) enum Statement {
     CopyTo(CopyTo),
     Optimize(Optimize),
     Vacuum(Vacuum),
+    KillQuery(KillQuery),
 }
 
 impl Statement {
@@ -141,7 +143,8 @@ impl Statement {
             | Self::CopyFrom(_)
             | Self::CopyTo(_)
             | Self::Optimize(_)
-            | Self::Vacuum(_) => None,
+            | Self::Vacuum(_)
+            | Self::KillQuery(_) => None,
         }
     }
 
@@ -162,6 +165,7 @@ impl Statement {
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
                 Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),
                 Ast::Vacuum(vacuum) => Self::Vacuum(Vacuum::plan(context, vacuum).await?),
+                Ast::Kill(kill) => Self::KillQuery(KillQuery::plan(context, kill)?),
                 Ast::Recover(Recover::Restore { table, to }) => Self::Restore(Restore::plan(context, table, to).await?),
                 Ast::Recover(Recover::Undrop { table }) => Self::UndropTable(UndropTable::plan(context, table).await?),
                 Ast::Reset(name) => Self::Set(Set::plan_reset(name)?),
@@ -255,6 +259,7 @@ impl Statement {
                 Self::CopyTo(statement) => statement.run(context, parameters).await,
                 Self::Optimize(statement) => statement.run(context, parameters).await,
                 Self::Vacuum(statement) => statement.run(context, parameters).await,
+                Self::KillQuery(statement) => statement.run(context, parameters).await,
             }
         }
         .boxed()
@@ -299,14 +304,15 @@ impl Statement {
             | Self::DropSchema(_)
             | Self::CreateView(_)
             | Self::DropView(_)
-            | Self::Optimize(_) => Effect::Define,
+            | Self::Optimize(_)
+            | Self::KillQuery(_) => Effect::Define,
             Self::Vacuum(vacuum) => vacuum.effect(),
         }
     }
 
-    /// Whether it only touches the session: it needs no permit, and can be run while all are taken.
+    /// Whether it only touches this process: it needs no permit, and can be run while all are taken.
     pub fn is_instant(&self) -> bool {
-        matches!(self, Self::Set(_) | Self::Prepare(_) | Self::Deallocate(_))
+        matches!(self, Self::Set(_) | Self::Prepare(_) | Self::Deallocate(_) | Self::KillQuery(_))
     }
 
     /// The rows' schema on the wire; empty for a statement without rows.
@@ -339,7 +345,8 @@ impl Statement {
             | Self::Truncate(_)
             | Self::CopyFrom(_)
             | Self::CopyTo(_)
-            | Self::Optimize(_) => Arc::new(Schema::empty()),
+            | Self::Optimize(_)
+            | Self::KillQuery(_) => Arc::new(Schema::empty()),
             Self::Vacuum(vacuum) => vacuum.schema(),
         }
     }
@@ -383,7 +390,8 @@ impl Statement {
             | Self::CreateView(_)
             | Self::DropView(_)
             | Self::Optimize(_)
-            | Self::Vacuum(_) => None,
+            | Self::Vacuum(_)
+            | Self::KillQuery(_) => None,
         }
     }
 
@@ -419,6 +427,7 @@ impl Statement {
             Self::CopyTo(_) => "COPY TO",
             Self::Optimize(_) => "OPTIMIZE",
             Self::Vacuum(_) => "VACUUM",
+            Self::KillQuery(_) => "KILL QUERY",
         }
     }
 }

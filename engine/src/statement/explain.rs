@@ -126,7 +126,7 @@ impl Explain {
 }
 
 async fn count(context: &Context, plan: &Arc<dyn ExecutionPlan>) -> Result<usize, EngineError> {
-    let mut batches = execute_stream(plan.clone(), context.state.task_ctx()).map_err(|error| context.error(error))?;
+    let mut batches = execute_stream(plan.clone(), context.task()).map_err(|error| context.error(error))?;
     let mut rows = 0;
     while let Some(batch) = batches.next().await {
         rows += batch.map_err(|error| context.error(error))?.num_rows();

@@ -20,6 +20,7 @@ mod drop_table;
 mod explain;
 mod ingest;
 mod insert;
+mod kill_query;
 mod merge;
 mod name;
 mod optimize;

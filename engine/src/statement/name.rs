@@ -8,9 +8,10 @@ use crate::{
     EngineError, ErrorKind,
     catalog::{DEFAULT_CATALOG, TableName, is_reserved},
     error::Place,
+    parser::redact,
 };
 
-/// Characters of a statement that a table's history keeps.
+/// Bytes of a statement that a table's history keeps.
 const STATEMENT_MAX: usize = 1000;
 
 /// What a name stands for.
@@ -95,9 +96,6 @@ pub(super) fn taken(name: &TableName, kind: Kind, hint: &str) -> EngineError {
 
 /// What the history of a table keeps of this statement.
 pub(super) fn commit_info(context: &Context) -> CommitInfo {
-    let statement = match context.sql.char_indices().nth(STATEMENT_MAX) {
-        Some((cut, _)) => format!("{}...", &context.sql[..cut]),
-        None => context.sql.to_string(),
-    };
+    let statement = redact(&context.sql, STATEMENT_MAX).text;
     CommitInfo { statement: Some(statement), idempotency_key: context.idempotency_key.clone() }
 }

@@ -15,6 +15,7 @@ use crate::{
     EngineError, RowStream,
     cache::{KeptPlan, Optimized, PlanKey, Recording, ResultKey, attach, detach, is_fixed},
     catalog::Dependency,
+    queries::Phase,
 };
 
 /// A planned query.
@@ -72,6 +73,7 @@ impl Query {
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        context.enter(Phase::Planning);
         let plan = parameter::bind(&self.plan, parameters)?;
         let recording = self.result_key(context, parameters).map(|key| Recording::new(context.engine.results(), key));
         let fixed = parameters.is_empty() && self.known.as_ref().is_some_and(|known| known.fixed);

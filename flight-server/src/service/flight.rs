@@ -19,11 +19,11 @@ use boathouse_engine::Engine;
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use prost::Message;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status, Streaming, metadata::MetadataMap};
 use uuid::Uuid;
 
 use super::{
-    cancel, encode, ingest, metadata, option, parameters, path,
+    cancel, encode, ingest, metadata, option, origin, parameters, path,
     plans::Plans,
     prepared, query,
     running::Running,
@@ -65,12 +65,13 @@ impl Service {
     /// Runs one call: with its session, until the server ends, and so that a panic fails this call only.
     async fn call<T>(
         &self,
-        metadata: &MetadataMap,
+        (metadata, extensions): (&MetadataMap, &Extensions),
         work: impl AsyncFnOnce(&Shared, &mut Caller) -> Result<T, Status>,
     ) -> Result<Response<T>, Status> {
         let query_id = Uuid::new_v4();
         let detailed = |status| status::detailed(status, query_id);
         let mut caller = self.shared.sessions.caller(metadata, query_id).map_err(detailed)?;
+        caller.client = origin::client(metadata, extensions);
         let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
         let mut response = Response::new(status::guarded(work).await.map_err(detailed)?);
         caller.sign(response.metadata_mut());
@@ -96,33 +97,33 @@ impl FlightService for Service {
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let (metadata, _, criteria) = request.into_parts();
-        self.call(&metadata, async |shared, caller| path::list(shared, caller, &criteria).await).await
+        let (metadata, extensions, criteria) = request.into_parts();
+        self.call((&metadata, &extensions), async |shared, caller| path::list(shared, caller, &criteria).await).await
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
-        let (metadata, _, descriptor) = request.into_parts();
-        self.call(&metadata, async |shared, caller| info(shared, caller, descriptor).await).await
+        let (metadata, extensions, descriptor) = request.into_parts();
+        self.call((&metadata, &extensions), async |shared, caller| info(shared, caller, descriptor).await).await
     }
 
     /// Planning is quick and a query runs while its rows are fetched, so the first poll is the last.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        let (metadata, _, descriptor) = request.into_parts();
+        let (metadata, extensions, descriptor) = request.into_parts();
         let work = async |shared: &Shared, caller: &mut Caller| {
             let info = info(shared, caller, descriptor).await?;
             Ok(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() })
         };
-        self.call(&metadata, work).await
+        self.call((&metadata, &extensions), work).await
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        let (metadata, _, descriptor) = request.into_parts();
-        self.call(&metadata, async |shared, caller| schema(shared, caller, &descriptor).await).await
+        let (metadata, extensions, descriptor) = request.into_parts();
+        self.call((&metadata, &extensions), async |shared, caller| schema(shared, caller, &descriptor).await).await
     }
 
     async fn do_get(&self, request: Request<FlightTicket>) -> Result<Response<Self::DoGetStream>, Status> {
-        let (metadata, _, ticket) = request.into_parts();
-        self.call(&metadata, async |shared, caller| rows(shared, caller, &ticket).await).await
+        let (metadata, extensions, ticket) = request.into_parts();
+        self.call((&metadata, &extensions), async |shared, caller| rows(shared, caller, &ticket).await).await
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
@@ -133,12 +134,12 @@ impl FlightService for Service {
             let app_metadata = put(shared, caller, first, data, whole).await?;
             Ok(one(PutResult { app_metadata }))
         };
-        self.call(&metadata, work).await
+        self.call((&metadata, &extensions), work).await
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let (metadata, _, action) = request.into_parts();
-        self.call(&metadata, async |shared, caller| act(shared, caller, &action).await).await
+        let (metadata, extensions, action) = request.into_parts();
+        self.call((&metadata, &extensions), async |shared, caller| act(shared, caller, &action).await).await
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
@@ -192,7 +193,7 @@ async fn schema(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescrip
             }
         },
     };
-    let prepared = caller.session.prepare(&sql).await.map_err(status::from_engine)?;
+    let prepared = caller.prepare(&sql).await?;
     Ok(SchemaResult { schema: encode::schema_bytes(&query::schema(&prepared))? })
 }
 
@@ -243,7 +244,7 @@ async fn put(
         }
         Command::CommandStatementIngest(command) => {
             no_transaction(command.transaction_id.as_ref())?;
-            ingest::put(&caller.session, command, first, rest, whole).await?
+            ingest::put(caller, command, first, rest, whole).await?
         }
         other => return Err(not_offered("DoPut", &other)),
     };

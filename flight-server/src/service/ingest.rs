@@ -12,17 +12,17 @@ use arrow_flight::{
     error::FlightError,
     sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption},
 };
-use boathouse_engine::{Existing, Ingest, Session};
+use boathouse_engine::{Existing, Ingest};
 use futures::{Stream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tonic::Status;
 
-use super::{metadata::CATALOG, parameters::unreadable, whole::Whole};
+use super::{metadata::CATALOG, parameters::unreadable, session::Caller, whole::Whole};
 use crate::status;
 
 /// DoPut of rows; returns the number of them.
 pub async fn put(
-    session: &Session,
+    caller: &Caller,
     command: CommandStatementIngest,
     first: FlightData,
     rest: impl Stream<Item = Result<FlightData, Status>> + Send + 'static,
@@ -43,7 +43,7 @@ pub async fn put(
             ArrowError::ExternalError(text.into())
         }
     });
-    let count = session.ingest(ingest, schema, rows.boxed()).await;
+    let count = caller.session.ingest(&caller.origin(), ingest, schema, rows.boxed()).await;
     let count = count.map_err(|error| failed.lock().take().unwrap_or_else(|| status::from_engine(error)))?;
     Ok(i64::try_from(count).unwrap_or(i64::MAX))
 }

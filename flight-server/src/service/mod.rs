@@ -13,6 +13,7 @@ mod ingest;
 mod metadata;
 mod note;
 mod option;
+mod origin;
 mod parameters;
 mod path;
 mod plans;

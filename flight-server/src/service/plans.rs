@@ -12,7 +12,8 @@ use boathouse_engine::{Prepared, Session};
 use parking_lot::Mutex;
 use tonic::Status;
 
-use crate::{status, ticket::Ticket};
+use super::session::Caller;
+use crate::ticket::Ticket;
 
 /// Plans grow with their texts. All texts together are bounded, the oldest go first.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -63,12 +64,12 @@ impl Plans {
         self.kept.lock().remove(&handle.id);
     }
 
-    /// The statement's plan, for a run in this session: the kept one, or a new one.
-    pub async fn prepared(&self, session: &Session, statement: &Ticket) -> Result<Arc<Prepared>, Status> {
-        if let Some(prepared) = self.find(session, statement) {
-            return Ok(prepared);
+    /// The statement's plan, for a run in the caller's session: the kept one, or a new one.
+    pub async fn prepared(&self, caller: &Caller, statement: &Ticket) -> Result<Prepared, Status> {
+        match self.find(&caller.session, statement) {
+            Some(prepared) => Ok(prepared.called_by(&caller.origin())),
+            None => caller.prepare(&statement.sql).await,
         }
-        session.prepare(&statement.sql).await.map(Arc::new).map_err(status::from_engine)
     }
 
     /// Handles come back from clients, who may have changed them: text and settings must be those of the plan.

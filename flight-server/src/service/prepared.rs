@@ -34,7 +34,7 @@ pub async fn create(
     caller: &Caller,
     request: ActionCreatePreparedStatementRequest,
 ) -> Result<Bytes, Status> {
-    let prepared = caller.session.prepare(&request.query).await.map_err(status::from_engine)?;
+    let prepared = caller.prepare(&request.query).await?;
     let (dataset_schema, is_update) = match prepared.effect() {
         Effect::Rows => (encode::schema_bytes(&prepared.schema())?, false),
         Effect::Change | Effect::Define => (Bytes::new(), true),

@@ -13,7 +13,7 @@ use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo,
     sql::{ProstMessageExt, TicketStatementQuery},
 };
-use boathouse_engine::{Effect, Prepared};
+use boathouse_engine::{Effect, Origin, Prepared};
 use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
@@ -43,7 +43,7 @@ pub async fn info(
     statement: &Ticket,
     descriptor: FlightDescriptor,
 ) -> Result<FlightInfo, Status> {
-    let prepared = shared.plans.prepared(&caller.session, statement).await?;
+    let prepared = shared.plans.prepared(caller, statement).await?;
     let batches = statement.parameters().map_err(|error| status::malformed(&error.to_string()))?;
     let schema = encode::schema_bytes(&schema(&prepared))?;
     let (ticket, note) = match prepared.effect() {
@@ -75,13 +75,15 @@ pub async fn rows(shared: &Shared, caller: &Caller, ticket: &Ticket) -> Result<F
         return done(effect);
     }
     let session = shared.sessions.with_settings(caller, &ticket.settings()).await?;
-    let prepared = session.prepare_at(&ticket.sql, &ticket.pins()).await.map_err(status::from_engine)?;
+    let run = shared.running.enter(&ticket.id);
+    // Under the id that its client knows.
+    let origin = Origin { query_id: run.query_id(), ..caller.origin() };
+    let prepared = session.prepare_as(&origin, &ticket.sql, &ticket.pins()).await.map_err(status::from_engine)?;
     match prepared.effect() {
         Effect::Rows => {}
         Effect::Change | Effect::Define => return Err(status::malformed("a ticket runs queries only")),
     }
     let batches = ticket.parameters().map_err(|error| status::malformed(&error.to_string()))?;
-    let run = shared.running.enter(&ticket.id);
     stream::rows(session, prepared, parameters::rows(&batches)?, run).await
 }
 

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boathouse_engine::{Engine, Session};
+use boathouse_engine::{Engine, Origin, Pins, Prepared, Session};
 use parking_lot::Mutex;
 use tonic::{
     Status,
@@ -49,6 +49,8 @@ pub struct Caller {
     pub session: Arc<Session>,
     /// Names what this call asks for: in errors, in the log, and in the ticket of a query.
     pub query_id: Uuid,
+    /// The program that calls.
+    pub client: Option<Arc<str>>,
     id: Uuid,
     /// Whether the client holds the cookie already.
     known: bool,
@@ -67,12 +69,12 @@ impl Sessions {
     pub fn caller(&self, metadata: &MetadataMap, query_id: Uuid) -> Result<Caller, Status> {
         let Some(id) = cookie(metadata) else {
             let session = self.engine.session();
-            return Ok(Caller { session, query_id, id: Uuid::new_v4(), known: false, offer: None });
+            return Ok(Caller { session, query_id, client: None, id: Uuid::new_v4(), known: false, offer: None });
         };
         let now = Instant::now();
         if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
             kept.used = now;
-            return Ok(Caller { session: kept.session.clone(), query_id, id, known: true, offer: None });
+            return Ok(Caller { session: kept.session.clone(), query_id, client: None, id, known: true, offer: None });
         }
         self.keep(id, self.engine.session());
         Err(Status::aborted(
@@ -122,6 +124,16 @@ impl Sessions {
 }
 
 impl Caller {
+    /// Whom the statement of this call is for.
+    pub fn origin(&self) -> Origin {
+        Origin { query_id: self.query_id, user: None, client: self.client.clone() }
+    }
+
+    /// Plans a statement of this call on the newest versions of its tables.
+    pub async fn prepare(&self, sql: &str) -> Result<Prepared, Status> {
+        self.session.prepare_as(&self.origin(), sql, &Pins::new()).await.map_err(status::from_engine)
+    }
+
     /// Whether the client holds the cookie of this session.
     pub fn known(&self) -> bool {
         self.known

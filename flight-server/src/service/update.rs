@@ -1,9 +1,7 @@
 //! Statements with an effect: run once, whichever call brought them.
 
-use std::sync::Arc;
-
 use arrow::array::RecordBatch;
-use boathouse_engine::{Effect, Outcome, Prepared, Session};
+use boathouse_engine::{Effect, Outcome, Pins, Prepared, Session};
 use tonic::{Code, Status};
 
 use super::{flight::Shared, note::Note, parameters, session::Caller};
@@ -16,7 +14,7 @@ pub async fn put(
     statement: &Ticket,
     batches: &[RecordBatch],
 ) -> Result<i64, Status> {
-    let prepared = shared.plans.prepared(&caller.session, statement).await?;
+    let prepared = shared.plans.prepared(caller, statement).await?;
     match prepared.effect() {
         Effect::Change | Effect::Define => {}
         Effect::Rows => {
@@ -38,7 +36,7 @@ pub async fn put(
 pub async fn run(
     shared: &Shared,
     caller: &mut Caller,
-    mut prepared: Arc<Prepared>,
+    mut prepared: Prepared,
     batches: &[RecordBatch],
 ) -> Result<Note, Status> {
     let total = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
@@ -58,7 +56,7 @@ pub async fn run(
         let outcome = async {
             // A plan that reads tables is bound to their versions: the next run must see what the one before wrote.
             if index > 0 && !prepared.pins().is_empty() {
-                prepared = Arc::new(caller.session.prepare(prepared.sql()).await?);
+                prepared = caller.session.prepare_as(&caller.origin(), prepared.sql(), &Pins::new()).await?;
             }
             caller.session.run(&prepared, parameters).await
         };

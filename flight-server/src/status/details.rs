@@ -66,7 +66,8 @@ pub fn detailed(status: Status, query_id: Uuid) -> Status {
         details: vec![Any { type_url: ERROR_INFO.to_owned(), value: info.encode_to_vec() }],
     };
     let details = Bytes::from(rpc.encode_to_vec());
-    tracing::debug!(%query_id, sqlstate, message, "a call failed");
+    // Not the message: it may hold a part of the statement, and that a secret.
+    tracing::debug!(%query_id, sqlstate, "a call failed");
     Status::with_details_and_metadata(status.code(), message, details, status.metadata().clone())
 }
 
@@ -75,19 +76,21 @@ fn meaning(status: &Status) -> (&'static str, &'static str) {
     if status.code() == Code::InvalidArgument && status.message().starts_with(MALFORMED) {
         return ("MALFORMED_REQUEST", "08P01");
     }
-    match kind(status.code()) {
-        ErrorKind::InvalidSql => ("INVALID_SQL", "42000"),
-        ErrorKind::NotFound => ("NOT_FOUND", "42704"),
-        ErrorKind::AlreadyExists => ("ALREADY_EXISTS", "42710"),
-        ErrorKind::Denied => ("DENIED", "42501"),
-        ErrorKind::Unsupported => ("UNSUPPORTED", "0A000"),
-        ErrorKind::Conflict => ("CONFLICT", "40001"),
-        ErrorKind::Exhausted => ("EXHAUSTED", "53000"),
-        ErrorKind::Unavailable => ("UNAVAILABLE", "57P03"),
-        ErrorKind::Cancelled => ("CANCELLED", "57014"),
-        ErrorKind::Corrupt => ("CORRUPT", "XX001"),
-        ErrorKind::Internal => ("INTERNAL", "XX000"),
-    }
+    let kind = kind(status.code());
+    let sqlstate = match kind {
+        ErrorKind::InvalidSql => "42000",
+        ErrorKind::NotFound => "42704",
+        ErrorKind::AlreadyExists => "42710",
+        ErrorKind::Denied => "42501",
+        ErrorKind::Unsupported => "0A000",
+        ErrorKind::Conflict => "40001",
+        ErrorKind::Exhausted => "53000",
+        ErrorKind::Unavailable => "57P03",
+        ErrorKind::Cancelled => "57014",
+        ErrorKind::Corrupt => "XX001",
+        ErrorKind::Internal => "XX000",
+    };
+    (kind.as_str(), sqlstate)
 }
 
 #[cfg(test)]

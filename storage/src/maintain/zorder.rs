@@ -24,7 +24,7 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 
-use crate::{Snapshot, StorageError, table::provider_of};
+use crate::{Snapshot, StorageError, table::provider_of, task_context};
 
 /// Rows of which the quantiles are taken.
 const SAMPLE_ROWS: u64 = 20_000;
@@ -85,7 +85,7 @@ async fn bounds(
     let step = rows.div_ceil(SAMPLE_ROWS).max(1);
     let scan = provider_of(table, files.to_vec())?.scan(session, Some(&positions), &[], None).await.map_err(query)?;
     let scan = Arc::new(CoalescePartitionsExec::new(scan));
-    let mut batches = execute_stream(scan, session.task_ctx()).map_err(query)?;
+    let mut batches = execute_stream(scan, task_context(session)).map_err(query)?;
     let mut samples: Vec<Vec<Vec<u8>>> = vec![Vec::new(); positions.len()];
     let mut skip = 0_u64;
     while let Some(batch) = batches.try_next().await.map_err(query)? {

@@ -25,7 +25,7 @@ use parquet::arrow::RowNumber;
 use roaring::RoaringBitmap;
 
 use super::{Snapshot, prune::is_partition_filter, scan::TableScan};
-use crate::StorageError;
+use crate::{StorageError, task_context};
 
 /// The names of the two columns begin with it.
 pub const ADDRESS_PREFIX: &str = "__boathouse_";
@@ -149,7 +149,7 @@ impl Snapshot {
     pub(crate) async fn count_rows(self: &Arc<Self>, session: &dyn Session, file: usize) -> Result<u64, StorageError> {
         let plan = self.survivors(session, &BTreeMap::from([(file, RoaringBitmap::new())])).await?;
         let failed = |source| StorageError::Query { table: self.name().to_owned(), source: Box::new(source) };
-        let mut rows = execute_stream(plan, session.task_ctx()).map_err(failed)?;
+        let mut rows = execute_stream(plan, task_context(session)).map_err(failed)?;
         let mut count = 0;
         while let Some(batch) = rows.next().await {
             count += batch.map_err(failed)?.num_rows() as u64;
@@ -168,7 +168,7 @@ impl Snapshot {
         others.remove(row);
         let plan = self.survivors(session, &BTreeMap::from([(file, others)])).await?;
         let failed = |source| StorageError::Query { table: self.name().to_owned(), source: Box::new(source) };
-        let mut rows = execute_stream(plan, session.task_ctx()).map_err(failed)?;
+        let mut rows = execute_stream(plan, task_context(session)).map_err(failed)?;
         let mut shown = Vec::new();
         while let Some(batch) = rows.next().await {
             let batch = batch.map_err(failed)?;

@@ -46,6 +46,7 @@ pub(crate) use open::{has_log, log_error, table_store};
 pub use order::in_stored_order;
 pub(crate) use prune::{is_partition_filter, may_match, prune};
 pub(crate) use raw_file::RawFile;
+pub(crate) use report::reports_of;
 pub use report::{ScanReport, scan_reports};
 pub(crate) use scan::{provider_of, scanned_snapshot};
 pub(crate) use snapshot::COMMENT_KEY;

@@ -84,25 +84,41 @@ impl ScanCounts {
     }
 }
 
+/// The scans that these metrics are of. Those that have files and opened none have not begun, and are left out.
+pub(crate) fn reports_of(scans: &[ExecutionPlanMetricsSet]) -> Vec<ScanReport> {
+    let mut found = Vec::new();
+    for metrics in scans.iter().map(ExecutionPlanMetricsSet::clone_inner) {
+        let begun = metrics.sum_by_name(BYTES_SCANNED).is_some();
+        if let Some((scan, report)) = read_report(&metrics).filter(|(_, report)| begun || report.files_read == 0) {
+            add(scan, report, &mut found);
+        }
+    }
+    found.into_iter().map(|(_, report)| report).collect()
+}
+
 fn collect(plan: &dyn ExecutionPlan, found: &mut Vec<(u64, ScanReport)>) {
     if let Some(metrics) = plan.metrics()
         && let Some((scan, report)) = read_report(&metrics)
     {
-        match found.iter_mut().find(|(known, _)| *known == scan) {
-            Some((_, known)) => {
-                known.files += report.files;
-                known.files_skipped_by_partition += report.files_skipped_by_partition;
-                known.files_skipped_by_statistics += report.files_skipped_by_statistics;
-                known.files_read += report.files_read;
-                known.files_hot += report.files_hot;
-                known.parts_skipped_while_running += report.parts_skipped_while_running;
-                known.bytes_read += report.bytes_read;
-            }
-            None => found.push((scan, report)),
-        }
+        add(scan, report, found);
     }
     for child in plan.children() {
         collect(child.as_ref(), found);
+    }
+}
+
+fn add(scan: u64, report: ScanReport, found: &mut Vec<(u64, ScanReport)>) {
+    match found.iter_mut().find(|(known, _)| *known == scan) {
+        Some((_, known)) => {
+            known.files += report.files;
+            known.files_skipped_by_partition += report.files_skipped_by_partition;
+            known.files_skipped_by_statistics += report.files_skipped_by_statistics;
+            known.files_read += report.files_read;
+            known.files_hot += report.files_hot;
+            known.parts_skipped_while_running += report.parts_skipped_while_running;
+            known.bytes_read += report.bytes_read;
+        }
+        None => found.push((scan, report)),
     }
 }
 

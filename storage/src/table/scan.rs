@@ -56,7 +56,7 @@ use super::{
     statistics::StatisticsBuilder,
     variant::{FEATURE as VARIANT_FEATURE, has_variants},
 };
-use crate::{StorageError, views::viewed};
+use crate::{Account, StorageError, views::viewed};
 
 /// Reader features whose tables are read right. A table that needs another one is refused, never read wrong.
 const READER_FEATURES: [&str; 7] = [
@@ -444,6 +444,7 @@ impl TableScan {
         let source = GuardedSource::new(opener.build(session, pages)?, every_row, late);
         let source = Arc::new(source.sorted_by(sorted_by));
         counts.register(source.metrics());
+        Account::note(session, source.metrics());
         let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(group_by_size(parts, session.config().target_partitions()))
             .with_statistics(statistics)

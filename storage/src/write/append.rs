@@ -25,6 +25,7 @@ use super::{
 use crate::{
     Lake, Snapshot, StorageError,
     table::{scanned_snapshot, table_store},
+    task_context,
 };
 
 /// Appends what `plan` yields. Its columns are matched to the table's by name (any order); a missing column becomes NULL,
@@ -89,7 +90,7 @@ async fn append_to(
     let operation = Operation { name: "WRITE", parameters: parameters(target), ..Operation::default() };
     let mut transaction = Transaction::new(lake, &base, operation)?;
     transaction.reads(reads);
-    let written = write_or_hold(&to.layout, &rows, &store, &session.task_ctx()).await?;
+    let written = write_or_hold(&to.layout, &rows, &store, &task_context(session.as_ref())).await?;
     // By now the rows have their numbers.
     let altered = numbered(to.altered, target, rules)?;
     let held = match written {

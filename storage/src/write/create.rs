@@ -24,7 +24,7 @@ use super::{
     rules::Rules,
     transaction::{Operation, Transaction},
 };
-use crate::{Lake, Snapshot, StorageError, catalog::backoff, lake::check_name, table::table_store};
+use crate::{Lake, Snapshot, StorageError, catalog::backoff, lake::check_name, table::table_store, task_context};
 
 /// How often OR REPLACE starts over because others committed to the old table.
 const REPLACE_ATTEMPTS_MAX: usize = 20;
@@ -87,7 +87,7 @@ async fn make(
         Some((plan, rules, session)) => {
             let plan = conform(&definition.name, &definition.schema, rules, plan)?;
             let rows = Rows::plan(&definition.name, &plan, session.as_ref()).await?;
-            write_rows(&FileLayout::of_definition(&definition), &rows, &store, &session.task_ctx()).await?
+            write_rows(&FileLayout::of_definition(&definition), &rows, &store, &task_context(session.as_ref())).await?
         }
     };
     let written = Discard::new(store);

@@ -48,6 +48,7 @@ use crate::{
     log::physical_name,
     maintain::Pace,
     table::{COLUMN_ID, MappingMode, PARQUET_ID, relabel},
+    task_context,
 };
 
 /// Files of column-mapped tables lie in folders with names of this length, which tell nothing of the columns.
@@ -162,7 +163,7 @@ pub(crate) async fn write_compact(
 ) -> Result<Vec<Add>, StorageError> {
     let (columns, metadata) = (target.arrow_schema(), &target.log().metadata);
     let layout = FileLayout::sized(target.name(), &columns, metadata, NonZeroU64::new(file_bytes));
-    write_rows(&layout, &Rows::of(plan).paced(pace), store, &session.task_ctx()).await
+    write_rows(&layout, &Rows::of(plan).paced(pace), store, &task_context(session)).await
 }
 
 /// Rows of a file that was just written.

@@ -39,6 +39,7 @@ use super::{
 use crate::{
     Lake, Snapshot, StorageError,
     table::{CHANGE_COLUMNS, CHANGE_FEED, CHANGE_TYPE, ChangeType, table_store},
+    task_context,
 };
 
 /// The folder of change files in that of the table.
@@ -132,7 +133,7 @@ pub(super) async fn complete(
             .map_err(|error| query_error(target.name(), error))?,
     };
     let (layout, folder) = (FileLayout::of_feed(target), change_folder(&store));
-    let gone = write_rows(&layout, &Rows::of(plan), &folder, &session.task_ctx()).await?;
+    let gone = write_rows(&layout, &Rows::of(plan), &folder, &task_context(session)).await?;
     unneeded.keep();
     Ok(in_change_folder(gone).into_iter().chain(written).collect())
 }

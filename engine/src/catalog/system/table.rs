@@ -10,17 +10,18 @@ use datafusion::{
 };
 use futures::stream;
 
-use super::{caches, upkeep};
+use super::{caches, queries, upkeep};
 use crate::{Engine, catalog::TableName, statement::Context};
 
 /// Tables of `system`, sorted.
-pub(crate) const TABLES: &[&str] = &["caches", "upkeep"];
+pub(crate) const TABLES: &[&str] = &["caches", "queries", "upkeep"];
 
 /// One of the tables.
 pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn TableProvider>> {
     let (kind, schema) = match name.name.as_str() {
         _ if name.schema != "system" => return None,
         "caches" => (Kind::Caches, caches::schema()),
+        "queries" => (Kind::Queries, queries::schema()),
         "upkeep" => (Kind::Upkeep, upkeep::schema()),
         _ => return None,
     };
@@ -32,6 +33,7 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Caches,
+    Queries,
     Upkeep,
 }
 
@@ -58,6 +60,7 @@ impl PartitionStream for Source {
         let batch = async move {
             Ok(match kind {
                 Kind::Caches => caches::rows(&schema, &engine.cache_usages().await)?,
+                Kind::Queries => queries::rows(&schema, &engine.queries().all())?,
                 Kind::Upkeep => upkeep::rows(&schema, &engine.upkeep().all())?,
             })
         };

@@ -68,7 +68,7 @@ pub(super) async fn furthest_number(
 
 async fn run(context: &Context, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, EngineError> {
     let plan = context.physical_plan(plan).await?;
-    collect(plan, context.state.task_ctx()).await.map_err(|error| context.error(error))
+    collect(plan, context.task()).await.map_err(|error| context.error(error))
 }
 
 fn first_row(batch: &RecordBatch) -> Result<Vec<ScalarValue>, EngineError> {

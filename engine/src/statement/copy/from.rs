@@ -153,7 +153,7 @@ impl CopyFrom {
         }
         let plan = LogicalPlanBuilder::empty(true).project(exprs)?.build()?;
         let plan = context.physical_plan(&plan).await?;
-        let batches = collect(plan, context.state.task_ctx()).await.map_err(|error| context.error(error))?;
+        let batches = collect(plan, context.task()).await.map_err(|error| context.error(error))?;
         let Some(row) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(Vec::new()) };
         let values = row.columns().iter().map(|values| ScalarValue::try_from_array(values, 0));
         let names = row.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Lake, Snapshot, StorageError,
     table::{Addressed, prune, scanned_snapshot, table_store},
+    task_context,
     write::{
         CommitInfo, Committed,
         commit::refusal,
@@ -72,7 +73,7 @@ pub async fn change(
     let given = if target.keeps_feed() { Arc::new(feed::fed_columns(&columns)) } else { columns };
     let exec = Arc::new(ChangeExec::new(query, roles, target, given, done.clone()));
     let (store, rows) = (table_store(lake.store_registry(), target.location())?, Rows::of(exec));
-    let task = session.task_ctx();
+    let task = task_context(session.as_ref());
     let written = match target.keeps_feed() {
         true => write_fed(&layout, &feed_layout, &rows, &store, &task).await,
         false => write_rows(&layout, &rows, &store, &task).await.map(Fed::of_data),
@@ -146,7 +147,7 @@ fn patches(change: &RowChange<'_>, session: &dyn Session) -> Result<Option<Arc<P
         schema.index_of(name).map_err(|_| StorageError::Internal { message: format!("no column \"{name}\" to set") })
     };
     let columns = names.iter().map(column).collect::<Result<_, _>>()?;
-    Ok(Some(Arc::new(Patches::new(&schema, columns, session.runtime_env()))))
+    Ok(Some(Arc::new(Patches::new(&schema, columns, &task_context(session).runtime_env()))))
 }
 
 /// Whether rows that get new values in `columns` alone can keep their place: they belong to the same partition still, and

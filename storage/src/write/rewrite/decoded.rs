@@ -19,6 +19,7 @@ use super::{file::FileChange, patches::RowPatches};
 use crate::{
     Snapshot, StorageError,
     table::relabel,
+    task_context,
     write::{
         conform::query_error,
         data::{FileLayout, write_rows},
@@ -45,7 +46,7 @@ pub(in crate::write) async fn write_decoded(
     let plan = table.addressed_survivors(session, &gone).await?;
     let (schema, declared) = (table.schema(), table.schema());
     let rows = Rows::mapped(plan, schema, move |batch| patched(&batch, &declared, &patches, &columns));
-    write_rows(&FileLayout::of_table(table), &rows, store, &session.task_ctx()).await
+    write_rows(&FileLayout::of_table(table), &rows, store, &task_context(session)).await
 }
 
 /// The table's columns of a batch with addresses behind them, with the changed values in their places.

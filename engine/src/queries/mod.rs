@@ -1,0 +1,27 @@
+//! The statements of this process: those that run, and those that ended lately, for `system.queries`, `KILL QUERY`, the log
+//! and the metrics.
+//!
+//! ```text
+//! prepare -> Live (planning) --planned--> nothing is kept of it
+//!                            --fails----> QueryRecord
+//! run     -> Live (queued, planning, running) --ends, however--> QueryRecord -> ring, one line of the log, totals
+//! ```
+//! A [`Live`] that is dropped before it was told how it ended was given up by its client: it was cancelled.
+
+mod list;
+mod live;
+mod origin;
+mod record;
+#[cfg(test)]
+mod tests;
+mod totals;
+
+pub(crate) use self::{
+    list::Queries,
+    live::{Live, Phase},
+};
+pub use self::{
+    origin::Origin,
+    record::{QueryRecord, QueryState},
+    totals::{Durations, QueryTotals},
+};
