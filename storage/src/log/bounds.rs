@@ -4,7 +4,7 @@
 //! may have passed through a float, and NaN is not counted at all although SQL compares it. Here a bound is moved
 //! outwards by what may be missing, or dropped.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, PrimitiveArray, StringArray},
@@ -55,7 +55,11 @@ pub(super) fn upper(max: &ArrayRef) -> Option<ArrayRef> {
         }
         DataType::Decimal128(_, _) => Some(decimal(max, |v, slack| v.saturating_add(slack))),
         DataType::Utf8 => {
-            Some(Arc::new(max.as_string::<i32>().iter().map(|v| v.map(past_text)).collect::<StringArray>()))
+            let texts = max.as_string::<i32>();
+            match texts.offsets().lengths().all(|bytes| bytes < CUT_TEXT_CHARS) {
+                true => Some(max.clone()),
+                false => Some(Arc::new(texts.iter().map(|text| text.map(past_text)).collect::<StringArray>())),
+            }
         }
         kind if is_plain(kind) => Some(max.clone()),
         _ => None,
@@ -80,12 +84,13 @@ fn decimal(values: &ArrayRef, widen: impl Fn(i128, i128) -> i128) -> ArrayRef {
 }
 
 /// Text that sorts after everything that begins with `text`, when `text` may have been cut.
-fn past_text(text: &str) -> String {
-    let mut text = text.to_owned();
-    if text.chars().count() >= CUT_TEXT_CHARS || text.len() >= 2 * CUT_TEXT_CHARS {
-        text.push(char::MAX);
+fn past_text(text: &str) -> Cow<'_, str> {
+    if text.len() >= CUT_TEXT_CHARS && (text.len() >= 2 * CUT_TEXT_CHARS || text.chars().count() >= CUT_TEXT_CHARS) {
+        let mut longer = text.to_owned();
+        longer.push(char::MAX);
+        return Cow::Owned(longer);
     }
-    text
+    Cow::Borrowed(text)
 }
 
 #[cfg(test)]

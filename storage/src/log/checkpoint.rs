@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray},
+    array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StringViewArray, StructArray},
     compute::{cast, filter_record_batch, is_not_null},
     datatypes::{DataType, Int32Type, Int64Type},
     error::ArrowError,
@@ -16,7 +16,7 @@ use arrow::{
 use deltalake::kernel::{Metadata, Protocol};
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
-use parquet::errors::ParquetError;
+use parquet::{arrow::arrow_reader::RowSelection, errors::ParquetError};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -24,7 +24,7 @@ use super::{
     LogError,
     action::{self, Actions, Add, AppTransaction, FileAction, SORTED_BY, Sidecar},
     chunk::{Chunk, RawAdds, RawStats, Vectors},
-    commit,
+    commit::{self, in_background},
     layout::Layout,
     list::{Checkpoint, sidecar_path},
     parquet::ParquetFile,
@@ -34,8 +34,12 @@ use super::{
 };
 use crate::{StoreReason, store::is_not_found};
 
-/// How many files of a checkpoint, and batches of their rows, are worked on at once.
+/// How many files of a checkpoint are worked on at once.
 const AT_ONCE: usize = 8;
+/// How many batches of a file's rows are typed while the next is decoded: each in a thread with memory of its own.
+const TYPED_AT_ONCE: usize = 2;
+/// A chunk has no more files, so that its texts stay within the offsets of their arrays.
+const CHUNK_FILES_MAX: usize = 1 << 20;
 /// Adds of a JSON checkpoint are typed in pieces of this size.
 const JSON_ADDS: usize = 8192;
 
@@ -156,8 +160,26 @@ impl Head {
         let files = files.map(|file| file_chunks(self.checkpoint.version, file.clone(), layout.clone()).boxed());
         let read = some_at_once(files.collect()).await?;
         chunks.extend(read.into_iter().flatten());
-        Ok(chunks)
+        let path = self.checkpoint.files.first().map(|meta| meta.location.clone()).unwrap_or_default();
+        in_background(move || joined(chunks)).await.map_err(|reason| self.damaged(&path, reason))
     }
+}
+
+/// The same files in few chunks, so that what is asked of all of them need not be put together time and again.
+fn joined(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, String> {
+    let (mut done, mut open, mut files) = (Vec::new(), Vec::new(), 0);
+    for chunk in chunks {
+        if files + chunk.len() > CHUNK_FILES_MAX && !open.is_empty() {
+            done.push(Chunk::join(std::mem::take(&mut open)).map_err(in_words)?);
+            files = 0;
+        }
+        files += chunk.len();
+        open.push(chunk);
+    }
+    if !open.is_empty() {
+        done.push(Chunk::join(open).map_err(in_words)?);
+    }
+    Ok(done)
 }
 
 /// Results in the order of the work. The futures are boxed and own what they use, which keeps the callers' types simple.
@@ -192,7 +214,8 @@ async fn open_head(
     let failed = |error| parquet_error(version, &path, error);
     let file = ParquetFile::open(store, meta).await.map_err(failed)?;
     let mut actions = Actions::default();
-    let mut batches = file.read(&["protocol", "metaData", "sidecar", "txn"]).map_err(failed)?;
+    let rows = if file.is_near() { head_rows(&file).await.map_err(failed)? } else { None };
+    let mut batches = file.read_rows(&HEAD, rows).map_err(failed)?;
     while let Some(batch) = batches.try_next().await.map_err(failed)? {
         head_actions(&batch, &mut actions).map_err(|reason| damaged(version, &path, reason))?;
     }
@@ -208,6 +231,32 @@ async fn open_sidecar(version: u64, store: Arc<dyn ObjectStore>, sidecar: Sideca
         Err(source) => return Err(LogError::Store { path, source }),
     };
     ParquetFile::open(store, meta).await.map_err(|error| parquet_error(version, &path, error))
+}
+
+/// What is no data file, and of each the column that is never NULL in it.
+const HEAD: [&str; 4] = ["protocol", "metaData", "sidecar", "txn"];
+const HEAD_MARKS: [&str; 4] = ["protocol.minReaderVersion", "metaData.id", "sidecar.path", "txn.appId"];
+
+/// Where the few rows are that are no data files; `None` when that must be found out by reading all.
+async fn head_rows(file: &ParquetFile) -> Result<Option<RowSelection>, ParquetError> {
+    let marked = HEAD.iter().zip(HEAD_MARKS).all(|(name, mark)| !file.has_column(name) || file.has_column(mark));
+    if !marked {
+        return Ok(None);
+    }
+    let marks: Vec<&str> = HEAD_MARKS.into_iter().filter(|mark| !file.is_all_null(mark)).collect();
+    let mut batches = file.read(&marks)?;
+    let (mut found, mut first) = (Vec::new(), 0);
+    while let Some(batch) = batches.try_next().await? {
+        let mut is_head = vec![false; batch.num_rows()];
+        for column in batch.columns() {
+            let Some(mark) = column.as_struct_opt().map(|column| column.column(0)) else { return Ok(None) };
+            (0..mark.len()).filter(|row| mark.is_valid(*row)).for_each(|row| is_head[row] = true);
+        }
+        let rows = is_head.iter().enumerate().filter(|(_, is_head)| **is_head);
+        found.extend(rows.map(|(row, _)| first + row..first + row + 1));
+        first += batch.num_rows();
+    }
+    Ok(Some(RowSelection::from_consecutive_ranges(found.into_iter(), file.rows())))
 }
 
 /// The few rows that are no files.
@@ -245,7 +294,10 @@ pub(super) fn json_rows(batch: &RecordBatch) -> Result<Vec<Value>, String> {
 
 async fn file_chunks(version: u64, file: ParquetFile, layout: Arc<Layout>) -> Result<Vec<Chunk>, LogError> {
     let path = file.path().clone();
-    let mut columns = vec!["add.path", "add.size", "add.modificationTime", "add.deletionVector"];
+    let mut columns = vec!["add.path", "add.size", "add.modificationTime"];
+    if !file.is_all_null("add.deletionVector.storageType") {
+        columns.push("add.deletionVector");
+    }
     if !layout.partitions.is_empty() {
         columns.push("add.partitionValues");
     }
@@ -255,6 +307,15 @@ async fn file_chunks(version: u64, file: ParquetFile, layout: Arc<Layout>) -> Re
         columns.push("add.tags");
     }
     columns.push(if parsed { "add.stats_parsed" } else { "add.stats" });
+    let file = file.viewing("add.stats");
+    if let Some(batches) = file.read_here(&columns).map_err(|error| parquet_error(version, &path, error))? {
+        // In one thread, and so in the memory of one.
+        let work = move || {
+            let typed = batches.map(|batch| typed(&layout, &batch.map_err(in_words)?));
+            typed.filter_map(Result::transpose).collect()
+        };
+        return in_background(work).await.map_err(|reason| damaged(version, &path, reason));
+    }
     let mut batches = file.read(&columns).map_err(|error| parquet_error(version, &path, error))?;
     let mut chunks = Vec::new();
     // Decoding goes on while the batches before are typed.
@@ -266,7 +327,7 @@ async fn file_chunks(version: u64, file: ParquetFile, layout: Arc<Layout>) -> Re
             let layout = layout.clone();
             typing.push_back(tokio::task::spawn_blocking(move || typed(&layout, &batch)));
         }
-        while (ended || typing.len() > AT_ONCE)
+        while (ended || typing.len() >= TYPED_AT_ONCE)
             && let Some(typed) = typing.pop_front()
         {
             let typed = typed.await.unwrap_or_else(|error| Err(error.to_string()));
@@ -317,8 +378,8 @@ fn raw_adds(layout: &Layout, adds: &StructArray) -> Result<RawAdds, ArrowError> 
     let stats = match child(adds, "stats_parsed")?.and_then(|parsed| parsed.as_struct_opt().cloned()) {
         Some(parsed) => RawStats::Struct(parsed),
         None => RawStats::Json(match child(adds, "stats")? {
-            Some(stats) => text(&stats)?,
-            None => StringArray::new_null(adds.len()),
+            Some(stats) => cast(&stats, &DataType::Utf8View)?.as_string_view().clone(),
+            None => StringViewArray::new_null(adds.len()),
         }),
     };
     let vectors = match child(adds, "deletionVector")?.and_then(|vectors| vectors.as_struct_opt().cloned()) {

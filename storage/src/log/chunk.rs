@@ -6,9 +6,12 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, StringArray, StructArray, UInt32Array, new_null_array},
+    array::{
+        Array, ArrayRef, AsArray, Int32Array, Int64Array, StringArray, StringViewArray, StructArray, UInt32Array,
+        new_null_array,
+    },
     compute::{cast, concat, take},
-    datatypes::{DataType, Int32Type, Int64Type, UInt32Type},
+    datatypes::{Int32Type, Int64Type, UInt32Type},
     error::ArrowError,
 };
 
@@ -35,7 +38,7 @@ pub(super) struct RawAdds {
 
 /// Statistics in one of the forms in which the log has them.
 pub(super) enum RawStats {
-    Json(StringArray),
+    Json(StringViewArray),
     Struct(StructArray),
 }
 
@@ -60,7 +63,7 @@ pub(crate) struct ColumnBounds {
 }
 
 /// Some files of a table. Immutable, shared by the versions in which they are alive.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Chunk {
     pub(super) paths: StringArray,
     pub(super) sizes: Int64Array,
@@ -143,33 +146,27 @@ impl Chunk {
         })
     }
 
-    /// The files of both, which have one layout.
-    pub(super) fn concat(&self, next: &Self) -> Result<Self, ArrowError> {
-        let lens = [self.len(), next.len()];
-        let numbers = |a: &Int64Array, b: &Int64Array| -> Result<Int64Array, ArrowError> {
-            Ok(concat(&[a, b])?.as_primitive::<Int64Type>().clone())
-        };
-        let partitions = self.partitions.iter().zip(&next.partitions);
-        let columns = self.columns.iter().zip(&next.columns).map(|(a, b)| {
-            let nulls = [a.nulls.as_ref(), b.nulls.as_ref()].map(|a| a.map(|a| Arc::new(a.clone()) as ArrayRef));
-            Ok(ColumnBounds {
-                nulls: concat_known(nulls, lens)?.map(|a| a.as_primitive::<Int64Type>().clone()),
-                min: concat_known([a.min.clone(), b.min.clone()], lens)?,
-                max: concat_known([a.max.clone(), b.max.clone()], lens)?,
-                exact: a.exact && b.exact,
-            })
-        });
-        let sorted_by =
-            [self.sorted_by.as_ref(), next.sorted_by.as_ref()].map(|a| a.map(|a| Arc::new(a.clone()) as ArrayRef));
+    /// The files of some chunks of one layout, in their order. Each column of the chunks goes as soon as it is copied.
+    pub(super) fn join(mut chunks: Vec<Self>) -> Result<Self, ArrowError> {
+        if chunks.len() == 1
+            && let Some(one) = chunks.pop()
+        {
+            return Ok(one);
+        }
+        let lens: Vec<usize> = chunks.iter().map(Self::len).collect();
+        let mut parts = Parts::default();
+        chunks.into_iter().for_each(|chunk| parts.push(chunk));
+        let columns = parts.columns.into_iter().map(|parts| ColumnBounds::join(parts, &lens));
+        let partitions = parts.partitions.into_iter().map(|values| joined(&values));
         Ok(Self {
-            paths: concat(&[&self.paths, &next.paths])?.as_string::<i32>().clone(),
-            sizes: numbers(&self.sizes, &next.sizes)?,
-            modified_ms: numbers(&self.modified_ms, &next.modified_ms)?,
-            rows: numbers(&self.rows, &next.rows)?,
-            vectors: Vectors::concat([self.vectors.as_ref(), next.vectors.as_ref()], lens)?,
-            partitions: partitions.map(|(a, b)| concat(&[a, b])).collect::<Result<_, _>>()?,
+            paths: joined(&parts.paths)?.as_string::<i32>().clone(),
+            sizes: joined_numbers(&parts.sizes)?,
+            modified_ms: joined_numbers(&parts.modified_ms)?,
+            rows: joined_numbers(&parts.rows)?,
+            vectors: Vectors::join(parts.vectors, &lens)?,
+            partitions: partitions.collect::<Result<_, _>>()?,
             columns: columns.collect::<Result<_, ArrowError>>()?,
-            sorted_by: concat_known(sorted_by, lens)?.map(|a| a.as_primitive::<UInt32Type>().clone()),
+            sorted_by: joined_known(parts.sorted_by, &lens)?.map(|a| a.as_primitive::<UInt32Type>().clone()),
         })
     }
 
@@ -184,7 +181,48 @@ impl Chunk {
     }
 }
 
+/// What some chunks hold, column by column.
+#[derive(Default)]
+struct Parts {
+    paths: Vec<ArrayRef>,
+    sizes: Vec<ArrayRef>,
+    modified_ms: Vec<ArrayRef>,
+    rows: Vec<ArrayRef>,
+    vectors: Vec<Option<Vectors>>,
+    partitions: Vec<Vec<ArrayRef>>,
+    columns: Vec<Vec<ColumnBounds>>,
+    sorted_by: Vec<Option<ArrayRef>>,
+}
+
+impl Parts {
+    fn push(&mut self, chunk: Chunk) {
+        self.paths.push(Arc::new(chunk.paths));
+        self.sizes.push(Arc::new(chunk.sizes));
+        self.modified_ms.push(Arc::new(chunk.modified_ms));
+        self.rows.push(Arc::new(chunk.rows));
+        self.vectors.push(chunk.vectors);
+        self.partitions.resize_with(chunk.partitions.len(), Vec::new);
+        self.partitions.iter_mut().zip(chunk.partitions).for_each(|(parts, values)| parts.push(values));
+        self.columns.resize_with(chunk.columns.len(), Vec::new);
+        self.columns.iter_mut().zip(chunk.columns).for_each(|(parts, column)| parts.push(column));
+        self.sorted_by.push(chunk.sorted_by.map(|columns| Arc::new(columns) as ArrayRef));
+    }
+}
+
 impl ColumnBounds {
+    /// Of some chunks, which have so many files.
+    fn join(parts: Vec<Self>, lens: &[usize]) -> Result<Self, ArrowError> {
+        let exact = parts.iter().all(|part| part.exact);
+        let (mut nulls, mut min, mut max) = (vec![], vec![], vec![]);
+        for part in parts {
+            nulls.push(part.nulls.map(|nulls| Arc::new(nulls) as ArrayRef));
+            min.push(part.min);
+            max.push(part.max);
+        }
+        let nulls = joined_known(nulls, lens)?.map(|nulls| nulls.as_primitive::<Int64Type>().clone());
+        Ok(Self { nulls, min: joined_known(min, lens)?, max: joined_known(max, lens)?, exact })
+    }
+
     fn new(stats: ColumnStats) -> Self {
         Self {
             exact: bounds::are_exact(stats.min.as_ref(), stats.max.as_ref()),
@@ -217,20 +255,19 @@ impl Vectors {
         })
     }
 
-    fn concat(parts: [Option<&Self>; 2], lens: [usize; 2]) -> Result<Option<Self>, ArrowError> {
+    fn join(parts: Vec<Option<Self>>, lens: &[usize]) -> Result<Option<Self>, ArrowError> {
         if parts.iter().all(Option::is_none) {
             return Ok(None);
         }
-        let [a, b] = parts.map(|part| part.cloned());
-        let (a, b) = (a.unwrap_or_else(|| Self::none(lens[0])), b.unwrap_or_else(|| Self::none(lens[1])));
-        let [kinds, paths, offsets, sizes, counts] = a.arrays();
-        let others = b.arrays();
+        let parts = parts.into_iter().zip(lens).map(|(part, len)| part.unwrap_or_else(|| Self::none(*len)));
+        let parts: Vec<Self> = parts.collect();
+        let column = |at: usize| concat(&parts.iter().map(|part| part.arrays()[at]).collect::<Vec<_>>());
         Ok(Some(Self {
-            storage_type: concat(&[kinds, others[0]])?.as_string::<i32>().clone(),
-            path_or_inline: concat(&[paths, others[1]])?.as_string::<i32>().clone(),
-            offset: concat(&[offsets, others[2]])?.as_primitive::<Int32Type>().clone(),
-            size_in_bytes: concat(&[sizes, others[3]])?.as_primitive::<Int32Type>().clone(),
-            cardinality: concat(&[counts, others[4]])?.as_primitive::<Int64Type>().clone(),
+            storage_type: column(0)?.as_string::<i32>().clone(),
+            path_or_inline: column(1)?.as_string::<i32>().clone(),
+            offset: column(2)?.as_primitive::<Int32Type>().clone(),
+            size_in_bytes: column(3)?.as_primitive::<Int32Type>().clone(),
+            cardinality: column(4)?.as_primitive::<Int64Type>().clone(),
         }))
     }
 
@@ -284,14 +321,18 @@ fn take_positions(values: &UInt32Array, files: &UInt32Array) -> Result<UInt32Arr
     Ok(take(values, files, None)?.as_primitive::<UInt32Type>().clone())
 }
 
-/// One array of both; where one is absent, its files are NULL.
-fn concat_known(parts: [Option<ArrayRef>; 2], lens: [usize; 2]) -> Result<Option<ArrayRef>, ArrowError> {
-    let kind: DataType = match parts.iter().flatten().next() {
-        Some(array) => array.data_type().clone(),
-        None => return Ok(None),
-    };
-    let [a, b] = parts;
-    let (a, b) =
-        (a.unwrap_or_else(|| new_null_array(&kind, lens[0])), b.unwrap_or_else(|| new_null_array(&kind, lens[1])));
-    Ok(Some(concat(&[&a, &b])?))
+fn joined(parts: &[ArrayRef]) -> Result<ArrayRef, ArrowError> {
+    concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+}
+
+fn joined_numbers(parts: &[ArrayRef]) -> Result<Int64Array, ArrowError> {
+    Ok(joined(parts)?.as_primitive::<Int64Type>().clone())
+}
+
+/// One array of all; where one is absent, its files are NULL.
+fn joined_known(parts: Vec<Option<ArrayRef>>, lens: &[usize]) -> Result<Option<ArrayRef>, ArrowError> {
+    let Some(kind) = parts.iter().flatten().next().map(|array| array.data_type().clone()) else { return Ok(None) };
+    let parts = parts.into_iter().zip(lens);
+    let parts: Vec<ArrayRef> = parts.map(|(part, len)| part.unwrap_or_else(|| new_null_array(&kind, *len))).collect();
+    joined(&parts).map(Some)
 }

@@ -1,11 +1,12 @@
 //! Commits: read from the store, many at once, and what they say.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread};
 
 use bytes::Bytes;
 use deltalake::kernel::Metadata;
-use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
+use futures::{FutureExt, StreamExt, TryStreamExt, executor::block_on, future::BoxFuture};
+use object_store::{GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
+use tokio::sync::oneshot;
 
 use super::{
     FileSet, LogError, Stamp,
@@ -17,6 +18,10 @@ use crate::store::is_not_found;
 
 /// How many commits are asked for at once.
 const READS_AT_ONCE: usize = 64;
+/// So many commits that lie in a folder are read by one thread, one after the other: to hand each from thread to thread costs
+/// more than to read and parse it.
+const NEAR_COMMITS: usize = 256;
+const NEAR_THREADS: usize = 2;
 /// Larger files are parsed where they hold up nobody.
 const PARSED_INLINE_BYTES_MAX: usize = 64 * 1024;
 /// Such a file is cut into pieces of this size, of which some are parsed at once.
@@ -83,12 +88,14 @@ pub(crate) struct RawCommit {
     pub(super) version: u64,
     pub(crate) bytes: Bytes,
     stamp: Stamp,
+    /// It lies in a folder.
+    near: bool,
 }
 
 impl RawCommit {
     /// A commit that was just written as `bytes`.
     pub(crate) fn written(version: u64, bytes: Bytes, stamp: Stamp) -> Self {
-        Self { version, bytes, stamp }
+        Self { version, bytes, stamp, near: false }
     }
 
     pub(crate) async fn read(store: &dyn ObjectStore, version: u64) -> Result<Option<Self>, LogError> {
@@ -98,16 +105,26 @@ impl RawCommit {
             Err(error) if is_not_found(&error) => return Ok(None),
             Err(source) => return Err(LogError::Store { path, source }),
         };
-        let stamp = Stamp::of(&found.meta);
+        let (stamp, near) = (Stamp::of(&found.meta), matches!(found.payload, GetResultPayload::File(..)));
         let bytes = found.bytes().await.map_err(|source| LogError::Store { path, source })?;
-        Ok(Some(Self { version, bytes, stamp }))
+        Ok(Some(Self { version, bytes, stamp, near }))
+    }
+
+    /// One that was listed.
+    async fn read_listed(store: &dyn ObjectStore, version: u64, listed: &ObjectMeta) -> Result<Self, LogError> {
+        let commit = Self::read(store, version).await?.ok_or(LogError::Replaced)?;
+        if commit.stamp.was_listed_as(listed) { Ok(commit) } else { Err(LogError::Replaced) }
     }
 
     pub(crate) async fn parse(self) -> Result<Commit, LogError> {
-        let Self { version, bytes, stamp } = self;
+        let Self { version, bytes, stamp, .. } = self;
         let damaged = |reason| LogError::Damaged { version, path: commit_path(version), reason };
         let actions = parse(bytes).await.map_err(damaged)?;
         Ok(Commit { version, actions, stamp })
+    }
+
+    fn is_small(&self) -> bool {
+        self.bytes.len() <= PARSED_INLINE_BYTES_MAX
     }
 }
 
@@ -116,14 +133,71 @@ pub(super) async fn read_all(
     store: &Arc<dyn ObjectStore>,
     listed: Vec<(u64, ObjectMeta)>,
 ) -> Result<Vec<Commit>, LogError> {
+    if listed.len() <= NEAR_COMMITS {
+        return read_each(store, listed).await;
+    }
+    let mut rest = listed.into_iter();
+    let Some((version, meta)) = rest.next() else { return Ok(Vec::new()) };
+    let rest: Vec<(u64, ObjectMeta)> = rest.collect();
+    let first = RawCommit::read_listed(store.as_ref(), version, &meta).await?;
+    let near = first.near;
+    let mut commits = vec![first.parse().await?];
+    if !near {
+        commits.extend(read_each(store, rest).await?);
+        return Ok(commits);
+    }
+    let pieces: Vec<BoxFuture<'static, Result<Vec<Read>, LogError>>> =
+        rest.chunks(NEAR_COMMITS).map(|piece| read_near(store.clone(), piece.to_vec()).boxed()).collect();
+    let mut pieces = futures::stream::iter(pieces).buffered(NEAR_THREADS);
+    while let Some(piece) = pieces.try_next().await? {
+        for read in piece {
+            commits.push(match read {
+                Read::Commit(commit) => *commit,
+                Read::Large(raw) => raw.parse().await?,
+            });
+        }
+    }
+    Ok(commits)
+}
+
+async fn read_each(store: &Arc<dyn ObjectStore>, listed: Vec<(u64, ObjectMeta)>) -> Result<Vec<Commit>, LogError> {
     let reads: Vec<BoxFuture<'static, Result<Commit, LogError>>> =
         listed.into_iter().map(|(version, meta)| read_listed(store.clone(), version, meta).boxed()).collect();
     futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await
 }
 
 async fn read_listed(store: Arc<dyn ObjectStore>, version: u64, listed: ObjectMeta) -> Result<Commit, LogError> {
-    let commit = read(store.as_ref(), version).await?.ok_or(LogError::Replaced)?;
-    if commit.stamp.was_listed_as(&listed) { Ok(commit) } else { Err(LogError::Replaced) }
+    RawCommit::read_listed(store.as_ref(), version, &listed).await?.parse().await
+}
+
+/// A commit, parsed unless that is work for several threads.
+enum Read {
+    Commit(Box<Commit>),
+    Large(RawCommit),
+}
+
+/// Reads commits that lie in a folder, in a thread of their own. Outside of the runtime the store does its work where it is
+/// asked.
+async fn read_near(store: Arc<dyn ObjectStore>, listed: Vec<(u64, ObjectMeta)>) -> Result<Vec<Read>, LogError> {
+    let path = listed.first().map(|(_, meta)| meta.location.clone()).unwrap_or_default();
+    let (tell, told) = oneshot::channel();
+    let work = move || {
+        let read = listed.into_iter().map(|(version, meta)| {
+            let raw = block_on(RawCommit::read_listed(store.as_ref(), version, &meta))?;
+            match raw.is_small() {
+                true => block_on(raw.parse()).map(|commit| Read::Commit(Box::new(commit))),
+                false => Ok(Read::Large(raw)),
+            }
+        });
+        // Nobody listens when the load was given up.
+        drop(tell.send(read.collect::<Result<Vec<_>, _>>()));
+    };
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| LogError::Store {
+        path: path.clone(),
+        source: object_store::Error::Generic { store: "folder", source },
+    };
+    thread::Builder::new().name("boathouse-log".to_owned()).spawn(work).map_err(|error| failed(Box::new(error)))?;
+    told.await.map_err(|error| failed(Box::new(error)))?
 }
 
 /// Reads one commit; `None` when there is none of this version.

@@ -94,6 +94,11 @@ impl FileSet {
         self.parts.last().map_or(0, |part| part.first + part.len())
     }
 
+    /// Are all files those of one chunk? Then what is asked of all of them is no copy.
+    pub(crate) fn is_one_chunk(&self) -> bool {
+        matches!(self.parts.as_slice(), [] | [Part { alive: None, .. }])
+    }
+
     /// Bytes in memory, chunks that are shared with other versions included.
     pub(crate) fn bytes(&self) -> usize {
         let alive = |part: &Part| part.alive.as_ref().map_or(0, Array::get_array_memory_size);
@@ -236,7 +241,7 @@ impl FileSet {
             && before.len() <= last.len()
             && before.len() + last.len() <= JOINED_FILES_MAX
         {
-            last = Arc::new(before.compact()?.concat(&last)?);
+            last = Arc::new(Chunk::join(vec![before.compact()?.as_ref().clone(), last.as_ref().clone()])?);
             self.parts.pop();
         }
         self.add(last, None);

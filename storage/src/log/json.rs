@@ -50,7 +50,7 @@ fn after(bytes: &[u8], at: usize, wanted: u8) -> Option<usize> {
 }
 
 /// Behind the closing quote of the string that begins at `at`.
-fn end_of_string(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn end_of_string(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
     }
@@ -64,7 +64,8 @@ fn end_of_string(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-fn end_of_value(bytes: &[u8], at: usize) -> Option<usize> {
+/// Behind the value that begins at `at`.
+pub(super) fn end_of_value(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => end_of_string(bytes, at),
         b'{' | b'[' => end_of_nested(bytes, at),

@@ -3,7 +3,7 @@
 //! Delta protocol, "Per-file Statistics". A value that is not of the column's type, does not fit it or contradicts another
 //! (a minimum above the maximum, more NULLs than rows) is unknown: a query then reads the file. Statistics never make it fail.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::{
     array::{
@@ -18,6 +18,7 @@ use chrono::Utc;
 use super::{
     json::{members, text},
     layout::{Column, Layout},
+    shape::{Shape, Slot},
 };
 
 /// What writers say of one column, file by file; `None` where no file says anything.
@@ -50,6 +51,20 @@ pub(super) struct StatsReader<'a> {
     columns: Vec<[Values; 3]>,
     /// The column of each member in the file before: files mostly have theirs in one order.
     order: [Vec<usize>; 3],
+    /// Of the last text that was taken apart.
+    shape: Option<Shape>,
+    /// Texts that may have a shape of their own before none is looked for any more.
+    shapes_left: usize,
+    found: Vec<(Slot, Range<usize>)>,
+}
+
+/// Once so many texts had another shape than the one before, it is not worth looking at shapes.
+const SHAPES_MAX: usize = 256;
+/// The slot of the row count; those of a column's values follow, three a column.
+const ROWS: Slot = 0;
+
+fn slot(column: usize, group: Group) -> Slot {
+    1 + 3 * column + group as usize
 }
 
 impl<'a> StatsReader<'a> {
@@ -58,16 +73,52 @@ impl<'a> StatsReader<'a> {
             let bound = || Values::of(&column.data_type);
             [Values::Number(DataType::Int64, Int64Builder::new()), bound(), bound()]
         });
-        Self { layout, files: 0, rows: Int64Builder::new(), columns: columns.collect(), order: Default::default() }
+        Self {
+            layout,
+            files: 0,
+            rows: Int64Builder::new(),
+            columns: columns.collect(),
+            order: Default::default(),
+            shape: None,
+            shapes_left: SHAPES_MAX,
+            found: Vec::new(),
+        }
     }
 
     /// The next file's statistics.
     pub(super) fn push(&mut self, json: Option<&str>) {
+        match json {
+            Some(json) if self.shape.as_ref().is_some_and(|shape| shape.values(json, &mut self.found)) => {
+                self.push_found(json);
+            }
+            json => self.push_parts(json),
+        }
+        self.files += 1;
+    }
+
+    /// Sets the values that were found in a text of a known shape.
+    fn push_found(&mut self, json: &str) {
         let mut rows = None;
-        let mut groups = [None; 3];
+        for (slot, range) in &self.found {
+            let Some(value) = json.get(range.clone()) else { continue };
+            match slot.checked_sub(1) {
+                None => rows = row_count(value),
+                Some(at) => {
+                    if let Some(column) = self.columns.get_mut(at / 3) {
+                        column[at % 3].set(self.files, value);
+                    }
+                }
+            }
+        }
+        self.rows.append_option(rows);
+    }
+
+    /// Takes a text apart.
+    fn push_parts(&mut self, json: Option<&str>) {
+        let (mut rows, mut groups) = (None, [None; 3]);
         let read = json.and_then(|json| {
             members(json, |name, value| match name {
-                "numRecords" => rows = value.parse::<i64>().ok().filter(|rows| *rows >= 0),
+                "numRecords" => rows = Some(value),
                 "nullCount" => groups[Group::Nulls as usize] = Some(value),
                 "minValues" => groups[Group::Min as usize] = Some(value),
                 "maxValues" => groups[Group::Max as usize] = Some(value),
@@ -75,17 +126,23 @@ impl<'a> StatsReader<'a> {
             })
         });
         // Of statistics that are cut off nothing is believed.
-        let whole = read.is_some();
-        self.rows.append_option(rows.filter(|_| whole));
+        let whole = json.filter(|_| read.is_some());
+        self.rows.append_option(rows.filter(|_| whole.is_some()).and_then(row_count));
+        let Some(json) = whole else { return };
+        let start = |part: &str| (part.as_ptr() as usize).wrapping_sub(json.as_ptr() as usize);
+        let mut wanted: Vec<(usize, Slot)> = rows.map(|rows| (start(rows), ROWS)).into_iter().collect();
         for group in [Group::Nulls, Group::Min, Group::Max] {
-            if let Some(values) = groups[group as usize].filter(|_| whole) {
-                self.push_group(group, values);
+            if let Some(values) = groups[group as usize] {
+                self.push_group(group, values, |column, value| wanted.push((start(value), slot(column, group))));
             }
         }
-        self.files += 1;
+        if let Some(left) = self.shapes_left.checked_sub(1) {
+            self.shapes_left = left;
+            self.shape = Shape::of(json, &wanted);
+        }
     }
 
-    fn push_group(&mut self, group: Group, values: &str) {
+    fn push_group(&mut self, group: Group, values: &str, mut wanted: impl FnMut(usize, &str)) {
         let Self { layout, files, columns, order, .. } = self;
         let order = &mut order[group as usize];
         let mut at = 0;
@@ -105,6 +162,7 @@ impl<'a> StatsReader<'a> {
             at += 1;
             if let Some(columns) = columns.get_mut(column) {
                 columns[group as usize].set(*files, value);
+                wanted(column, value);
             }
         });
     }
@@ -161,6 +219,10 @@ pub(super) fn child(parent: &StructArray, name: &str) -> Result<Option<ArrayRef>
     }
 }
 
+fn row_count(value: &str) -> Option<i64> {
+    value.parse::<i64>().ok().filter(|rows| *rows >= 0)
+}
+
 fn bound(values: Option<ArrayRef>, column: &Column) -> Result<Option<ArrayRef>, ArrowError> {
     values.map(|values| cast(&values, &column.data_type)).transpose()
 }
@@ -172,12 +234,13 @@ fn checked(
     min: Option<ArrayRef>,
     max: Option<ArrayRef>,
 ) -> Result<ColumnStats, ArrowError> {
+    let is_sane = |nulls: i64, rows: Option<i64>| nulls >= 0 && rows.is_none_or(|rows| nulls <= rows);
     let nulls = nulls.map(|nulls| {
-        let sane = nulls
-            .iter()
-            .zip(rows)
-            .map(|(nulls, rows)| nulls.filter(|nulls| *nulls >= 0 && rows.is_none_or(|rows| *nulls <= rows)));
-        sane.collect::<Int64Array>()
+        let mut counts = nulls.iter().zip(rows);
+        if counts.all(|(nulls, rows)| nulls.is_none_or(|nulls| is_sane(nulls, rows))) {
+            return nulls;
+        }
+        nulls.iter().zip(rows).map(|(nulls, rows)| nulls.filter(|nulls| is_sane(*nulls, rows))).collect()
     });
     let (min, max) = match (min, max) {
         (Some(min), Some(max)) => {
@@ -321,13 +384,14 @@ mod tests {
     fn read(json: &str) -> (Option<i64>, Vec<String>) {
         let layout = layout();
         let mut reader = StatsReader::new(&layout);
-        reader.push(None);
-        reader.push(Some(json));
-        reader.push(None);
+        // The second of the two is read by the shape of the first.
+        [None, Some(json), Some(json), None].into_iter().for_each(|json| reader.push(json));
         let stats = reader.finish().unwrap();
+        assert_eq!((stats.rows.is_valid(1), stats.rows.value(1)), (stats.rows.is_valid(2), stats.rows.value(2)));
         let shown = |values: Option<ArrayRef>| match values {
             Some(values) => {
-                assert_eq!((values.len(), values.is_null(0), values.is_null(2)), (3, true, true));
+                assert_eq!((values.len(), values.is_null(0), values.is_null(3)), (4, true, true));
+                assert_eq!(&values.slice(1, 1), &values.slice(2, 1));
                 let text = cast(&values, &DataType::Utf8).unwrap();
                 if text.is_valid(1) { text.as_string::<i32>().value(1).to_owned() } else { "-".to_owned() }
             }

@@ -211,13 +211,18 @@ impl Writer<'_> {
 
 /// The log with one checkpoint and no commit before it.
 fn without_commits(folder: &Path, version: usize) -> Arc<dyn ObjectStore> {
+    in_memory(folder, |other| other == version)
+}
+
+/// The log in a store that is no folder, of the versions that are `kept`.
+fn in_memory(folder: &Path, kept: impl Fn(usize) -> bool) -> Arc<dyn ObjectStore> {
     let store = InMemory::new();
     for part in ["_delta_log", "_delta_log/_sidecars"] {
         let Ok(entries) = fs::read_dir(folder.join(part)) else { continue };
         for entry in entries.map(Result::unwrap).filter(|entry| entry.file_type().unwrap().is_file()) {
             let name = entry.file_name().into_string().unwrap();
             let older = name.get(..20).and_then(|digits| digits.parse::<usize>().ok());
-            if older.is_none_or(|older| older == version) {
+            if older.is_none_or(&kept) {
                 let bytes = fs::read(entry.path()).unwrap();
                 let path = format!("{part}/{name}").into();
                 futures::executor::block_on(store.put(&path, bytes.into())).unwrap();
@@ -332,4 +337,23 @@ async fn every_version_has_the_files_that_the_library_finds() {
             assert_eq!(found, &expected(folder.path(), version as u64).await, "seed {seed}, version {version}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_long_log_in_a_folder_says_what_it_says_in_a_bucket() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("_delta_log")).unwrap();
+    let mut writer =
+        Writer { folder: folder.path(), random: Random(7), alive: BTreeMap::new(), dead: vec![], named: 0 };
+    writer.first();
+    (1..1000).for_each(|version| writer.next(version));
+    let near: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
+    let found = load(&near, None).await.unwrap();
+    let far = load(&in_memory(folder.path(), |_| true), None).await.unwrap();
+    assert_eq!((found.version, described(&found)), (far.version, described(&far)));
+    assert_eq!(found.files.len(), writer.alive.len());
+    let gap = folder.path().join(format!("_delta_log/{:020}.json", 700));
+    fs::write(&gap, "{\"add\":").unwrap();
+    let error = load(&near, None).await.unwrap_err();
+    assert!(error.to_string().contains("700"), "{error}");
 }

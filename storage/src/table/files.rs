@@ -144,6 +144,10 @@ impl FileIndex {
 
     /// Bytes in memory beyond those of the log's own arrays.
     pub(crate) fn bytes(&self) -> usize {
+        // Of one chunk, all of whose files are alive, these are the log's own arrays.
+        if self.files.is_one_chunk() {
+            return 0;
+        }
         let partitions: usize = self.partitions.iter().map(|(_, values)| values.get_array_memory_size()).sum();
         let columns: usize = self.columns.values().filter_map(|c| c.bounds.get()).map(ColumnBounds::bytes).sum();
         let deleted = self.deleted.as_ref().map_or(0, Array::get_array_memory_size);
