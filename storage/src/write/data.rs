@@ -38,7 +38,7 @@ use super::{
     discard::Discard,
     features::MAPPING_MODE,
     feed,
-    parquet::{target_file_size, writer_properties},
+    parquet::{properties, target_file_size},
     recorder::Recorder,
     rows::Rows,
     sorted::{Rising, Sorted},
@@ -121,8 +121,8 @@ impl FileLayout {
         };
         let partition_columns = metadata.partition_columns().to_vec();
         let stored_partition_columns: Vec<String> = partition_columns.iter().map(stored_name).collect();
-        let properties = metadata.parse_table_properties();
-        let named = properties.data_skipping_stats_columns.as_deref();
+        let said = metadata.parse_table_properties();
+        let named = said.data_skipping_stats_columns.as_deref();
         let named: Option<Vec<String>> =
             named.map(|names| names.iter().map(|name| stored_name(&name.to_string())).collect());
         let first = metadata.configuration().get(COUNTED_COLUMNS).and_then(|text| text.trim().parse::<i64>().ok());
@@ -131,10 +131,10 @@ impl FileLayout {
         let config = WriterConfig::new(
             stored.clone(),
             stored_partition_columns,
-            Some(writer_properties()),
+            Some(properties(&stored).build()),
             file_bytes,
             Some(PIECE_ROWS),
-            properties.num_indexed_cols(),
+            said.num_indexed_cols(),
             named.clone(),
         );
         let config = config.with_random_prefix_length(mapped.then_some(PREFIX_CHARS));
@@ -215,7 +215,7 @@ pub(super) async fn write_or_hold(
     let room = Arc::new(AtomicUsize::new(HELD_BYTES_MAX));
     for stream in streams {
         let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
-        let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer));
+        let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer, layout.stored()));
         let rising = sorted.clone().map(Rising::new);
         writers.spawn(write_stream(writer, stream, layout.stored.clone(), rising, room.clone()));
     }
@@ -310,7 +310,7 @@ pub(super) async fn write_held(
         _ => None,
     };
     if let Some(sorted) = sorted {
-        writer = sorted.told_by(writer);
+        writer = sorted.told_by(writer, layout.stored());
     }
     // Batches of many writes are small: one is cheaper to write.
     let batches = match concat_batches(&layout.stored, &batches) {

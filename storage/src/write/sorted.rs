@@ -44,11 +44,11 @@ impl Sorted {
         lasts.then(|| Self { column: field.name().clone(), at, leaf: leaf(stored, field.name()) })
     }
 
-    /// A writer whose files have the order in their footers.
-    pub(super) fn told_by(&self, writer: DeltaWriter) -> DeltaWriter {
+    /// A writer whose files, of these columns, have the order in their footers.
+    pub(super) fn told_by(&self, writer: DeltaWriter, stored: &Schema) -> DeltaWriter {
         let order =
             self.leaf.map(|column_idx| vec![SortingColumn { column_idx, descending: false, nulls_first: false }]);
-        writer.with_writer_properties(properties().set_sorting_columns(order).build())
+        writer.with_writer_properties(properties(stored).set_sorting_columns(order).build())
     }
 
     /// Says in the log of files that were written so.

@@ -11,7 +11,10 @@ use datafusion::{
 use futures::StreamExt;
 use object_store::{ObjectStore, path::Path};
 use parking_lot::Mutex;
-use parquet::file::{metadata::ParquetMetaData, properties::WriterProperties, writer::SerializedFileWriter};
+use parquet::{
+    file::{metadata::ParquetMetaData, properties::WriterProperties, writer::SerializedFileWriter},
+    schema::types::SchemaDescriptor,
+};
 use roaring::RoaringBitmap;
 use uuid::Uuid;
 
@@ -25,7 +28,7 @@ use crate::{
     Snapshot, StorageError,
     file::Upload,
     table::RawFile,
-    write::{conform::query_error, data::FileLayout, parquet::writer_properties},
+    write::{conform::query_error, data::FileLayout, parquet::properties_of},
 };
 
 /// What becomes of the rows of one file.
@@ -107,7 +110,8 @@ struct Work {
 
 impl Work {
     async fn run(&self, out: &mut Output) -> Result<ParquetMetaData> {
-        let properties: Arc<WriterProperties> = Arc::new(writer_properties());
+        let leaves = SchemaDescriptor::new(self.columns.schema.clone());
+        let properties: Arc<WriterProperties> = Arc::new(properties_of(&leaves).build());
         let mut writer =
             SerializedFileWriter::new(out.buffer.clone(), self.columns.schema.clone(), properties.clone())?;
         let groups = self.source.footer.metadata().row_groups();
