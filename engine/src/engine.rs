@@ -14,8 +14,8 @@ use crate::{
     exec::{CpuRuntime, Permits, runtime_env},
     function::{extremes, now},
     optimizer::{
-        CheapConjunctsFirst, DecimalsToFloats, QuickDecimals, RuntimeFilters, SpillingJoins, WholeTimestamps,
-        YieldingRows, physical_rules,
+        CheapConjunctsFirst, DecimalsToFloats, QuickConjuncts, QuickDecimals, RuntimeFilters, SpillingJoins,
+        WholeTimestamps, YieldingRows, physical_rules,
     },
     queries::Queries,
     statement::settings,
@@ -68,6 +68,7 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
             .with_physical_optimizer_rule(Arc::new(SpillingJoins))
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
+            .with_physical_optimizer_rule(Arc::new(QuickConjuncts))
             .build();
         template.register_udf(Arc::new(now()))?;
         for function in extremes() {
