@@ -1,15 +1,15 @@
 //! One per process: the lake, memory, threads.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use boathouse_storage::{CacheUsage, Lake};
+use boathouse_storage::{CacheUsage, Lake, LakeUsage};
 use datafusion::{
     execution::{FunctionRegistry, SessionStateBuilder, session_state::SessionState},
     optimizer::{Analyzer, AnalyzerRule},
 };
 
 use crate::{
-    EngineConfig, EngineError, QueryRecord, QueryTotals, Session,
+    EngineConfig, EngineError, MemoryUsage, QueryRecord, QueryTotals, Session,
     cache::{Plans, Results},
     exec::{CpuRuntime, Permits, runtime_env},
     function::{extremes, now},
@@ -106,6 +106,21 @@ impl Engine {
     /// wait for it loses them, and no more.
     pub async fn idle(&self) {
         self.lake.idle().await;
+    }
+
+    /// What the lake was asked for, and what was committed to it.
+    pub fn lake_usage(&self) -> LakeUsage {
+        self.lake.usage()
+    }
+
+    /// Memory at this moment.
+    pub fn memory(&self) -> MemoryUsage {
+        MemoryUsage::of(self.template.runtime_env())
+    }
+
+    /// How many jobs of upkeep there were, by what they did and whether they succeeded.
+    pub fn upkeep_totals(&self) -> BTreeMap<(&'static str, bool), u64> {
+        self.upkeep.totals()
     }
 
     /// The statements that ended lately, oldest first, then those that run.

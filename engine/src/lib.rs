@@ -26,13 +26,13 @@ mod upkeep;
 pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
-pub use exec::RowStream;
+pub use exec::{MemoryUsage, RowStream};
 pub use queries::{Durations, Origin, QueryRecord, QueryState, QueryTotals};
 pub use session::{Batches, Pins, Session, TableEntry};
 pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;
 
-pub use boathouse_storage::{CacheUsage, Usage};
+pub use boathouse_storage::{CacheUsage, CommitUsage, LakeUsage, StoreUsage, Usage};
 
 /// One value of a parameter, for those who may not name DataFusion.
 pub use datafusion::common::ScalarValue;

@@ -8,6 +8,9 @@
 //! drain = "30s"                   # BOATHOUSE_DRAIN; how long a shutdown waits for running statements
 //! file_roots = []                 # BOATHOUSE_FILE_ROOTS (comma between); folders and URLs whose files SQL may name
 //!
+//! [http]
+//! listen = "127.0.0.1:9090"       # BOATHOUSE_HTTP; metrics and health; not listened to by default
+//!
 //! [query]
 //! memory = "60%"                  # BOATHOUSE_MEMORY; of the machine, or "8GiB"; for the whole process
 //! spill_folder = "/tmp"           # BOATHOUSE_SPILL_FOLDER; default: the system's temporary folder
@@ -66,6 +69,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(600);
 pub struct Config {
     pub listen: String,
     pub insecure: bool,
+    /// Where metrics and health are told, if anywhere.
+    pub http: Option<String>,
     pub drain: Duration,
     /// Files that statements may name, besides those of the lake.
     pub file_roots: Vec<Url>,
@@ -81,6 +86,7 @@ pub struct Config {
 pub struct Flags {
     pub listen: Option<String>,
     pub insecure: bool,
+    pub http: Option<String>,
     pub memory: Option<Memory>,
     pub statement_timeout: Option<Span>,
 }
@@ -193,6 +199,7 @@ impl Config {
                 .or(server.listen)
                 .unwrap_or_else(|| LISTEN.to_owned()),
             insecure: flags.insecure || parsed(variable, "INSECURE")?.or(server.insecure).unwrap_or(false),
+            http: flags.http.or(variable("BOATHOUSE_HTTP")).or(file.http.listen),
             drain: parsed(variable, "DRAIN")?.or(server.drain).map_or(Duration::from_secs(30), |Span(drain)| drain),
             file_roots: roots.iter().map(|root| root_url(root.trim())).collect::<Result<_, _>>()?,
             hot_bytes_max: parsed(variable, "HOT_BYTES")?.or(file.hot.bytes).map_or(0, |Size(bytes)| bytes),

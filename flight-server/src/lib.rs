@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+mod http;
 pub mod log;
 pub mod server;
 mod service;

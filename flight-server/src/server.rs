@@ -14,10 +14,13 @@ use std::{
 use arrow_flight::flight_service_server::FlightServiceServer;
 use boathouse_engine::Engine;
 use futures::{FutureExt, TryStreamExt};
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tonic::transport::server::{Server, TcpIncoming};
 
-use crate::service::{Service, Watched};
+use crate::{
+    http,
+    service::{Service, Watched},
+};
 
 use linger::Lingering;
 
@@ -46,15 +49,35 @@ impl Default for ServerOptions {
     }
 }
 
-/// Serves Flight SQL on `listener` until `shutdown` completes. Then takes no more connections, lets running statements
+/// Where a server listens.
+#[derive(Debug)]
+pub struct Listeners {
+    pub flight: TcpListener,
+    /// For metrics and health.
+    pub http: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(flight: TcpListener) -> Self {
+        Self { flight, http: None }
+    }
+}
+
+/// Serves Flight SQL, and metrics when there is a listener for them, until `shutdown` completes. Then takes no more connections, lets running statements
 /// finish up to [`ServerOptions::drain_max`], and stops what still runs.
 pub async fn run(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     engine: Arc<Engine>,
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let Listeners { flight: listener, http } = listeners.into();
     let service = Service::new(&engine).map_err(io::Error::other)?;
+    // Ends with this function.
+    let mut watchers = JoinSet::new();
+    if let Some(http) = http {
+        watchers.spawn(http::listener::run(http, engine.clone(), service.clone()));
+    }
     let flight = FlightServiceServer::new(service.clone())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(usize::MAX);
@@ -75,6 +98,7 @@ pub async fn run(
         () = shutdown => {}
     }
     tracing::info!("shutting down");
+    service.leave();
     drop(stop);
     let ended = Instant::now();
     if let Ok(result) = timeout(options.drain_max, &mut serve).await {

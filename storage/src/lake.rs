@@ -30,7 +30,7 @@ pub use versions::VersionInfo;
 pub(crate) use versions::{time_text, times_told_from};
 
 use crate::{
-    CacheUsage, Snapshot, StorageError, StorageOptions,
+    CacheUsage, CommitCounts, LakeUsage, Snapshot, StorageError, StorageOptions,
     catalog::{CatalogDocument, Documents},
     hot::HotCopies,
     store::{StoreLayer, Stores, folder_url, object_path},
@@ -47,6 +47,7 @@ pub(crate) struct Home {
     pub(crate) stores: Arc<Stores>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) background: Arc<Background>,
+    pub(crate) commits: Arc<CommitCounts>,
 }
 
 /// An open lake. Cheap to share (`Arc`); every method may be called from many tasks at once.
@@ -60,6 +61,7 @@ pub struct Lake {
     footers: Arc<FooterCache>,
     groups: Arc<Groups>,
     background: Arc<Background>,
+    commits: Arc<CommitCounts>,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -102,6 +104,7 @@ impl Lake {
             snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), hot.clone())),
             groups: Arc::default(),
             background: Arc::default(),
+            commits: Arc::default(),
             hot,
             documents: Documents::new(&root, &stores)?,
             footers: FooterCache::new(options.footer_bytes_max),
@@ -131,6 +134,11 @@ impl Lake {
     pub async fn cache_usages(&self) -> Vec<CacheUsage> {
         let memory = [self.snapshots.usage().await, self.footers.usage()];
         memory.into_iter().chain(self.hot.iter().map(|hot| hot.usage())).collect()
+    }
+
+    /// What it did so far.
+    pub fn usage(&self) -> LakeUsage {
+        LakeUsage { commits: self.commits.usage(), store: self.stores.usage() }
     }
 
     /// A Delta table anywhere, by location; newest version when `version` is `None`.
@@ -209,7 +217,16 @@ impl Lake {
 
     /// What commits need of the lake, to keep while one runs on its own.
     pub(crate) fn home(&self) -> Home {
-        Home { stores: self.stores.clone(), snapshots: self.snapshots.clone(), background: self.background.clone() }
+        Home {
+            stores: self.stores.clone(),
+            snapshots: self.snapshots.clone(),
+            background: self.background.clone(),
+            commits: self.commits.clone(),
+        }
+    }
+
+    pub(crate) fn commits(&self) -> &CommitCounts {
+        &self.commits
     }
 
     /// Appends that wait to be committed.

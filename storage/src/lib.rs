@@ -29,5 +29,7 @@ pub use error::StorageError;
 pub use hot::HotOptions;
 pub use lake::{Lake, VersionInfo};
 pub use reason::StoreReason;
+pub use store::StoreUsage;
 pub use table::Snapshot;
-pub use usage::{CacheCounts, CacheUsage};
+pub(crate) use usage::CommitCounts;
+pub use usage::{CacheCounts, CacheUsage, CommitUsage, LakeUsage};

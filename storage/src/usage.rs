@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::store::StoreUsage;
+
 /// One cache at one moment. Counts start with the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CacheUsage {
@@ -16,6 +18,43 @@ pub struct CacheUsage {
     pub hits: u64,
     pub misses: u64,
     pub evictions: u64,
+}
+
+/// What a lake did since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LakeUsage {
+    pub commits: CommitUsage,
+    pub store: StoreUsage,
+}
+
+/// Versions of tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommitUsage {
+    pub committed: u64,
+    /// Versions that another writer committed first. Many of them are followed by the next version, without more ado.
+    pub conflicts: u64,
+}
+
+/// Counts of commits, kept by those who make them.
+#[derive(Debug, Default)]
+pub(crate) struct CommitCounts {
+    committed: AtomicU64,
+    conflicts: AtomicU64,
+}
+
+impl CommitCounts {
+    /// A version was tried; it is ours, or a rival's.
+    pub(crate) fn tried(&self, ours: bool) {
+        let count = if ours { &self.committed } else { &self.conflicts };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> CommitUsage {
+        CommitUsage {
+            committed: self.committed.load(Ordering::Relaxed),
+            conflicts: self.conflicts.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// Counts of one cache, kept by those who ask it.

@@ -3,6 +3,7 @@
 mod cancel;
 mod error;
 mod hostile;
+mod http;
 mod ingest;
 mod lifecycle;
 mod lost_answer;

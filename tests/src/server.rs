@@ -6,7 +6,7 @@ use arrow_flight::sql::client::FlightSqlServiceClient;
 use boathouse_engine::{Engine, EngineConfig};
 use boathouse_flight_server::{
     client::{Client, ClientError, connect},
-    server::{ServerOptions, run},
+    server::{Listeners, ServerOptions, run},
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 #[derive(Debug)]
 pub struct TestServer {
     address: SocketAddr,
+    http: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -25,16 +26,35 @@ impl TestServer {
     }
 
     pub async fn spawn_with(engine: Arc<Engine>, options: ServerOptions) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound listener has an address");
+        let (flight, _) = free_port().await;
+        Self::listening(flight, engine, options)
+    }
+
+    /// With an HTTP port.
+    pub async fn watched(engine: Arc<Engine>) -> Self {
+        let ((flight, _), (http, address)) = (free_port().await, free_port().await);
+        let options = ServerOptions { drain_max: Duration::from_secs(5) };
+        let mut server = Self::listening(Listeners { flight, http: Some(http) }, engine, options);
+        server.http = Some(address);
+        server
+    }
+
+    fn listening(listeners: impl Into<Listeners>, engine: Arc<Engine>, options: ServerOptions) -> Self {
+        let listeners = listeners.into();
+        let address = listeners.flight.local_addr().expect("a bound listener has an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            run(listener, engine, options, async {
+            run(listeners, engine, options, async {
                 let _ = stopped.await;
             })
             .await
         });
-        Self { address, stop: Some(stop), task }
+        Self { address, http: None, stop: Some(stop), task }
+    }
+
+    /// Where it tells of itself.
+    pub fn http(&self) -> SocketAddr {
+        self.http.expect("a server that is watched")
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -63,6 +83,12 @@ impl TestServer {
         let result = (&mut self.task).await.expect("the server does not panic");
         result.expect("the server ends well");
     }
+}
+
+async fn free_port() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    (listener, address)
 }
 
 impl Drop for TestServer {

@@ -5,11 +5,11 @@ use std::{num::NonZeroUsize, sync::Arc};
 use boathouse_storage::Lake;
 use datafusion::execution::{
     cache::{Cache, cache_manager::CacheManagerConfig},
-    memory_pool::TrackConsumersPool,
+    memory_pool::{MemoryLimit, TrackConsumersPool},
     runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
 };
 
-use super::{pool::SharedPool, spill};
+use super::{pool::SharedPool, process::ProcessMemory, spill};
 use crate::{EngineConfig, EngineError};
 
 /// Consumers that an out-of-memory error names.
@@ -28,4 +28,25 @@ pub(crate) fn runtime_env(config: &EngineConfig, lake: &Lake) -> Result<Arc<Runt
         .with_object_store_registry(lake.stores())
         .with_cache_manager(caches)
         .build_arc()?)
+}
+
+/// What operators hold and what the process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUsage {
+    pub pool_used: usize,
+    pub pool_limit: usize,
+    /// Of the whole process; `None` where the system does not tell.
+    pub resident: Option<usize>,
+}
+
+impl MemoryUsage {
+    pub(crate) fn of(runtime: &RuntimeEnv) -> Self {
+        let pool = &runtime.memory_pool;
+        let pool_limit = match pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+        };
+        let resident = Some(ProcessMemory::new(0).resident()).filter(|bytes| *bytes > 0);
+        Self { pool_used: pool.reserved(), pool_limit, resident }
+    }
 }

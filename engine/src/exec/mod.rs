@@ -25,4 +25,5 @@ pub(crate) use self::{
     stoppable::StoppableExec,
     wire::{plain_field, wire_schema},
 };
+pub use memory::MemoryUsage;
 pub use stream::RowStream;

@@ -72,6 +72,11 @@ impl Queries {
         self.lists.lock().totals.clone()
     }
 
+    /// A statement runs again, because another writer came first.
+    pub fn replayed(&self) {
+        self.lists.lock().totals.replays += 1;
+    }
+
     /// A statement that was planned only: nothing is kept of it.
     pub(super) fn forget(&self, number: u64) {
         self.lists.lock().live.remove(&number);

@@ -37,6 +37,8 @@ pub(crate) struct Live {
     /// Its text holds a secret, and what errors say of it might, too.
     secret: bool,
     started: SystemTime,
+    /// Planned in a call before this run, for so long.
+    planned_before: OnceLock<Duration>,
     clock: Mutex<Clock>,
     statement: OnceLock<&'static str>,
     account: OnceLock<Arc<Account>>,
@@ -74,6 +76,7 @@ impl Live {
             sql: shown.text.into(),
             secret: shown.secret,
             started: SystemTime::now(),
+            planned_before: OnceLock::new(),
             clock: Mutex::new(Clock { phase, since: Instant::now(), spent: [Duration::ZERO; 3] }),
             statement: OnceLock::new(),
             account: OnceLock::new(),
@@ -102,9 +105,11 @@ impl Live {
         clock.phase = phase;
     }
 
-    /// Time that went by before this began, for planning that was done in an earlier call.
-    pub fn add_planning(&self, time: Duration) {
-        self.clock.lock().spent[Phase::Planning as usize] += time;
+    /// It was planned just before, for so long.
+    pub fn was_planned(&self, time: Duration) {
+        if self.planned_before.set(time).is_ok() {
+            self.clock.lock().spent[Phase::Planning as usize] += time;
+        }
     }
 
     /// Where it takes its memory from, and what stops it where it looks up seldom.
@@ -217,7 +222,7 @@ impl Live {
             queued_us,
             planning_us,
             executing_us,
-            started: self.started,
+            started: self.planned_before.get().and_then(|time| self.started.checked_sub(*time)).unwrap_or(self.started),
             ended: None,
             result_cache_hit: self.result_cache_hit.load(Ordering::Relaxed),
         }

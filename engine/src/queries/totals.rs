@@ -69,6 +69,8 @@ pub struct QueryTotals {
     pub bytes_read: u64,
     pub files_read: u64,
     pub files_skipped: u64,
+    /// How often one ran again because another writer came first.
+    pub replays: u64,
 }
 
 impl QueryTotals {

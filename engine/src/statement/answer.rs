@@ -65,7 +65,7 @@ impl Prepared {
     pub(crate) fn begin(&self) -> Arc<Live> {
         let live = self.context.engine.queries().begin(&self.origin, &self.context.sql, Phase::Queued);
         live.is_a(self.statement.title());
-        live.add_planning(Duration::from_micros(self.planning_us.swap(0, Ordering::Relaxed)));
+        live.was_planned(Duration::from_micros(self.planning_us.swap(0, Ordering::Relaxed)));
         live
     }
 

@@ -44,6 +44,7 @@ pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound)
         match &outcome {
             Err(error) if is_collision(error) => {
                 tracing::debug!(replay, %error, "a statement runs again");
+                context.engine.queries().replayed();
                 tokio::time::sleep(wait(replay)).await;
             }
             _ => return outcome,

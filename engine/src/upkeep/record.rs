@@ -1,7 +1,7 @@
 //! What upkeep did, for `system.upkeep`.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -42,15 +42,27 @@ pub(crate) struct Record {
 
 /// What was done last, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Records(Mutex<VecDeque<Record>>);
+pub(crate) struct Records(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: VecDeque<Record>,
+    totals: BTreeMap<(&'static str, bool), u64>,
+}
 
 impl Records {
     pub fn all(&self) -> Vec<Record> {
-        self.0.lock().iter().cloned().collect()
+        self.0.lock().records.iter().cloned().collect()
+    }
+
+    /// All jobs that there were, by what they did and whether they succeeded.
+    pub fn totals(&self) -> BTreeMap<(&'static str, bool), u64> {
+        self.0.lock().totals.clone()
     }
 
     fn push(&self, record: Record) {
-        let mut records = self.0.lock();
+        let Kept { records, totals } = &mut *self.0.lock();
+        *totals.entry((record.action, record.error.is_none())).or_default() += 1;
         if records.len() >= RECORDS_MAX {
             records.pop_front();
         }

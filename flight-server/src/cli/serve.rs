@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     config::{Config, Flags, Memory, Span},
-    server::{self, ServerOptions},
+    server::{self, Listeners, ServerOptions},
 };
 
 /// The flags of `boathouse serve`.
@@ -24,6 +24,9 @@ pub struct Args {
     /// Listen on other than loopback addresses, although everyone who reaches them may read and write
     #[arg(long)]
     pub insecure: bool,
+    /// Where /metrics (Prometheus), /health and /ready are answered; without it nowhere
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
     /// Memory for running queries, 8GiB or 60%
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
@@ -47,11 +50,17 @@ async fn serve(args: Args) -> Result<(), String> {
     let flags = Flags {
         listen: args.listen,
         insecure: args.insecure,
+        http: args.http,
         memory: args.memory,
         statement_timeout: args.statement_timeout,
     };
     let config = Config::load(args.config.as_deref(), flags).map_err(|error| error.to_string())?;
     let listener = server::bind(&config.listen, config.insecure).await.map_err(|error| error.to_string())?;
+    // It tells sums, and takes nothing: it may be reached from elsewhere.
+    let http = match &config.http {
+        Some(listen) => Some(server::bind(listen, true).await.map_err(|error| error.to_string())?),
+        None => None,
+    };
     let mut engine = config.server_engine();
     engine.storage.hot = config.hot(&args.lake);
     let engine = Engine::open(&args.lake, engine).await.map_err(|error| error.to_string())?;
@@ -59,9 +68,12 @@ async fn serve(args: Args) -> Result<(), String> {
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on grpc://{address}");
+    if let Some(http) = &http {
+        println!("metrics on http://{}/metrics", http.local_addr().map_err(|error| error.to_string())?);
+    }
     let options = ServerOptions { drain_max: config.drain };
     let (told, stop) = tokio::sync::oneshot::channel::<()>();
-    let server = server::run(listener, engine, options, async {
+    let server = server::run(Listeners { flight: listener, http }, engine, options, async {
         // The sender is dropped only after this server.
         let _ = stop.await;
     });

@@ -10,6 +10,7 @@ use super::value::{Memory, Size, Span};
 #[serde(default, deny_unknown_fields)]
 pub struct File {
     pub server: Server,
+    pub http: Http,
     pub query: Query,
     pub cache: Cache,
     pub hot: Hot,
@@ -24,6 +25,12 @@ pub struct Server {
     pub insecure: Option<bool>,
     pub drain: Option<Span>,
     pub file_roots: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    pub listen: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

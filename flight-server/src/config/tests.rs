@@ -28,6 +28,7 @@ fn a_flag_wins_over_a_variable_over_the_file() {
         insecure: true,
         memory: Some(Memory::Bytes(3 << 30)),
         statement_timeout: Some(Span(Duration::from_secs(9))),
+        ..Flags::default()
     };
     let config = check(file, &variables, flags).unwrap();
     assert!(config.insecure);
@@ -43,6 +44,8 @@ fn every_key_of_the_file_arrives() {
         insecure = true
         drain = "5m"
         file_roots = ["s3://bucket/in"]
+        [http]
+        listen = "0.0.0.0:9090"
         [query]
         memory = 1048576
         spill_folder = "spill"
@@ -71,6 +74,7 @@ fn every_key_of_the_file_arrives() {
     let config = check(file, &[], Flags::default()).unwrap();
     assert!(config.insecure);
     assert_eq!(config.drain, Duration::from_secs(300));
+    assert_eq!(config.http.as_deref(), Some("0.0.0.0:9090"));
     assert_eq!(config.file_roots, [Url::parse("s3://bucket/in/").unwrap()]);
     let hot = HotOptions { folder: "copies".into(), bytes_max: 2 << 30 };
     assert_eq!((config.hot("./lake"), check("", &[], Flags::default()).unwrap().hot("./lake")), (Some(hot), None));

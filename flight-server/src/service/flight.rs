@@ -26,7 +26,7 @@ use super::{
     cancel, encode, ingest, metadata, option, origin, parameters, path,
     plans::Plans,
     prepared, query,
-    running::Running,
+    running::{Running, SentTotals},
     session::{Caller, Sessions},
     stream, update,
     whole::Whole,
@@ -55,6 +55,29 @@ impl Service {
             metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
         let sessions = Sessions::new(engine.clone());
         Ok(Self { shared: Arc::new(Shared { sessions, running: Arc::default(), plans: Plans::default(), facts }) })
+    }
+
+    /// The server is about to end: it is not ready for more.
+    pub fn leave(&self) {
+        self.shared.running.leave();
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.shared.running.is_leaving()
+    }
+
+    pub fn sent(&self) -> SentTotals {
+        self.shared.running.sent()
+    }
+
+    /// Results that are being fetched.
+    pub fn streams(&self) -> usize {
+        self.shared.running.count()
+    }
+
+    /// Sessions that are kept.
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.count()
     }
 
     /// Stops what runs and refuses what comes.

@@ -3,9 +3,13 @@
 use std::{
     collections::HashMap,
     future::Future,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
+use arrow_flight::FlightData;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tonic::Status;
@@ -14,10 +18,27 @@ use uuid::Uuid;
 /// All running statements of a server.
 #[derive(Debug, Default)]
 pub struct Running {
+    /// No more calls are taken; those that run may end.
+    leaving: AtomicBool,
     /// Told when the server ends.
     closed: watch::Sender<bool>,
     /// Told when the client cancels; by the id in the statement's ticket. A ticket may be redeemed many times at once.
     statements: Mutex<HashMap<String, Weak<watch::Sender<bool>>>>,
+    sent: Sent,
+}
+
+/// What went to clients.
+#[derive(Debug, Default)]
+struct Sent {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Rows encoded for clients since the server began, and the bytes of their messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentTotals {
+    pub rows: u64,
+    pub bytes: u64,
 }
 
 /// A running statement. It counts as running until this is dropped.
@@ -43,6 +64,24 @@ impl Running {
         statement.map(|cancelled| cancelled.send_replace(true)).is_some()
     }
 
+    /// The server is about to end.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Statements whose rows are being fetched.
+    pub fn count(&self) -> usize {
+        self.statements.lock().len()
+    }
+
+    pub fn sent(&self) -> SentTotals {
+        SentTotals { rows: self.sent.rows.load(Ordering::Relaxed), bytes: self.sent.bytes.load(Ordering::Relaxed) }
+    }
+
     /// Stops all statements, those to come too.
     pub fn close(&self) {
         self.closed.send_replace(true);
@@ -63,6 +102,13 @@ impl Run {
     /// The id of the ticket; one of another form names no query.
     pub fn query_id(&self) -> Uuid {
         Uuid::parse_str(&self.id).unwrap_or_default()
+    }
+
+    /// Counts rows that go to the client.
+    pub fn sends(&self, rows: usize, messages: &[FlightData]) {
+        let bytes = messages.iter().map(|message| message.data_header.len() + message.data_body.len()).sum::<usize>();
+        self.server.sent.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.server.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Waits for the reason to stop.

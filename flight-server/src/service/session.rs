@@ -83,6 +83,11 @@ impl Sessions {
         ))
     }
 
+    /// How many are kept.
+    pub fn count(&self) -> usize {
+        self.kept.lock().len()
+    }
+
     /// Keeps the caller's session when the statement with this tag changed it.
     pub fn ran(&self, caller: &mut Caller, tag: &str) {
         if !caller.known && SESSION_TAGS.iter().any(|session_tag| tag.starts_with(session_tag)) {

@@ -57,7 +57,7 @@ pub async fn rows(
                 biased;
                 () = sender.closed() => Ok(()),
                 reason = run.stopped() => Err(reason),
-                result = query.send(first, &sender) => result,
+                result = query.send(first, &run, &sender) => result,
             }
         };
         // A task that only died would look like a clean end of the stream.
@@ -92,6 +92,7 @@ impl Query {
     async fn send(
         &mut self,
         first: Option<RowStream>,
+        to: &Run,
         sender: &mpsc::Sender<Result<FlightData, Status>>,
     ) -> Result<(), Status> {
         let mut encoder = Encoder::new();
@@ -108,7 +109,9 @@ impl Query {
                     break;
                 };
                 for part in encode::cut(batch).filter(|part| part.num_rows() > 0) {
-                    messages.extend(encoder.batch(&part)?);
+                    let encoded = encoder.batch(&part)?;
+                    to.sends(part.num_rows(), &encoded);
+                    messages.extend(encoded);
                 }
             }
             run = self.next().await?;

@@ -3,10 +3,12 @@
 //! A store is opened once per scheme and host, rooted at the bucket or the file system (Delta tables need absolute paths),
 //! and kept in [`Stores`], which DataFusion asks for it too. Behaviour is added by wrapping, one wrapper a file.
 
+mod counted;
 mod durable;
 mod path;
 mod s3;
 mod stores;
 
+pub use counted::StoreUsage;
 pub(crate) use path::{folder_url, is_not_found, object_path};
 pub use stores::{StoreLayer, Stores};

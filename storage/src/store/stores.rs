@@ -10,7 +10,11 @@ use object_store::{ObjectStore, memory::InMemory};
 use parking_lot::Mutex;
 use url::Url;
 
-use super::{durable::DurableFolder, s3};
+use super::{
+    counted::{CountedStore, StoreCounts, StoreUsage},
+    durable::DurableFolder,
+    s3,
+};
 use crate::{StorageError, StorageOptions};
 
 /// Wraps every store as it is opened: tests count requests and inject faults with it.
@@ -22,11 +26,17 @@ pub struct Stores {
     layer: Option<StoreLayer>,
     /// By `scheme://host`. As many as there are buckets that someone named.
     open: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
+    counts: Arc<StoreCounts>,
 }
 
 impl Stores {
     pub(crate) fn new(options: StorageOptions, layer: Option<StoreLayer>) -> Self {
-        Self { options, layer, open: Mutex::default() }
+        Self { options, layer, open: Mutex::default(), counts: Arc::default() }
+    }
+
+    /// What all of them were asked for.
+    pub(crate) fn usage(&self) -> StoreUsage {
+        self.counts.usage()
     }
 
     /// The store of a URL, rooted at the file system or the bucket.
@@ -40,6 +50,7 @@ impl Stores {
         if let Some(layer) = &self.layer {
             store = layer(store);
         }
+        let store: Arc<dyn ObjectStore> = Arc::new(CountedStore::new(store, &self.counts));
         open.insert(key, store.clone());
         Ok(store)
     }

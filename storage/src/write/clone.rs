@@ -85,7 +85,7 @@ async fn first_commit(
     let bytes = commit(source, &clone.id, &adds, info)?;
     let store = table_store(lake.store_registry(), &location)?;
     held.check_time()?;
-    match put(&*store, 0, &bytes).await {
+    match put(&*store, 0, &bytes, lake.commits()).await {
         Ok(Put::Written(_)) => {
             keep_name(lake, schema, name, &clone.name, &clone.id).await?;
             let index = source.files()?;

@@ -158,7 +158,7 @@ async fn commit_once(
         let location = lake.table_url(&table.schema_name, folder);
         let store = table_store(lake.store_registry(), &location)?;
         let beginning = Beginning { table: &definition.name, protocol, metadata, files };
-        return found(&store, beginning, &operation, info).await;
+        return found(&store, beginning, &operation, info, lake.commits()).await;
     };
     let mut transaction = Transaction::new(lake, &old, operation)?;
     // Rows that came meanwhile would stay, under a definition that is not theirs.

@@ -13,7 +13,7 @@ use super::{
     put::{Put, put},
     transaction::{Operation, now_ms},
 };
-use crate::StorageError;
+use crate::{CommitCounts, StorageError};
 
 /// What a table begins with.
 pub(super) struct Beginning<'a> {
@@ -29,6 +29,7 @@ pub(super) async fn found(
     beginning: Beginning<'_>,
     operation: &Operation,
     info: &CommitInfo,
+    counts: &CommitCounts,
 ) -> Result<Committed, StorageError> {
     let Beginning { table, protocol, metadata, files } = beginning;
     let columns = metadata.parse_schema();
@@ -44,7 +45,7 @@ pub(super) async fn found(
     let definition = [Action::Protocol(protocol), Action::Metadata(metadata)];
     let actions = definition.into_iter().chain(files.iter().cloned().map(Action::Add));
     let bytes = lines_of(&provenance, actions)?;
-    match put(store.as_ref(), 0, &bytes).await {
+    match put(store.as_ref(), 0, &bytes, counts).await {
         Ok(Put::Written(_)) => Ok(Committed { rows_inserted: operation.inserted, ..Committed::default() }),
         Ok(Put::Taken(_)) => Err(StorageError::TableExists { table: table.to_owned() }),
         Err(source) => Err(StorageError::Undecided { table: table.to_owned(), version: 0, source }),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use object_store::{ObjectStore, PutMode, PutPayload};
 
 use crate::{
+    CommitCounts,
     catalog::backoff,
     log::{Commit, LogError, RawCommit, Stamp, commit_path, commits_from},
 };
@@ -22,7 +23,18 @@ pub(super) enum Put {
 
 /// Writes a version. The store's answer can be lost, and a repeated request then meets the first one: what is in the log
 /// decides. The error is that of the last request, after which nothing is known.
-pub(super) async fn put(store: &dyn ObjectStore, version: u64, bytes: &Bytes) -> Result<Put, object_store::Error> {
+pub(super) async fn put(
+    store: &dyn ObjectStore,
+    version: u64,
+    bytes: &Bytes,
+    counts: &CommitCounts,
+) -> Result<Put, object_store::Error> {
+    let put = try_put(store, version, bytes).await?;
+    counts.tried(matches!(put, Put::Written(_)));
+    Ok(put)
+}
+
+async fn try_put(store: &dyn ObjectStore, version: u64, bytes: &Bytes) -> Result<Put, object_store::Error> {
     let path = commit_path(version);
     let mut attempt = 0;
     loop {

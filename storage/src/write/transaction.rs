@@ -284,7 +284,7 @@ impl Transaction {
             let time = self.commit_time(&*store, version).await?;
             let bytes = self.bytes(version, info, time)?;
             self.written.keep();
-            match put(&*store, version, &bytes).await {
+            match put(&*store, version, &bytes, &home.commits).await {
                 Ok(Put::Written(stamp)) => return Ok(self.committed(home, version, bytes, stamp, rivals).await),
                 Ok(Put::Taken(rival)) => {
                     // Nothing of ours is in the log.

@@ -1,0 +1,135 @@
+//! What the server tells of itself. Names follow Prometheus' rules: a prefix, base units, `_total` for what only grows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use boathouse_engine::{CacheUsage, Engine, QueryState, QueryTotals, StoreUsage};
+
+use super::exposition::{
+    Exposition,
+    Kind::{Counter, Gauge, Histogram},
+};
+use crate::service::Service;
+
+/// All metrics, at this moment.
+pub async fn gather(engine: &Arc<Engine>, service: &Service) -> String {
+    let mut text = Exposition::default();
+    text.metric("boathouse_build_info", Gauge, "The version that runs.")
+        .add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    queries(&mut text, engine, &engine.query_totals());
+    sent(&mut text, service);
+    memory(&mut text, engine);
+    caches(&mut text, &engine.cache_usages().await);
+    lake(&mut text, engine);
+    text.finish()
+}
+
+fn queries(text: &mut Exposition, engine: &Engine, totals: &QueryTotals) {
+    let mut samples = text.metric("boathouse_queries_total", Counter, "Statements that have ended.");
+    for ((statement, state), count) in &totals.ended {
+        samples.add(&[("statement", statement), ("state", state.as_str())], count);
+    }
+    let mut samples =
+        text.metric("boathouse_query_errors_total", Counter, "Statements that failed or were cancelled, by kind.");
+    for (kind, count) in &totals.errors {
+        samples.add(&[("kind", kind.as_str())], count);
+    }
+    let help = "Time of statements from their beginning to their last row, waiting included.";
+    let mut samples = text.metric("boathouse_query_duration_seconds", Histogram, help);
+    for (statement, times) in &totals.durations {
+        let (sum, count) = (times.total().as_secs_f64(), times.count());
+        samples.histogram(&[("statement", statement)], times.cumulative(), sum, count);
+    }
+    let mut samples = text.metric("boathouse_query_phase_seconds_total", Counter, "What that time went to.");
+    let phases = [("queued", totals.queued), ("planning", totals.planning), ("executing", totals.executing)];
+    for (phase, time) in phases {
+        samples.add(&[("phase", phase)], time.as_secs_f64());
+    }
+    let mut active = BTreeMap::from([QueryState::Planning, QueryState::Queued, QueryState::Running].map(|s| (s, 0)));
+    for query in engine.query_records() {
+        if let Some(count) = active.get_mut(&query.state) {
+            *count += 1;
+        }
+    }
+    let mut samples = text.metric("boathouse_queries_active", Gauge, "Statements under way.");
+    for (state, count) in active {
+        samples.add(&[("state", state.as_str())], count);
+    }
+    text.one("boathouse_query_rows_total", Counter, "Rows that statements produced or changed.", totals.rows);
+    text.one("boathouse_query_read_bytes_total", Counter, "Bytes of tables that statements read.", totals.bytes_read);
+    let mut samples = text.metric("boathouse_query_files_total", Counter, "Files of tables that statements met.");
+    samples.add(&[("outcome", "read")], totals.files_read);
+    samples.add(&[("outcome", "skipped")], totals.files_skipped);
+    let help = "Times that a statement ran again because another writer came first.";
+    text.one("boathouse_query_replays_total", Counter, help, totals.replays);
+}
+
+fn sent(text: &mut Exposition, service: &Service) {
+    let sent = service.sent();
+    text.one("boathouse_flight_sent_rows_total", Counter, "Rows encoded for clients.", sent.rows);
+    text.one("boathouse_flight_sent_bytes_total", Counter, "Bytes of these rows.", sent.bytes);
+    text.one("boathouse_flight_streams", Gauge, "Results that are being fetched.", service.streams());
+    text.one(
+        "boathouse_flight_sessions",
+        Gauge,
+        "Sessions that are kept for clients with cookies.",
+        service.sessions(),
+    );
+}
+
+fn memory(text: &mut Exposition, engine: &Engine) {
+    let memory = engine.memory();
+    text.one("boathouse_memory_pool_used_bytes", Gauge, "What operators hold.", memory.pool_used);
+    text.one("boathouse_memory_pool_limit_bytes", Gauge, "What they may hold.", memory.pool_limit);
+    if let Some(resident) = memory.resident {
+        text.one("process_resident_memory_bytes", Gauge, "Memory of the process, as the system counts it.", resident);
+    }
+}
+
+fn caches(text: &mut Exposition, caches: &[CacheUsage]) {
+    type Number = fn(&CacheUsage) -> u64;
+    let numbers: [(&'static str, _, &str, Number); 6] = [
+        ("boathouse_cache_bytes", Gauge, "What a cache holds.", |cache| cache.bytes),
+        ("boathouse_cache_limit_bytes", Gauge, "What it may hold.", |cache| cache.bytes_max),
+        ("boathouse_cache_entries", Gauge, "In how many parts.", |cache| cache.entries),
+        ("boathouse_cache_hits_total", Counter, "Looks that found something.", |cache| cache.hits),
+        ("boathouse_cache_misses_total", Counter, "Looks that found nothing.", |cache| cache.misses),
+        ("boathouse_cache_evictions_total", Counter, "Parts that went for want of room.", |cache| cache.evictions),
+    ];
+    for (name, kind, help, number) in numbers {
+        let mut samples = text.metric(name, kind, help);
+        for cache in caches {
+            samples.add(&[("cache", cache.name)], number(cache));
+        }
+    }
+}
+
+fn lake(text: &mut Exposition, engine: &Engine) {
+    let commits = engine.lake_usage().commits;
+    text.one("boathouse_commits_total", Counter, "Versions that this process committed.", commits.committed);
+    let help = "Versions that another writer committed first; most are followed by the next version.";
+    text.one("boathouse_commit_conflicts_total", Counter, help, commits.conflicts);
+    let mut samples = text.metric("boathouse_upkeep_runs_total", Counter, "Jobs of upkeep that found something to do.");
+    for ((action, done), count) in engine.upkeep_totals() {
+        samples.add(&[("action", action), ("outcome", if done { "done" } else { "failed" })], count);
+    }
+    store(text, &engine.lake_usage().store);
+}
+
+fn store(text: &mut Exposition, store: &StoreUsage) {
+    let mut samples = text.metric("boathouse_store_requests_total", Counter, "Requests to the lake's stores.");
+    let requests = [
+        ("get", store.get),
+        ("head", store.head),
+        ("put", store.put),
+        ("list", store.list),
+        ("delete", store.delete),
+        ("copy", store.copy),
+    ];
+    for (operation, count) in requests {
+        samples.add(&[("operation", operation)], count);
+    }
+    let help = "Of these, requests that failed otherwise than by saying that something is there, or is not.";
+    text.one("boathouse_store_request_failures_total", Counter, help, store.failed);
+    text.one("boathouse_store_read_bytes_total", Counter, "Bytes asked of the stores.", store.bytes_read);
+    text.one("boathouse_store_written_bytes_total", Counter, "Bytes sent to the stores.", store.bytes_written);
+}
