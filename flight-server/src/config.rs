@@ -11,6 +11,15 @@
 //! [http]
 //! listen = "127.0.0.1:9090"       # BOATHOUSE_HTTP; metrics and health; not listened to by default
 //!
+//! [tls]                           # not used by default
+//! certificate = "server.pem"      # BOATHOUSE_TLS_CERT; with those that lead to its authority; read anew when it changes
+//! key = "server.key"              # BOATHOUSE_TLS_KEY
+//! client_ca = "clients.pem"       # BOATHOUSE_TLS_CLIENT_CA; authorities that vouch for clients
+//! client_required = true          # whether a client without a certificate is turned away
+//!
+//! [tls.users]                     # who a client is by the subject of its certificate
+//! "CN=etl,O=Acme" = "etl"
+//!
 //! [query]
 //! memory = "60%"                  # BOATHOUSE_MEMORY; of the machine, or "8GiB"; for the whole process
 //! spill_folder = "/tmp"           # BOATHOUSE_SPILL_FOLDER; default: the system's temporary folder
@@ -42,6 +51,7 @@
 //! ```
 
 mod file;
+mod tls;
 mod value;
 
 use std::{
@@ -54,7 +64,10 @@ use std::{
 use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options};
 use url::Url;
 
-pub use value::{Memory, Size, Span};
+pub use self::{
+    tls::{TlsFlags, TlsSettings},
+    value::{Memory, Size, Span},
+};
 
 use file::File;
 
@@ -71,6 +84,7 @@ pub struct Config {
     pub insecure: bool,
     /// Where metrics and health are told, if anywhere.
     pub http: Option<String>,
+    pub tls: Option<TlsSettings>,
     pub drain: Duration,
     /// Files that statements may name, besides those of the lake.
     pub file_roots: Vec<Url>,
@@ -87,6 +101,7 @@ pub struct Flags {
     pub listen: Option<String>,
     pub insecure: bool,
     pub http: Option<String>,
+    pub tls: TlsFlags,
     pub memory: Option<Memory>,
     pub statement_timeout: Option<Span>,
 }
@@ -200,6 +215,7 @@ impl Config {
                 .unwrap_or_else(|| LISTEN.to_owned()),
             insecure: flags.insecure || parsed(variable, "INSECURE")?.or(server.insecure).unwrap_or(false),
             http: flags.http.or(variable("BOATHOUSE_HTTP")).or(file.http.listen),
+            tls: tls::settings(flags.tls, variable, file.tls)?,
             drain: parsed(variable, "DRAIN")?.or(server.drain).map_or(Duration::from_secs(30), |Span(drain)| drain),
             file_roots: roots.iter().map(|root| root_url(root.trim())).collect::<Result<_, _>>()?,
             hot_bytes_max: parsed(variable, "HOT_BYTES")?.or(file.hot.bytes).map_or(0, |Size(bytes)| bytes),

@@ -14,4 +14,5 @@ mod service;
 pub mod shell;
 mod status;
 mod ticket;
+pub mod tls;
 pub mod tpch;

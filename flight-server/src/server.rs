@@ -1,5 +1,6 @@
 //! The server: takes connections, and ends without cutting anyone off.
 
+mod connection;
 mod linger;
 
 use std::{
@@ -13,16 +14,18 @@ use std::{
 
 use arrow_flight::flight_service_server::FlightServiceServer;
 use boathouse_engine::Engine;
-use futures::{FutureExt, TryStreamExt};
+use futures::FutureExt;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
-use tonic::transport::server::{Server, TcpIncoming};
+use tonic::transport::server::Server;
 
 use crate::{
     http,
     service::{Service, Watched},
+    tls::Tls,
 };
 
-use linger::Lingering;
+pub(crate) use connection::Peer;
+use connection::connections;
 
 /// Clients send parameters in messages of this size at most.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -33,6 +36,8 @@ const WINDOW_BYTES: u32 = 8 << 20;
 /// A client that is silent this long is asked whether it lives, so that its queries end with it.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often the files of certificates are looked at.
+const CERTIFICATES_LOOKED_AT: Duration = Duration::from_secs(10);
 /// After everything was stopped, connections get this long to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
@@ -55,11 +60,13 @@ pub struct Listeners {
     pub flight: TcpListener,
     /// For metrics and health.
     pub http: Option<TcpListener>,
+    /// For Flight SQL.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(flight: TcpListener) -> Self {
-        Self { flight, http: None }
+        Self { flight, http: None, tls: None }
     }
 }
 
@@ -71,7 +78,7 @@ pub async fn run(
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Listeners { flight: listener, http } = listeners.into();
+    let Listeners { flight: listener, http, tls } = listeners.into();
     let service = Service::new(&engine).map_err(io::Error::other)?;
     // Ends with this function.
     let mut watchers = JoinSet::new();
@@ -83,7 +90,10 @@ pub async fn run(
         .max_encoding_message_size(usize::MAX);
     let flight = Watched::new(flight);
     let (stop, stopped) = oneshot::channel::<()>();
-    let connections = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(Lingering::new);
+    if let Some(tls) = tls.clone() {
+        watchers.spawn(tls.keep_fresh(CERTIFICATES_LOOKED_AT));
+    }
+    let connections = connections(listener, tls);
     let serve = Server::builder()
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)

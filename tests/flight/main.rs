@@ -14,3 +14,4 @@ mod queries;
 mod session;
 mod statement;
 mod support;
+mod tls;

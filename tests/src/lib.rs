@@ -1,8 +1,9 @@
 //! What the tests that go through the whole product stand on.
 //!
 //! [`TestLake`] is a lake of one test, [`TestServer`] a real Flight server on a free port, [`TestS3`] a real S3 endpoint in
-//! this process, [`tpch`] a lake with TPC-H in it, [`slt`] the runner of SQL test files, [`rows`] rows as text.
+//! this process, [`Authority`] makes certificates, [`tpch`] a lake with TPC-H in it, [`slt`] the runner of SQL test files, [`rows`] rows as text.
 
+mod certificates;
 mod lake;
 pub mod rows;
 mod s3;
@@ -11,6 +12,7 @@ pub mod slt;
 pub mod store;
 pub mod tpch;
 
+pub use certificates::{Authority, Files};
 pub use lake::{TestLake, config};
 pub use s3::{Faults, Rights, TestS3};
 pub use server::TestServer;

@@ -7,6 +7,7 @@ use boathouse_engine::{Engine, EngineConfig};
 use boathouse_flight_server::{
     client::{Client, ClientError, connect},
     server::{Listeners, ServerOptions, run},
+    tls::Tls,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
@@ -34,9 +35,16 @@ impl TestServer {
     pub async fn watched(engine: Arc<Engine>) -> Self {
         let ((flight, _), (http, address)) = (free_port().await, free_port().await);
         let options = ServerOptions { drain_max: Duration::from_secs(5) };
-        let mut server = Self::listening(Listeners { flight, http: Some(http) }, engine, options);
+        let mut server = Self::listening(Listeners { http: Some(http), ..flight.into() }, engine, options);
         server.http = Some(address);
         server
+    }
+
+    /// With TLS.
+    pub async fn encrypted(engine: Arc<Engine>, tls: Arc<Tls>) -> Self {
+        let (flight, _) = free_port().await;
+        let options = ServerOptions { drain_max: Duration::from_secs(5) };
+        Self::listening(Listeners { tls: Some(tls), ..flight.into() }, engine, options)
     }
 
     fn listening(listeners: impl Into<Listeners>, engine: Arc<Engine>, options: ServerOptions) -> Self {

@@ -6,8 +6,9 @@ use boathouse_engine::Engine;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
-    config::{Config, Flags, Memory, Span},
+    config::{Config, Flags, Memory, Span, TlsFlags, TlsSettings},
     server::{self, Listeners, ServerOptions},
+    tls::Tls,
 };
 
 /// The flags of `boathouse serve`.
@@ -27,6 +28,8 @@ pub struct Args {
     /// Where /metrics (Prometheus), /health and /ready are answered; without it nowhere
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<String>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// Memory for running queries, 8GiB or 60%
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
@@ -51,6 +54,7 @@ async fn serve(args: Args) -> Result<(), String> {
         listen: args.listen,
         insecure: args.insecure,
         http: args.http,
+        tls: args.tls,
         memory: args.memory,
         statement_timeout: args.statement_timeout,
     };
@@ -61,19 +65,25 @@ async fn serve(args: Args) -> Result<(), String> {
         Some(listen) => Some(server::bind(listen, true).await.map_err(|error| error.to_string())?),
         None => None,
     };
+    let tls = match &config.tls {
+        Some(TlsSettings { files, users }) => {
+            Some(Tls::open(files.clone(), users.clone()).map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
     let mut engine = config.server_engine();
     engine.storage.hot = config.hot(&args.lake);
     let engine = Engine::open(&args.lake, engine).await.map_err(|error| error.to_string())?;
     let _upkeep = engine.keep_up();
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    println!("listening on grpc://{address}");
+    println!("listening on {}://{address}", if tls.is_some() { "grpc+tls" } else { "grpc" });
     if let Some(http) = &http {
         println!("metrics on http://{}/metrics", http.local_addr().map_err(|error| error.to_string())?);
     }
     let options = ServerOptions { drain_max: config.drain };
     let (told, stop) = tokio::sync::oneshot::channel::<()>();
-    let server = server::run(Listeners { flight: listener, http }, engine, options, async {
+    let server = server::run(Listeners { flight: listener, http, tls }, engine, options, async {
         // The sender is dropped only after this server.
         let _ = stop.await;
     });

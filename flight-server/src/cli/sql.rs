@@ -12,6 +12,7 @@ use crate::{
     client,
     config::{Config, Flags},
     shell::{Flow, Out, Screen, Settings, Shell, ShellError, interact, output::Format},
+    tls::ClientTls,
 };
 
 /// How long the end waits for a checkpoint that is being written.
@@ -20,7 +21,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// The flags of `boathouse sql`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// A folder (./lake), a bucket (s3://bucket/prefix), memory://, or a server (grpc://host:port)
+    /// A folder (./lake), a bucket (s3://bucket/prefix), memory://, or a server (grpc://host:port, grpc+tls://host:port)
     #[arg(value_name = "LAKE")]
     pub lake: String,
     /// Run these statements and end; may be given several times
@@ -35,6 +36,15 @@ pub struct Args {
     /// Write results to this file, which appears once all statements have succeeded
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// For grpc+tls://: the authority of the server's certificate, in PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "BOATHOUSE_TLS_CA")]
+    pub tls_ca: Option<PathBuf>,
+    /// A certificate to show, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// A file of settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -77,7 +87,9 @@ fn fail(error: &ShellError, screen: Screen) -> ExitCode {
 async fn open(args: &Args, screen: Screen, interactive: bool) -> Result<Shell, ShellError> {
     let config = Config::load(args.config.as_deref(), Flags::default())
         .map_err(|error| ShellError::Command(error.to_string()))?;
-    let client = client::connect(&args.lake, config.engine).await?;
+    let certificate = args.tls_cert.clone().zip(args.tls_key.clone());
+    let tls = ClientTls { ca: args.tls_ca.clone(), certificate };
+    let client = client::connect_with(&args.lake, config.engine, &tls).await?;
     let out = match &args.output {
         Some(path) => {
             Out::whole_file(path).map_err(|error| ShellError::output(&format!("\"{}\"", path.display()), error))?

@@ -1,19 +1,20 @@
 //! One interface to a lake for the shell and the tests, wherever the lake's engine runs.
 //!
-//! [`connect`] gives an [`embedded`] client (the engine in this process) or a [`remote`] one (Flight SQL, `grpc://host:port`).
+//! [`connect`] gives an [`embedded`] client (the engine in this process) or a [`remote`] one (Flight SQL, `grpc://host:port`, `grpc+tls://host:port`).
 //! Both answer the same statement with the same rows, the same counts and the same error text. A client is one session:
 //! `SET`, `USE` and `PREPARE` last as long as it.
 
 mod embedded;
 mod error;
+mod open;
 mod remote;
 mod rows;
 
 use async_trait::async_trait;
-use boathouse_engine::EngineConfig;
 
 pub use embedded::Embedded;
 pub use error::ClientError;
+pub use open::{connect, connect_with};
 pub use remote::Remote;
 pub use rows::Rows;
 
@@ -62,12 +63,4 @@ pub struct TableNames {
     pub schema: String,
     pub name: String,
     pub columns: Vec<String>,
-}
-
-/// Connects to `grpc://host:port`, or opens the lake at `target` (a folder or a bucket) in this process with `config`.
-pub async fn connect(target: &str, config: EngineConfig) -> Result<Box<dyn Client>, ClientError> {
-    match target.split_once("://") {
-        Some(("grpc" | "grpc+tcp" | "grpc+tls", _)) => Ok(Box::new(Remote::connect(target).await?)),
-        _ => Ok(Box::new(Embedded::open(target, config).await?)),
-    }
 }

@@ -28,7 +28,7 @@ use tonic::{
 };
 
 use super::{Answer, Client, ClientError, Names, Rows, TableNames};
-use crate::{service::Note, status};
+use crate::{service::Note, status, tls::ClientTls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The server slices what it sends; only a single huge row comes near this.
@@ -45,15 +45,22 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Connects to `grpc://host:port`.
+    /// Connects to `grpc://host:port`, or with TLS to `grpc+tls://host:port` (also `grpcs`).
     pub async fn connect(location: &str) -> Result<Self, ClientError> {
-        let address = match location.split_once("://") {
-            Some(("grpc" | "grpc+tcp", address)) if !address.is_empty() => address,
-            Some(("grpc+tls", _)) => {
-                let text = "encrypted connections are not supported\nHINT: Use grpc://host:port through a tunnel.";
-                return Err(ClientError::new(ErrorKind::Unsupported, text));
+        Self::connect_with(location, &ClientTls::default()).await
+    }
+
+    /// Like [`Remote::connect`], with what an encrypted connection trusts and shows.
+    pub async fn connect_with(location: &str, tls: &ClientTls) -> Result<Self, ClientError> {
+        let (encrypted, address) = match location.split_once("://") {
+            Some((_, "")) | None => return Err(not_an_address(location)),
+            Some(("grpc" | "grpc+tcp", _)) if *tls != ClientTls::default() => {
+                let text = "certificates are for encrypted connections\nHINT: Write grpc+tls://host:port.";
+                return Err(ClientError::new(ErrorKind::InvalidSql, text));
             }
-            _ => return Err(not_an_address(location)),
+            Some(("grpc" | "grpc+tcp", address)) => (false, address),
+            Some(("grpc+tls" | "grpcs", address)) => (true, address),
+            Some(_) => return Err(not_an_address(location)),
         };
         let endpoint = Endpoint::from_shared(format!("http://{}", address.trim_end_matches('/')))
             .map_err(|_| not_an_address(location))?
@@ -61,7 +68,15 @@ impl Remote {
             .tcp_nodelay(true)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES);
-        let channel = endpoint.connect().await.map_err(|error| unreachable_server(location, &error))?;
+        let channel = match encrypted {
+            false => endpoint.connect().await,
+            true => {
+                let connector =
+                    tls.load().map_err(|error| ClientError::new(ErrorKind::InvalidSql, error.to_string()))?;
+                endpoint.connect_with_connector(connector).await
+            }
+        };
+        let channel = channel.map_err(|error| unreachable_server(location, &error))?;
         let flight = FlightServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);

@@ -1,6 +1,6 @@
 //! The configuration file as it is written.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 
@@ -11,6 +11,7 @@ use super::value::{Memory, Size, Span};
 pub struct File {
     pub server: Server,
     pub http: Http,
+    pub tls: Tls,
     pub query: Query,
     pub cache: Cache,
     pub hot: Hot,
@@ -31,6 +32,16 @@ pub struct Server {
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     pub listen: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
+    pub client_required: Option<bool>,
+    pub users: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

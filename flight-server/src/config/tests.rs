@@ -117,3 +117,23 @@ fn a_share_is_of_the_memory_at_hand() {
     let half = check("[query]\nmemory = '50%'", &[], Flags::default()).unwrap().engine.memory_bytes_max;
     assert!(half <= whole / 2 && half > whole / 3);
 }
+
+#[test]
+fn tls_is_a_certificate_and_its_key() {
+    assert_eq!(check("", &[], Flags::default()).unwrap().tls, None);
+    let file = "[tls]\ncertificate = 'a'\nkey = 'b'\nclient_ca = 'c'\n[tls.users]\n'CN=x,O=y' = 'ada'";
+    let tls = check(file, &[("BOATHOUSE_TLS_KEY", "k")], Flags::default()).unwrap().tls.unwrap();
+    assert_eq!((tls.files.certificate, tls.files.key), (PathBuf::from("a"), PathBuf::from("k")));
+    assert_eq!((tls.files.client_ca, tls.files.client_required), (Some(PathBuf::from("c")), true));
+    assert_eq!(tls.users["CN=x,O=y"], "ada");
+    for (file, expected) in [
+        ("[tls]\ncertificate = 'a'", "set tls.key"),
+        ("[tls]\nkey = 'a'", "set tls.certificate"),
+        ("[tls]\nclient_ca = 'a'", "set tls.certificate and tls.key"),
+        ("[tls]\ncertificate = 'a'\nkey = 'b'\nclient_required = false", "client_ca"),
+        ("[tls.users]\n'CN=x' = 'ada'", "client_ca"),
+    ] {
+        let error = check(file, &[], Flags::default()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

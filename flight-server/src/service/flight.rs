@@ -31,7 +31,7 @@ use super::{
     stream, update,
     whole::Whole,
 };
-use crate::{status, ticket::Ticket};
+use crate::{server::Peer, status, ticket::Ticket};
 
 /// Flight SQL over one engine.
 #[derive(Clone)]
@@ -95,6 +95,7 @@ impl Service {
         let detailed = |status| status::detailed(status, query_id);
         let mut caller = self.shared.sessions.caller(metadata, query_id).map_err(detailed)?;
         caller.client = origin::client(metadata, extensions);
+        caller.user = extensions.get::<Peer>().and_then(|peer| peer.user.clone());
         let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
         let mut response = Response::new(status::guarded(work).await.map_err(detailed)?);
         caller.sign(response.metadata_mut());

@@ -51,6 +51,8 @@ pub struct Caller {
     pub query_id: Uuid,
     /// The program that calls.
     pub client: Option<Arc<str>>,
+    /// Whom its certificate names.
+    pub user: Option<Arc<str>>,
     id: Uuid,
     /// Whether the client holds the cookie already.
     known: bool,
@@ -69,12 +71,28 @@ impl Sessions {
     pub fn caller(&self, metadata: &MetadataMap, query_id: Uuid) -> Result<Caller, Status> {
         let Some(id) = cookie(metadata) else {
             let session = self.engine.session();
-            return Ok(Caller { session, query_id, client: None, id: Uuid::new_v4(), known: false, offer: None });
+            return Ok(Caller {
+                session,
+                query_id,
+                client: None,
+                user: None,
+                id: Uuid::new_v4(),
+                known: false,
+                offer: None,
+            });
         };
         let now = Instant::now();
         if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
             kept.used = now;
-            return Ok(Caller { session: kept.session.clone(), query_id, client: None, id, known: true, offer: None });
+            return Ok(Caller {
+                session: kept.session.clone(),
+                query_id,
+                client: None,
+                user: None,
+                id,
+                known: true,
+                offer: None,
+            });
         }
         self.keep(id, self.engine.session());
         Err(Status::aborted(
@@ -131,7 +149,7 @@ impl Sessions {
 impl Caller {
     /// Whom the statement of this call is for.
     pub fn origin(&self) -> Origin {
-        Origin { query_id: self.query_id, user: None, client: self.client.clone() }
+        Origin { query_id: self.query_id, user: self.user.clone(), client: self.client.clone() }
     }
 
     /// Plans a statement of this call on the newest versions of its tables.

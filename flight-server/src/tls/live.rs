@@ -1,0 +1,121 @@
+//! The certificates that are in use, read anew when their files change.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::{Mutex, RwLock};
+use rustls::{ServerConfig, pki_types::CertificateDer};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{TlsError, TlsFiles, subject};
+
+/// How a file looks from outside.
+type Stamp = Option<(SystemTime, u64)>;
+
+/// The TLS of a server. Safe to use from many tasks.
+pub struct Tls {
+    files: TlsFiles,
+    /// By the subject of a client's certificate, as RFC 4514 writes it.
+    users: BTreeMap<String, Arc<str>>,
+    current: RwLock<(Arc<ServerConfig>, CertificateDer<'static>)>,
+    /// Of the files when they were last looked at, whatever was found.
+    stamps: Mutex<Vec<Stamp>>,
+}
+
+impl Tls {
+    /// Reads the files; an error names the one that cannot be used. `users`: the user of each subject that is one's.
+    pub fn open(files: TlsFiles, users: impl IntoIterator<Item = (String, String)>) -> Result<Arc<Self>, TlsError> {
+        let stamps = stamps(&files);
+        let (config, certificate) = files.load()?;
+        let current = RwLock::new((Arc::new(config), certificate));
+        let users = users.into_iter().map(|(subject, user)| (subject, user.into())).collect();
+        Ok(Arc::new(Self { files, users, current, stamps: Mutex::new(stamps) }))
+    }
+
+    /// Whether every client has shown a certificate.
+    pub fn knows_all_clients(&self) -> bool {
+        self.files.client_ca.is_some() && self.files.client_required
+    }
+
+    /// For one connection.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current.read().0.clone())
+    }
+
+    /// The certificate in use, in DER.
+    pub fn certificate(&self) -> Vec<u8> {
+        self.current.read().1.to_vec()
+    }
+
+    /// The user whose certificate it is, and the subject in it.
+    pub(crate) fn user(&self, certificate: &CertificateDer<'_>) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        let subject = subject(certificate);
+        let user = subject.as_ref().and_then(|subject| self.users.get(subject).cloned());
+        (user, subject.map(Arc::from))
+    }
+
+    /// Reads the files if they look other than when they were last read. Connections that are there stay as they are. Files that
+    /// cannot be used change nothing; they are not tried again until they change once more.
+    pub fn refresh(&self) -> Result<bool, TlsError> {
+        let now = stamps(&self.files);
+        let mut known = self.stamps.lock();
+        if *known == now {
+            return Ok(false);
+        }
+        *known = now;
+        self.reload()?;
+        Ok(true)
+    }
+
+    /// Reads the files.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let (config, certificate) = self.files.load()?;
+        *self.current.write() = (Arc::new(config), certificate);
+        Ok(())
+    }
+
+    /// Looks at the files now and then, and reads them when the process is told to by SIGHUP. Ends when it is dropped.
+    pub async fn keep_fresh(self: Arc<Self>, every: Duration) {
+        let mut hangup = match signal(SignalKind::hangup()) {
+            Ok(hangup) => hangup,
+            Err(error) => return tracing::error!(%error, "certificates are not looked at again: no signals"),
+        };
+        let mut tick = interval(every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let told = tokio::select! {
+                told = hangup.recv() => told.is_some(),
+                _ = tick.tick() => false,
+            };
+            let this = self.clone();
+            let read =
+                tokio::task::spawn_blocking(move || if told { this.reload().map(|()| true) } else { this.refresh() });
+            match read.await {
+                Ok(Ok(true)) => tracing::info!("certificates were read anew"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the certificates in use stay: the new ones cannot be used"),
+                Err(error) => tracing::error!(%error, "certificates could not be looked at"),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tls {
+    // Not derived: the configuration holds the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn stamps(files: &TlsFiles) -> Vec<Stamp> {
+    let stamp = |path| fs::metadata(path).and_then(|meta| Ok((meta.modified()?, meta.len()))).ok();
+    files.paths().map(stamp).collect()
+}
