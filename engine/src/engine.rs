@@ -12,7 +12,8 @@ use crate::{
     EngineConfig, EngineError, MemoryUsage, QueryRecord, QueryTotals, Session,
     cache::{Plans, Results},
     exec::{CpuRuntime, Permits, runtime_env},
-    function::{extremes, now},
+    function::{extremes, now, users},
+    identity::{Identity, Users},
     optimizer::{
         CheapConjunctsFirst, DecimalsToFloats, QuickConjuncts, QuickDecimals, RuntimeFilters, SpillingJoins,
         WholeTimestamps, YieldingRows, physical_rules,
@@ -34,6 +35,7 @@ pub struct Engine {
     results: Arc<Results>,
     runtime: CpuRuntime,
     upkeep: Records,
+    users: Users,
     queries: Arc<Queries>,
 }
 
@@ -71,6 +73,9 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(QuickConjuncts))
             .build();
         template.register_udf(Arc::new(now()))?;
+        for function in users() {
+            template.register_udf(Arc::new(function))?;
+        }
         for function in extremes() {
             template.register_udaf(function)?;
         }
@@ -79,12 +84,23 @@ impl Engine {
         let results = Results::new(config.result_cache_bytes_max);
         let upkeep = Records::default();
         let (lake, queries) = (Arc::new(lake), Arc::default());
-        Ok(Arc::new(Self { config, lake, template, permits, plans, results, runtime, upkeep, queries }))
+        let users = Users::new(&lake, config.threads);
+        Ok(Arc::new(Self { config, lake, template, permits, plans, results, runtime, upkeep, users, queries }))
     }
 
-    /// A new client: default settings, no prepared statements.
+    /// A new client at the lake itself, who may do all: default settings, no prepared statements.
     pub fn session(self: &Arc<Self>) -> Arc<Session> {
-        Session::new(self.clone())
+        self.session_of(Identity::local())
+    }
+
+    /// The same for a user.
+    pub fn session_of(self: &Arc<Self>, identity: Identity) -> Arc<Session> {
+        Session::new(self.clone(), identity)
+    }
+
+    /// Those who may use the lake.
+    pub fn users(&self) -> &Users {
+        &self.users
     }
 
     pub fn config(&self) -> &EngineConfig {

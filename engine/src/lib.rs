@@ -15,6 +15,7 @@ mod error;
 mod exec;
 mod file;
 mod function;
+mod identity;
 mod locate;
 mod optimizer;
 pub mod parser;
@@ -27,6 +28,7 @@ pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use exec::{MemoryUsage, RowStream};
+pub use identity::{Identity, LOCAL_USER, LoginError, Role, Secret, Users};
 pub use queries::{Durations, Origin, QueryRecord, QueryState, QueryTotals};
 pub use session::{Batches, Pins, Session, TableEntry};
 pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};

@@ -22,6 +22,8 @@ use crate::{
     Engine, EngineError, Origin, Outcome, Prepared,
     catalog::{TableName, listing},
     exec::{plain_field, within},
+    function::SessionUser,
+    identity::{Identity, Right, Role},
     locate::locate,
     parser,
     queries::{Live, Phase},
@@ -41,6 +43,7 @@ pub struct Session {
     defaults: Settings,
     settings: Mutex<Settings>,
     prepared: Mutex<BTreeMap<String, Kept>>,
+    identity: Mutex<Identity>,
 }
 
 /// A table or view as the catalog lists it.
@@ -57,15 +60,27 @@ pub struct TableEntry {
 pub type Pins = Vec<(String, u64)>;
 
 impl Session {
-    pub(crate) fn new(engine: Arc<Engine>) -> Arc<Self> {
-        let settings = Settings::new(engine.config());
+    pub(crate) fn new(engine: Arc<Engine>, identity: Identity) -> Arc<Self> {
+        let mut settings = Settings::new(engine.config());
+        settings.config.options_mut().extensions.insert(SessionUser(identity.name().into()));
         Arc::new_cyclic(|this| Self {
             engine,
             this: this.clone(),
             defaults: settings.clone(),
             settings: Mutex::new(settings),
             prepared: Mutex::default(),
+            identity: Mutex::new(identity),
         })
+    }
+
+    /// Who it acts for, with the role that they had when that was last said.
+    pub fn identity(&self) -> Identity {
+        self.identity.lock().clone()
+    }
+
+    /// Its user has another role now; statements that run on go on. The user of a session stays the same.
+    pub fn set_role(&self, role: Role) {
+        self.identity.lock().set_role(role);
     }
 
     /// Plans one statement (a trailing `;` is fine). Never writes. The plan is bound to the newest version of each table.
@@ -86,11 +101,16 @@ impl Session {
 
     async fn plan(&self, live: &Arc<Live>, sql: &str, pins: &Pins) -> Result<Prepared, EngineError> {
         parser::check_size(sql, self.engine.config().sql_bytes_max)?;
-        let context = Context::new(&self.engine, &self.this()?, sql, pins);
+        let given = parser::conceal(sql)?;
+        let mut context = Context::new(&self.engine, &self.this()?, &given.sql, pins);
+        context.secrets = given.secrets.into();
         let (timeout, live) = (self.statement_timeout(), live.clone());
         let plan = async move {
             match within(timeout, live.until_killed(Statement::of_text(&context))).await {
-                Ok(statement) => Ok(Prepared::new(context, statement, &live)),
+                Ok(statement) => {
+                    statement.check_right(&context.session.identity())?;
+                    Ok(Prepared::new(context, statement, &live))
+                }
                 Err(error) => Err(locate(&context, error, false).await),
             }
         };
@@ -100,6 +120,7 @@ impl Session {
     /// Runs a prepared statement with its parameters in order. Rows stream: dropping them cancels the query.
     pub async fn run(&self, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let (statement, live) = (prepared.statement.clone(), prepared.begin());
+        self.check_again(&statement, &live)?;
         if let Some(rows) = statement.kept_rows(&prepared.context, parameters) {
             live.is_answered_from_cache();
             let outcome = Outcome::Rows(rows);
@@ -126,7 +147,9 @@ impl Session {
     /// Runs a statement that [takes rows](Prepared::takes_rows) once for all rows of parameters, a column per parameter in
     /// order: in one commit, or not at all.
     pub async fn run_rows(&self, prepared: &Prepared, rows: Vec<RecordBatch>) -> Result<Outcome, EngineError> {
-        self.run_bound(prepared, prepared.begin(), Bound::Rows(rows)).await
+        let live = prepared.begin();
+        self.check_again(&prepared.statement, &live)?;
+        self.run_bound(prepared, live, Bound::Rows(rows)).await
     }
 
     async fn run_bound(&self, prepared: &Prepared, live: Arc<Live>, bound: Bound) -> Result<Outcome, EngineError> {
@@ -188,6 +211,16 @@ impl Session {
         let schema = self.engine.runtime().spawn(find).await??;
         let fields: Vec<_> = schema.fields().iter().map(|field| plain_field(field)).collect();
         Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+    }
+
+    /// The role may have changed since a statement was planned, and a plan may come from another session.
+    fn check_again(&self, statement: &Statement, live: &Live) -> Result<(), EngineError> {
+        statement.check_right(&self.identity()).inspect_err(|error| live.failed(error))
+    }
+
+    /// An error unless the caller may change the lake; `title` is what they are about to do.
+    pub(crate) fn check_change(&self, title: &str) -> Result<(), EngineError> {
+        self.identity().check(&Right::Change, title)
     }
 
     /// Name and current value of every setting that SET accepts, sorted.

@@ -4,7 +4,7 @@
 //! ```toml
 //! [server]
 //! listen = "127.0.0.1:32010"      # BOATHOUSE_LISTEN; port 0 picks a free one
-//! insecure = false                # BOATHOUSE_INSECURE; listen on other addresses without authentication
+//! insecure = false                # BOATHOUSE_INSECURE; listen on other addresses for a lake without users
 //! drain = "30s"                   # BOATHOUSE_DRAIN; how long a shutdown waits for running statements
 //! file_roots = []                 # BOATHOUSE_FILE_ROOTS (comma between); folders and URLs whose files SQL may name
 //!
@@ -41,6 +41,19 @@
 //! bytes = "0"                     # BOATHOUSE_HOT_BYTES; what they may weigh, "10GiB"; 0 keeps none
 //! folder = "/var/cache/boathouse" # BOATHOUSE_HOT_FOLDER; default: one per lake in the user's cache folder
 //!
+//! [auth]                          # how a server knows its clients
+//! session = "12h"                 # BOATHOUSE_AUTH_SESSION; how long a login lasts that nobody uses
+//! key = "..."                     # BOATHOUSE_AUTH_KEY; any secret, the same for all servers of one address; default: random
+//!
+//! [auth.oidc]                     # JWTs of an OpenID Connect issuer are good as bearer tokens
+//! issuer = "https://login.example.org/realms/lake"
+//! audience = "boathouse"
+//! user_claim = "sub"              # the claim that names the user
+//! role_claim = "groups"           # a text or a list of them; left out, everyone is a reader
+//! admins = ["lake-admins"]        # values that make an admin
+//! readers = []                    # values that make a reader; none: everyone else is one
+//! leeway = "60s"                  # how far clocks may be apart
+//!
 //! [s3]                            # what is not set comes from the usual AWS_ variables
 //! endpoint = "http://127.0.0.1:9000"
 //! region = "us-east-1"
@@ -50,6 +63,7 @@
 //! path_style = true
 //! ```
 
+mod auth;
 mod file;
 mod tls;
 mod value;
@@ -69,6 +83,7 @@ pub use self::{
     value::{Memory, Size, Span},
 };
 
+use crate::AuthOptions;
 use file::File;
 
 /// Where a server listens unless it is told otherwise.
@@ -91,6 +106,7 @@ pub struct Config {
     /// What the hot copies of a server may weigh; 0 keeps none.
     pub hot_bytes_max: u64,
     pub hot_folder: Option<PathBuf>,
+    pub auth: AuthOptions,
     /// For a shell: its statements may name any file.
     pub engine: EngineConfig,
 }
@@ -220,6 +236,7 @@ impl Config {
             file_roots: roots.iter().map(|root| root_url(root.trim())).collect::<Result<_, _>>()?,
             hot_bytes_max: parsed(variable, "HOT_BYTES")?.or(file.hot.bytes).map_or(0, |Size(bytes)| bytes),
             hot_folder: parsed(variable, "HOT_FOLDER")?.or(file.hot.folder),
+            auth: auth::options(variable, file.auth)?,
             engine,
         })
     }

@@ -4,6 +4,7 @@
 //! a lake or a server through the one interface of [`client`]; `demo` loads [`tpch`]. [`config`] checks all settings before
 //! any work starts. What SQL means is the engine's: a feature exists once, and clients of every kind get the same.
 
+mod auth;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -16,3 +17,5 @@ mod status;
 mod ticket;
 pub mod tls;
 pub mod tpch;
+
+pub use auth::{AuthOptions, OidcOptions};

@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tonic::transport::server::Server;
 
 use crate::{
-    http,
+    AuthOptions, http,
     service::{Service, Watched},
     tls::Tls,
 };
@@ -42,15 +42,17 @@ const CERTIFICATES_LOOKED_AT: Duration = Duration::from_secs(10);
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// How a server runs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerOptions {
     /// How long a shutdown waits for running statements before it stops them. Default: 30 seconds.
     pub drain_max: Duration,
+    /// How clients are known.
+    pub auth: AuthOptions,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { drain_max: Duration::from_secs(30) }
+        Self { drain_max: Duration::from_secs(30), auth: AuthOptions::default() }
     }
 }
 
@@ -79,7 +81,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Listeners { flight: listener, http, tls } = listeners.into();
-    let service = Service::new(&engine).map_err(io::Error::other)?;
+    let service = Service::new(&engine, &options.auth).map_err(io::Error::other)?;
     // Ends with this function.
     let mut watchers = JoinSet::new();
     if let Some(http) = http {
@@ -140,9 +142,9 @@ impl fmt::Display for BindError {
         match self {
             Self::Exposed { address } => write!(
                 f,
-                "refused to listen on {address}: there is no authentication yet, so everyone who reaches this address could \
-                 read and write the lake\nHINT: Listen on 127.0.0.1 behind a tunnel or proxy, or pass --insecure in a \
-                 network that you trust."
+                "refused to listen on {address}: the lake has no users, so everyone who reaches this address could read and \
+                 write it\nHINT: Make the first user: boathouse user create NAME --lake LAKE. Or listen on 127.0.0.1, or pass \
+                 --insecure in a network that you trust."
             ),
             Self::Address { listen, source } => write!(f, "could not listen on \"{listen}\": {source}"),
         }
@@ -151,12 +153,12 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Listens on `host:port`; port 0 picks a free one. Only loopback addresses, unless `insecure`.
-pub async fn bind(listen: &str, insecure: bool) -> Result<TcpListener, BindError> {
+/// Listens on `host:port`; port 0 picks a free one. Only loopback addresses, unless it `may_be_exposed`.
+pub async fn bind(listen: &str, may_be_exposed: bool) -> Result<TcpListener, BindError> {
     let wrong = |source| BindError::Address { listen: listen.to_owned(), source };
     let addresses: Vec<SocketAddr> = tokio::net::lookup_host(listen).await.map_err(wrong)?.collect();
     let exposed = addresses.iter().find(|address| !address.ip().to_canonical().is_loopback());
-    if let (Some(address), false) = (exposed, insecure) {
+    if let (Some(address), false) = (exposed, may_be_exposed) {
         return Err(BindError::Exposed { address: *address });
     }
     TcpListener::bind(&*addresses).await.map_err(wrong)

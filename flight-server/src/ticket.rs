@@ -3,6 +3,9 @@
 //! The server keeps nothing between two calls. A ticket holds all that is needed to plan the statement again, on the same
 //! versions of the same tables, so any replica and any connection can redeem it, twice too. A statement with an effect has
 //! run before its ticket is made; the ticket then holds the result and cannot run anything.
+//!
+//! A ticket grants nothing: it is redeemed with the rights that its bearer has then. It names the user to whom it was given,
+//! and is refused to all others; whoever writes another name into it has only written a statement of their own.
 
 use std::io::Cursor;
 
@@ -18,7 +21,7 @@ use tonic::Status;
 use crate::status;
 
 /// Raised when the fields change their meaning, so that an old ticket is refused instead of misread.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A statement on its way to be run, or its result.
 #[derive(Clone, PartialEq, Message)]
@@ -41,6 +44,9 @@ pub struct Ticket {
     /// What the statement did, when it had an effect.
     #[prost(message, optional, tag = "7")]
     pub effect: Option<EffectResult>,
+    /// The user to whom it was given.
+    #[prost(string, tag = "8")]
+    owner: String,
 }
 
 /// The result of a statement with an effect.
@@ -83,14 +89,19 @@ impl Ticket {
         Self { format: FORMAT, effect: Some(effect), ..Self::default() }
     }
 
-    pub fn encode(&self) -> Bytes {
-        self.encode_to_vec().into()
+    /// What a client gets to hand back.
+    pub fn give_to(&self, owner: &str) -> Bytes {
+        Self { owner: owner.to_owned(), ..self.clone() }.encode_to_vec().into()
     }
 
-    /// Reads what a client handed back; `what` is its name in the error.
-    pub fn decode(bytes: &[u8], what: &str) -> Result<Self, Status> {
+    /// Reads what a client handed back, who must be the one who got it; `what` is its name in the error.
+    pub fn take(bytes: &[u8], what: &str, owner: &str) -> Result<Self, Status> {
         let ticket = <Self as Message>::decode(bytes).ok().filter(|ticket| ticket.format == FORMAT);
-        ticket.ok_or_else(|| status::malformed(&format!("this server did not make this {what}")))
+        let ticket = ticket.ok_or_else(|| status::malformed(&format!("this server did not make this {what}")))?;
+        match ticket.owner == owner {
+            true => Ok(ticket),
+            false => Err(Status::permission_denied(format!("this {what} was given to another user"))),
+        }
     }
 
     pub fn settings(&self) -> Vec<(String, String)> {
@@ -144,9 +155,9 @@ mod tests {
         ticket.set_parameters(std::slice::from_ref(&batch)).unwrap();
         ticket.set_pins(&[("main.orders".to_owned(), 41)]);
 
-        let back = Ticket::decode(&ticket.encode(), "ticket").unwrap();
+        let back = Ticket::take(&ticket.give_to("ann"), "ticket", "ann").unwrap();
 
-        assert_eq!(back, ticket);
+        assert_eq!(back.sql, ticket.sql);
         assert_eq!(back.parameters().unwrap(), [batch]);
         assert_eq!(back.pins(), [("main.orders".to_owned(), 41)]);
         assert_eq!(back.settings(), [("time_zone".to_owned(), "UTC".to_owned())]);
@@ -155,9 +166,19 @@ mod tests {
     #[test]
     fn foreign_bytes_are_refused() {
         for bytes in [&b""[..], b"SELECT 1", &[0xff; 40]] {
-            let error = Ticket::decode(bytes, "ticket").unwrap_err();
+            let error = Ticket::take(bytes, "ticket", "").unwrap_err();
             assert_eq!(error.code(), tonic::Code::InvalidArgument);
             assert!(error.message().contains("ticket"));
         }
+    }
+
+    #[test]
+    fn a_ticket_is_for_its_owner() {
+        let ticket = Ticket::new("SELECT 1", Vec::new()).give_to("ann");
+        let error = Ticket::take(&ticket, "ticket", "bob").unwrap_err();
+        assert_eq!(
+            (error.code(), error.message()),
+            (tonic::Code::PermissionDenied, "this ticket was given to another user")
+        );
     }
 }

@@ -1,15 +1,17 @@
 //! What a folder cannot say: views, comments, external locations, tables being dropped. One small versioned JSON
 //! document per schema under `<lake>/_boathouse/catalog/<schema>/<20-digit version>.json`, replaced by put-if-absent of
-//! the next version. Lose that folder and no row is lost.
+//! the next version. Lose that folder and no row is lost. Users are a document of their own kind ([`UsersDocument`]).
 
 mod documents;
 mod folders;
+mod users;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use documents::{Documents, backoff};
+pub(crate) use documents::{Document, Documents, backoff};
+pub use users::{AccessToken, Role, Secret, User, UsersDocument};
 
 /// The document of one schema.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,21 @@ pub struct CatalogDocument {
     /// order in which they came.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub holds: BTreeMap<String, Vec<Hold>>,
+}
+
+impl Document for CatalogDocument {
+    const FOLDER: &'static str = "catalog";
+    const FORMAT: u32 = 3;
+
+    /// Renamed tables came with the second format: who does not know them would see the tables under their old names. Holds
+    /// came with the third: who does not know them would delete files that another statement counts on.
+    fn format(&self) -> u32 {
+        match self {
+            Self { holds, .. } if !holds.is_empty() => 3,
+            Self { renamed, claims, .. } if !renamed.is_empty() || !claims.is_empty() => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// A statement that is at work on a table's old files (`lake/holds.rs`).

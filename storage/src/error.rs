@@ -177,8 +177,8 @@ pub enum StorageError {
     #[error("the catalog document \"{path}\" has format {format}, which this release does not know")]
     CatalogFormat { path: String, format: u32 },
     /// Other writers changed the catalog document again and again.
-    #[error("could not change the catalog of schema \"{schema}\": other writers were faster {attempts} times")]
-    CatalogConflict { schema: String, attempts: usize },
+    #[error("could not change the catalog document of \"{name}\": other writers were faster {attempts} times")]
+    CatalogConflict { name: String, attempts: usize },
     #[error("internal: {message}")]
     Internal { message: String },
 }

@@ -11,6 +11,7 @@ mod holds;
 mod name;
 mod place;
 mod schema;
+mod users;
 mod versions;
 
 use std::{
@@ -31,7 +32,7 @@ pub(crate) use versions::{time_text, times_told_from};
 
 use crate::{
     CacheUsage, CommitCounts, LakeUsage, Snapshot, StorageError, StorageOptions,
-    catalog::{CatalogDocument, Documents},
+    catalog::{CatalogDocument, Documents, UsersDocument},
     hot::HotCopies,
     store::{StoreLayer, Stores, folder_url, object_path},
     table::{FooterCache, Snapshots, originals},
@@ -57,7 +58,8 @@ pub struct Lake {
     stores: Arc<Stores>,
     snapshots: Arc<Snapshots>,
     hot: Option<Arc<HotCopies>>,
-    documents: Documents,
+    documents: Documents<CatalogDocument>,
+    users: Documents<UsersDocument>,
     footers: Arc<FooterCache>,
     groups: Arc<Groups>,
     background: Arc<Background>,
@@ -107,6 +109,7 @@ impl Lake {
             commits: Arc::default(),
             hot,
             documents: Documents::new(&root, &stores)?,
+            users: Documents::new(&root, &stores)?,
             footers: FooterCache::new(options.footer_bytes_max),
             root,
             stores,

@@ -14,6 +14,7 @@ mod script;
 mod serve;
 mod server;
 mod usage;
+mod user;
 
 use std::{
     io::Write,

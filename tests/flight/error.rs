@@ -83,7 +83,8 @@ async fn a_server_that_is_not_there_is_named() {
     let (_lake, server) = server().await;
     let url = server.url();
     server.stop().await;
-    let error = boathouse_flight_server::client::connect(&url, Default::default()).await.err().unwrap();
+    let error =
+        boathouse_flight_server::client::connect(&url, Default::default(), Default::default()).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.text.contains(&url) && error.text.contains("HINT"), "{error}");
 }

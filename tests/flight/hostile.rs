@@ -115,6 +115,15 @@ struct Forged {
     sql: String,
     #[prost(bytes = "bytes", tag = "4")]
     parameters: Bytes,
+    #[prost(string, tag = "8")]
+    owner: String,
+}
+
+impl Forged {
+    /// For the client of a lake without users.
+    fn new(sql: &str) -> Self {
+        Self { format: 2, sql: sql.to_owned(), owner: "local".to_owned(), ..Self::default() }
+    }
 }
 
 async fn get_forged(flight: &mut Flight, forged: &Forged) -> Result<(), Status> {
@@ -128,18 +137,21 @@ async fn a_forged_ticket_changes_nothing() {
     let (_lake, server) = server().await;
     let mut flight = server.flight().await;
     for sql in ["DROP TABLE t", "DELETE FROM t", "INSERT INTO t VALUES (1, 'x')", "SET batch_size = 1"] {
-        let forged = Forged { format: 1, sql: sql.to_owned(), ..Forged::default() };
+        let forged = Forged::new(sql);
         let status = get_forged(&mut flight, &forged).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{sql}: {status:?}");
     }
     for forged in [
-        Forged { format: 1, sql: "SELECT $1".to_owned(), parameters: vec![7; 100].into(), ..Forged::default() },
-        Forged { format: 2, sql: "SELECT 1".to_owned(), ..Forged::default() },
-        Forged { format: 1, sql: "x".repeat(10_000), id: "\0".repeat(1000), ..Forged::default() },
+        Forged { parameters: vec![7; 100].into(), ..Forged::new("SELECT $1") },
+        Forged { format: 3, ..Forged::new("SELECT 1") },
+        Forged { id: "\0".repeat(1000), ..Forged::new(&"x".repeat(10_000)) },
     ] {
         let status = get_forged(&mut flight, &forged).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     }
+    let others = Forged { owner: "root".to_owned(), ..Forged::new("SELECT 1") };
+    assert_eq!(get_forged(&mut flight, &others).await.unwrap_err().code(), Code::PermissionDenied);
+    get_forged(&mut flight, &Forged::new("SELECT 1")).await.unwrap();
     let client = server.client().await.unwrap();
     assert_eq!(number(&*client, "SELECT count(*) FROM t").await, 3);
 }

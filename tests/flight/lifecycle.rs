@@ -53,14 +53,15 @@ async fn a_shutdown_lets_running_statements_finish() {
     }
     assert_eq!(count, 400_000);
     within("the end of the server", stopped).await.unwrap();
-    let error = boathouse_flight_server::client::connect(&url, Default::default()).await.err().unwrap();
+    let error =
+        boathouse_flight_server::client::connect(&url, Default::default(), Default::default()).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Unavailable);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_stops_what_does_not_finish_in_time() {
     let lake = TestLake::memory().await;
-    let options = ServerOptions { drain_max: Duration::from_millis(100) };
+    let options = ServerOptions { drain_max: Duration::from_millis(100), ..ServerOptions::default() };
     let server = TestServer::spawn_with(lake.engine().clone(), options).await;
     let client = server.client().await.unwrap();
     let Answer::Rows(mut rows) = client.run(ENDLESS).await.unwrap() else { panic!("no rows") };

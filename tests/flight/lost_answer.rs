@@ -71,7 +71,7 @@ impl Line {
 
     async fn client(&self) -> Remote {
         self.deaf.store(false, Ordering::SeqCst);
-        Remote::connect(&format!("grpc://{}", self.address)).await.unwrap()
+        Remote::connect(&format!("grpc://{}", self.address), Default::default()).await.unwrap()
     }
 }
 

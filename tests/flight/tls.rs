@@ -2,9 +2,9 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use boathouse_engine::EngineConfig;
+use boathouse_engine::{EngineConfig, ErrorKind};
 use boathouse_flight_server::{
-    client::{Client, ClientError, connect_with},
+    client::{Client, ClientError, Login, connect_with},
     tls::{ClientTls, Tls, TlsFiles},
 };
 use boathouse_tests::{Authority, Files, TestLake, TestServer};
@@ -41,7 +41,7 @@ async fn client(
     let certificate = shown.map(|files| (files.certificate.clone(), files.key.clone()));
     let tls = ClientTls { ca: Some(authority.ca()), certificate };
     let url = format!("grpc+tls://localhost:{}", server.address().port());
-    within("a connection", connect_with(&url, EngineConfig::default(), &tls)).await
+    within("a connection", connect_with(&url, EngineConfig::default(), &tls, Login::None)).await
 }
 
 async fn rows(client: &dyn Client) -> i64 {
@@ -161,6 +161,24 @@ async fn clients_are_known_by_their_certificates() {
         assert!(within("a refusal", refused).await.is_err(), "{shown:?}");
     }
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_stands_for_a_user_of_the_lake() {
+    let authority = Authority::new();
+    let server_files = authority.server("server", "localhost");
+    let users = [("CN=etl,O=tests", "loader"), ("CN=gone,O=tests", "gone")];
+    let (lake, server, _tls) = encrypted(files(&server_files, Some(&authority), false), &users).await;
+    let made =
+        "CREATE USER root PASSWORD 'password of root' ROLE admin; CREATE USER loader PASSWORD 'password of loader'";
+    lake.run(made).await;
+    let loader = client(&server, &authority, Some(&authority.client("etl"))).await.unwrap();
+    assert!(text(&*loader, "SELECT current_user AS u").await.contains("| loader |"));
+    assert_eq!(loader.run("INSERT INTO t VALUES (9, 'x')").await.unwrap_err().kind, ErrorKind::Denied);
+    for shown in [None, Some(authority.client("gone")), Some(authority.client("unknown"))] {
+        let stranger = client(&server, &authority, shown.as_ref()).await.unwrap();
+        assert_eq!(stranger.run("SELECT 1").await.unwrap_err().kind, ErrorKind::Denied, "{shown:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use arrow::util::pretty::pretty_format_batches;
 use boathouse_engine::{Engine, EngineConfig, parser};
-use boathouse_flight_server::client::{Answer, Client, connect};
+use boathouse_flight_server::client::{Answer, Client, Login, connect};
 use boathouse_tests::{TestS3, TestServer, config};
 
 /// `{files}` is a place for files outside of the lake, and another lake.
@@ -41,7 +41,7 @@ const SESSION: &str = "
 
 /// Runs all statements and gives what each one answered. A table `distant` is made before in the lake at `files`.
 async fn session(client: &dyn Client, files: &str, config: EngineConfig) -> String {
-    let other = connect(files, config).await.unwrap();
+    let other = connect(files, config, Login::None).await.unwrap();
     let distant = "CREATE TABLE distant AS SELECT * FROM (VALUES (1, 'near'), (2, 'far'), (3, 'away')) AS v (id, name)";
     run(other.as_ref(), distant, files).await;
     let text = run(client, SESSION, files).await;
@@ -72,14 +72,14 @@ async fn run(client: &dyn Client, script: &str, files: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_gives_the_same_on_a_folder_on_s3_and_through_a_server() {
     let (lake, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let client = connect(lake.path().to_str().unwrap(), config()).await.unwrap();
+    let client = connect(lake.path().to_str().unwrap(), config(), Login::None).await.unwrap();
     let on_folder = session(client.as_ref(), files.path().to_str().unwrap(), config()).await;
     for part in ["| 12 |", "30.50", "| 3  | away |", "6 rows", "BASE TABLE"] {
         assert!(on_folder.contains(part), "{part:?} is not there:\n{on_folder}");
     }
     let s3 = TestS3::start();
     let config = EngineConfig { storage: s3.options(), ..config() };
-    let client = connect(&s3.url("lake"), config.clone()).await.unwrap();
+    let client = connect(&s3.url("lake"), config.clone(), Login::None).await.unwrap();
     assert_eq!(session(client.as_ref(), &s3.url("files"), config.clone()).await, on_folder);
 
     let server = TestServer::spawn(Engine::create(&s3.url("served"), config.clone()).await.unwrap()).await;

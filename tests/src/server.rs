@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use boathouse_engine::{Engine, EngineConfig};
+use boathouse_engine::{Engine, EngineConfig, Secret};
 use boathouse_flight_server::{
-    client::{Client, ClientError, connect},
+    client::{Client, ClientError, Login, connect},
     server::{Listeners, ServerOptions, run},
     tls::Tls,
 };
@@ -23,7 +23,7 @@ pub struct TestServer {
 
 impl TestServer {
     pub async fn spawn(engine: Arc<Engine>) -> Self {
-        Self::spawn_with(engine, ServerOptions { drain_max: Duration::from_secs(5) }).await
+        Self::spawn_with(engine, ServerOptions { drain_max: Duration::from_secs(5), ..ServerOptions::default() }).await
     }
 
     pub async fn spawn_with(engine: Arc<Engine>, options: ServerOptions) -> Self {
@@ -34,7 +34,7 @@ impl TestServer {
     /// With an HTTP port.
     pub async fn watched(engine: Arc<Engine>) -> Self {
         let ((flight, _), (http, address)) = (free_port().await, free_port().await);
-        let options = ServerOptions { drain_max: Duration::from_secs(5) };
+        let options = ServerOptions { drain_max: Duration::from_secs(5), ..ServerOptions::default() };
         let mut server = Self::listening(Listeners { http: Some(http), ..flight.into() }, engine, options);
         server.http = Some(address);
         server
@@ -43,7 +43,7 @@ impl TestServer {
     /// With TLS.
     pub async fn encrypted(engine: Arc<Engine>, tls: Arc<Tls>) -> Self {
         let (flight, _) = free_port().await;
-        let options = ServerOptions { drain_max: Duration::from_secs(5) };
+        let options = ServerOptions { drain_max: Duration::from_secs(5), ..ServerOptions::default() };
         Self::listening(Listeners { tls: Some(tls), ..flight.into() }, engine, options)
     }
 
@@ -76,7 +76,13 @@ impl TestServer {
 
     /// A new session, through the client that the shell uses.
     pub async fn client(&self) -> Result<Box<dyn Client>, ClientError> {
-        connect(&self.url(), EngineConfig::default()).await
+        connect(&self.url(), EngineConfig::default(), Login::None).await
+    }
+
+    /// The same, logged in.
+    pub async fn client_as(&self, user: &str, password: &str) -> Result<Box<dyn Client>, ClientError> {
+        let login = Login::Password { user: user.to_owned(), password: Secret::new(password) };
+        connect(&self.url(), EngineConfig::default(), login).await
     }
 
     /// A client of another make, which keeps no cookies.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::{arrow::datatypes::DataType, common::ScalarValue};
 
-use crate::catalog::Dependency;
+use crate::{catalog::Dependency, identity::Role};
 
 /// Longer texts are not kept.
 pub(crate) const TEXT_BYTES_MAX: usize = 256 << 10;
@@ -22,11 +22,21 @@ pub(crate) enum Form {
     Prepare,
 }
 
-/// What a caller may see. All callers of a lake may see all of it; as part of every key it keeps rows from those who may
-/// see less.
+/// What a caller may see; as part of every key it keeps rows from those who may see less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Rights {
     All,
+    /// Tables and views.
+    Tables,
+}
+
+impl Rights {
+    pub fn of(role: Role) -> Self {
+        match role {
+            Role::Admin => Self::All,
+            Role::Reader => Self::Tables,
+        }
+    }
 }
 
 /// All that the plan of a query is made from, but for the names.

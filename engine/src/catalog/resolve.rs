@@ -66,7 +66,7 @@ impl Context {
         views: &'a [TableName],
     ) -> BoxFuture<'a, Result<LogicalPlan, EngineError>> {
         async move {
-            self.bind_table_functions(&mut statement).await?;
+            self.bind_table_functions(&mut statement, views).await?;
             self.bind_versions(&mut statement, sql)?;
             self.bind_changes(&mut statement, sql)?;
             let places = Places::of(&statement);
@@ -107,13 +107,22 @@ impl Context {
         if self.pinned.provider(&name).is_some() {
             return Ok(());
         }
-        let provider =
-            if is_file { function::file_table(self, &name.name).await? } else { self.provider(&name, views).await? };
+        let provider = if is_file {
+            self.check_file(views)?;
+            function::file_table(self, &name.name).await?
+        } else {
+            self.provider(&name, views).await?
+        };
         if let Some(feed) = change_feed(provider.as_ref()) {
             feed.check().await?;
         }
         self.pinned.keep_provider(name, provider);
         Ok(())
+    }
+
+    /// Whether the caller may name files here. In a view it was its maker who named them.
+    fn check_file(&self, views: &[TableName]) -> Result<(), EngineError> {
+        if views.is_empty() { self.session.check_change("read files by their path") } else { Ok(()) }
     }
 
     /// What a name stands for, ready to scan.
@@ -196,7 +205,7 @@ impl Context {
     }
 
     /// Replaces our table functions by names of tables, which the planner then finds like any other.
-    async fn bind_table_functions(&self, statement: &mut Statement) -> Result<(), EngineError> {
+    async fn bind_table_functions(&self, statement: &mut Statement, views: &[TableName]) -> Result<(), EngineError> {
         let mut calls = TableFunctions::default();
         let _ = Visit::visit(statement, &mut calls);
         let mut bound = HashMap::new();
@@ -208,7 +217,9 @@ impl Context {
             // The same call reads the same files in all of a statement.
             if self.pinned.provider(&table).is_some() {
                 bound.insert(text, name);
-            } else if let Some(provider) = function::table_function(self, &name, &args).await? {
+            } else if function::reads_files(&name) {
+                self.check_file(views)?;
+                let provider = function::table_function(self, &name, &args).await?;
                 self.pinned.keep_provider(table, provider);
                 bound.insert(text, name);
             }

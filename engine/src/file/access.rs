@@ -1,6 +1,9 @@
 //! Which files a statement may name, and finding those that it names.
 
-use boathouse_storage::file::{self, File, Location};
+use boathouse_storage::{
+    Lake,
+    file::{self, File, Location},
+};
 use url::Url;
 
 use crate::{Engine, EngineError, ErrorKind, FileAccess};
@@ -46,6 +49,10 @@ pub(crate) fn locate_target(engine: &Engine, path: &str) -> Result<Location, Eng
 }
 
 fn allowed(engine: &Engine, url: &Url) -> bool {
+    // Hashes of passwords are for nobody's eyes.
+    if Lake::is_private(url) {
+        return false;
+    }
     match &engine.config().file_access {
         FileAccess::Anywhere => true,
         FileAccess::Under(roots) => is_under(url, engine.lake().url()) || roots.iter().any(|root| is_under(url, root)),

@@ -87,17 +87,29 @@ fn external_spec(context: &Context, format: &str, external: &ExternalTable) -> R
     Ok(TableSpec { path: external.location.clone(), options, columns, partition_columns })
 }
 
-/// `FROM read_csv(...)`; `None` when the function is not one of ours.
+/// What a function in FROM reads, when it is one of those here.
+fn format_of(name: &str) -> Option<Format> {
+    Some(match name {
+        "read_csv" => Format::Csv,
+        "read_json" => Format::Json,
+        "read_parquet" => Format::Parquet,
+        _ => return None,
+    })
+}
+
+/// Whether [`table_function`] knows the function.
+pub(crate) fn reads_files(name: &str) -> bool {
+    format_of(name).is_some()
+}
+
+/// `FROM read_csv(...)`.
 pub(crate) async fn table_function(
     context: &Context,
     name: &str,
     args: &[FunctionArg],
-) -> Result<Option<Arc<dyn TableProvider>>, EngineError> {
-    let format = match name {
-        "read_csv" => Format::Csv,
-        "read_json" => Format::Json,
-        "read_parquet" => Format::Parquet,
-        _ => return Ok(None),
+) -> Result<Arc<dyn TableProvider>, EngineError> {
+    let Some(format) = format_of(name) else {
+        return Err(EngineError::internal(format!("\"{name}\" does not read files")));
     };
     let mut spec = TableSpec { options: FileOptions::of_format(format), ..TableSpec::default() };
     let mut args = args.iter();
@@ -127,7 +139,7 @@ pub(crate) async fn table_function(
             return Err(unknown_option(&option.value, &known));
         }
     }
-    table(context, &spec).await.map(Some)
+    table(context, &spec).await
 }
 
 /// The text of a literal argument.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement, Visit, VisitMut, Visitor, VisitorMut};
 
 use super::{
+    access::{TokenChange, UserChange},
     alter::{AlterTable, RenameTable},
     copy::{Copy, CopySource},
     create::Create,
@@ -36,6 +37,8 @@ pub(crate) enum Ast {
     Reset(Option<ObjectName>),
     Vacuum(Vacuum),
     Kill(Kill),
+    User(UserChange),
+    Token(TokenChange),
 }
 
 impl Ast {
@@ -106,7 +109,9 @@ impl Ast {
             | Self::Recover(_)
             | Self::Reset(_)
             | Self::Vacuum(_)
-            | Self::Kill(_) => ControlFlow::Continue(()),
+            | Self::Kill(_)
+            | Self::User(_)
+            | Self::Token(_) => ControlFlow::Continue(()),
         }
     }
 
@@ -142,7 +147,9 @@ impl Ast {
             | Self::Recover(_)
             | Self::Reset(_)
             | Self::Vacuum(_)
-            | Self::Kill(_) => ControlFlow::Continue(()),
+            | Self::Kill(_)
+            | Self::User(_)
+            | Self::Token(_) => ControlFlow::Continue(()),
         }
     }
 }

@@ -48,7 +48,8 @@ pub(super) fn is_word(parser: &Parser<'_>, word: &str) -> bool {
     is_nth_word(parser, 0, word)
 }
 
-fn is_nth_word(parser: &Parser<'_>, n: usize, word: &str) -> bool {
+/// The same for a token further on.
+pub(super) fn is_nth_word(parser: &Parser<'_>, n: usize, word: &str) -> bool {
     match &parser.peek_nth_token_ref(n).token {
         Token::Word(next) => next.quote_style.is_none() && next.value.eq_ignore_ascii_case(word),
         _ => false,
@@ -154,6 +155,11 @@ pub(super) fn skip_statement(parser: &mut Parser<'_>) {
 pub(super) fn slice(sql: &str, start: Location, end: Location) -> Option<String> {
     let (start, end) = (offset(sql, start)?, offset(sql, end)?);
     sql.get(start..end).map(str::to_string)
+}
+
+/// The text from a place on.
+pub(super) fn slice_from(sql: &str, start: Location) -> Option<&str> {
+    sql.get(offset(sql, start)?..)
 }
 
 fn offset(sql: &str, place: Location) -> Option<usize> {

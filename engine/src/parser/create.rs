@@ -131,8 +131,8 @@ const OTHER_OBJECTS: &[(&str, &str)] = &[
     ("SEQUENCE", "row_number() OVER () numbers the rows of a query."),
     ("TYPE", "Use the built-in types; STRUCT<...> groups fields."),
     ("DOMAIN", "Use the built-in types."),
-    ("ROLE", "Access is set up outside of SQL."),
-    ("USER", "Access is set up outside of SQL."),
+    ("ROLE", "There are the roles admin and reader: CREATE USER name PASSWORD 'text' ROLE reader."),
+    ("USER", "Write DROP USER, then CREATE USER."),
 ];
 
 /// Parses from the word CREATE to the end of the statement. `sql` is the text that the tokens were made from.

@@ -4,6 +4,7 @@
 //! fault) is added here. What parses but is not carried out is refused here too, by name: nothing is parsed and then ignored. Limits on
 //! size and depth come first, so that no text can exhaust memory or stack.
 
+pub(crate) mod access;
 pub(crate) mod alter;
 mod ast;
 pub(crate) mod clause;
@@ -27,6 +28,7 @@ mod refuse;
 pub(crate) mod replace;
 pub(crate) mod rule;
 mod rule_function;
+mod secret;
 mod show;
 mod split;
 mod timestamp;
@@ -39,6 +41,7 @@ pub(crate) use self::{
     kill::Kill,
     limit::check_size,
     parse::{Parser, object_name, parse, parse_query},
+    secret::conceal,
     show::Show,
     vacuum::Vacuum,
 };

@@ -12,8 +12,8 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, history, kill, limit, merge,
-    placeholder, precedence, refuse, replace, show, timestamp, vacuum, version,
+    Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, history, kill, limit,
+    merge, placeholder, precedence, refuse, replace, show, timestamp, vacuum, version,
 };
 use crate::{EngineError, error::Place};
 
@@ -52,6 +52,12 @@ impl<'a> Parser<'a> {
         let parser = &mut self.inner.parser;
         let Token::Word(word) = parser.peek_token().token else { return self.sql_statement() };
         match word.keyword {
+            Keyword::CREATE | Keyword::ALTER | Keyword::DROP if access::is_next(parser, "USER") => {
+                Ok(Ast::User(access::user(parser).map_err(|error| self.fault(error))?))
+            }
+            Keyword::CREATE | Keyword::DROP if access::is_next(parser, "TOKEN") => {
+                Ok(Ast::Token(access::token(parser).map_err(|error| self.fault(error))?))
+            }
             Keyword::CREATE => match create::parse(parser, self.sql).map_err(|error| self.fault(error))? {
                 create::Create::Unsupported(clause) => Err(self.unsupported(&clause)),
                 create => Ok(Ast::Create(Box::new(create))),

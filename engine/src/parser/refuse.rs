@@ -53,7 +53,9 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
         | Ast::Recover(_)
         | Ast::Reset(_)
         | Ast::Vacuum(_)
-        | Ast::Kill(_) => ControlFlow::Continue(()),
+        | Ast::Kill(_)
+        | Ast::User(_)
+        | Ast::Token(_) => ControlFlow::Continue(()),
     };
     match flow {
         ControlFlow::Break(error) => Err(*error),
@@ -76,11 +78,13 @@ fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
             ("ANALYZE is", "Statistics are kept with each commit; EXPLAIN ANALYZE measures a query.")
         }
         Statement::Grant(_) | Statement::Revoke(_) | Statement::Deny(_) => {
-            ("users and rights are", "Limit access with the rights of the folder or bucket.")
+            ("GRANT and REVOKE are", "A user has a role: ALTER USER name ROLE reader, or admin.")
         }
         Statement::CreateIndex(_) => ("CREATE INDEX is", "Partition the table by the column that queries filter on."),
         Statement::Cache { .. } | Statement::UNCache { .. } => ("CACHE TABLE is", "Caches fill by themselves."),
-        Statement::Set(Set::SetRole { .. } | Set::SetSessionAuthorization(_)) => ("SET ROLE is", "There are no users."),
+        Statement::Set(Set::SetRole { .. } | Set::SetSessionAuthorization(_)) => {
+            ("SET ROLE is", "A user has one role: log in as another user.")
+        }
         Statement::Set(Set::SetTransaction { .. }) => {
             ("SET TRANSACTION is", "Each statement reads one version of each table.")
         }

@@ -19,6 +19,8 @@ pub(crate) enum Show {
     Settings { like: Option<String> },
     Setting { name: Vec<Ident> },
     Functions { like: Option<String> },
+    Users { like: Option<String> },
+    Tokens { like: Option<String> },
 }
 
 /// Parses from the word SHOW to the end of the statement.
@@ -43,6 +45,10 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
         Show::Settings { like: like(parser)? }
     } else if take_word(parser, "FUNCTIONS") {
         Show::Functions { like: like(parser)? }
+    } else if take_word(parser, "USERS") {
+        Show::Users { like: like(parser)? }
+    } else if take_word(parser, "TOKENS") {
+        Show::Tokens { like: like(parser)? }
     } else if take_words(parser, &["TIME", "ZONE"]) {
         Show::Setting { name: vec![Ident::new("time_zone")] }
     } else if let Token::Word(_) = parser.peek_token_ref().token {
@@ -52,7 +58,7 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
         }
         Show::Setting { name }
     } else {
-        let expected = "SCHEMAS, TABLES, VIEWS, COLUMNS, CREATE TABLE, SETTINGS, FUNCTIONS or the name of a setting";
+        let expected = "SCHEMAS, TABLES, VIEWS, COLUMNS, CREATE TABLE, SETTINGS, FUNCTIONS, USERS, TOKENS or the name of a setting";
         return parser.expected(expected, parser.peek_token());
     };
     finish(parser, "LIKE 'pattern' or the end of the statement")?;

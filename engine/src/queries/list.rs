@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::{Live, Origin, Phase, QueryRecord, QueryTotals};
-use crate::EngineError;
+use crate::{EngineError, Identity, Role};
 
 /// Statements that are kept after they have ended.
 const ENDED_MAX: usize = 1_000;
@@ -48,9 +48,18 @@ impl Queries {
         ended.into_iter().chain(live.iter().map(|live| live.record())).collect()
     }
 
-    /// Ends all running statements of this id, whoever runs them.
-    pub fn kill(&self, id: Uuid) -> Result<(), EngineError> {
-        let (ended, live) = self.now();
+    /// Those that a user may see: an admin all, everyone else their own.
+    pub fn seen_by(&self, caller: &Identity) -> Vec<Arc<QueryRecord>> {
+        let mut all = self.all();
+        all.retain(|query| may_see(caller, &query.origin));
+        all
+    }
+
+    /// Ends all running statements of this id that the caller may see, whoever runs them.
+    pub fn kill(&self, id: Uuid, caller: &Identity) -> Result<(), EngineError> {
+        let (mut ended, mut live) = self.now();
+        ended.retain(|query| may_see(caller, &query.origin));
+        live.retain(|live| may_see(caller, live.origin()));
         let mut found = false;
         for live in live.iter().filter(|live| live.origin().query_id == id) {
             live.kill();
@@ -98,4 +107,8 @@ impl Queries {
         let lists = self.lists.lock();
         (lists.ended.clone(), lists.live.values().filter_map(Weak::upgrade).collect())
     }
+}
+
+fn may_see(caller: &Identity, origin: &Origin) -> bool {
+    caller.role() == Role::Admin || origin.user.as_deref() == Some(caller.name())
 }

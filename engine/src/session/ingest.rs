@@ -27,6 +27,7 @@ impl Session {
     ) -> Result<u64, EngineError> {
         let live = self.engine.queries().begin(origin, &ingest.describe(), Phase::Queued);
         live.is_a("INGEST");
+        self.check_change("ingest rows").inspect_err(|error| live.failed(error))?;
         let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout(), live).await?);
         let mut context = self.context(&ingest.describe())?.for_run(permit.clone());
         if ingest.appends() {

@@ -37,6 +37,7 @@ impl Session {
     pub async fn load(&self, create: &str, schema: SchemaRef, rows: Batches) -> Result<u64, EngineError> {
         let live = self.engine.queries().begin(&Origin::default(), create, Phase::Queued);
         live.is_a("LOAD");
+        self.check_change("load rows").inspect_err(|error| live.failed(error))?;
         let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout(), live).await?);
         let context = self.context(create)?.for_run(permit.clone());
         let work = async move {

@@ -18,6 +18,7 @@ use crate::{
     catalog::{DEFAULT_CATALOG, Pinned, TableName, is_reserved, pinned_catalogs},
     error::{Place, convert},
     exec::{Permit, Stop, wire_schema},
+    identity::Secret,
     locate::locate,
     queries::Phase,
     session::Pins,
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub pinned: Arc<Pinned>,
     /// The statement's text, for error places.
     pub sql: Arc<str>,
+    /// Passwords that stood in the text, in order; in the text itself is `'***'`.
+    pub secrets: Arc<[Secret]>,
     /// Whether rows may come from the result cache, and go there.
     pub result_cache: bool,
     /// What the plan of the statement's query depends on besides names; `None` when it is not to be kept.
@@ -65,6 +68,7 @@ impl Context {
             state: Arc::new(state),
             pinned,
             sql: Arc::from(sql),
+            secrets: Arc::default(),
             result_cache: result_cache && engine.results().is_on(),
             plan_key: None,
             idempotency_key: None,
@@ -76,7 +80,8 @@ impl Context {
 
     /// For a query whose plan may be kept, by the text that it was parsed from.
     pub fn of_query(&self, form: Form, sql: &str) -> Self {
-        let key = |text| Arc::new(PlanKey { form, text, settings: self.changed.clone(), rights: Rights::All });
+        let rights = Rights::of(self.session.identity().role());
+        let key = |text| Arc::new(PlanKey { form, text, settings: self.changed.clone(), rights });
         Self { plan_key: PlanKey::text(sql).map(key), ..self.clone() }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct CreateExternalTable {
 
 impl CreateExternalTable {
     pub async fn plan(context: &Context, ast: create::CreateExternalTable) -> Result<Self, EngineError> {
+        // Looking for the files would tell of them.
+        context.session.check_change("run CREATE EXTERNAL TABLE")?;
         let place = name::place(&ast.name);
         let name = name::target(context, &ast.name)?;
         if ast.or_replace && ast.if_not_exists {

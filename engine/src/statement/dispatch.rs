@@ -35,9 +35,11 @@ use super::{
     schema::{CreateSchema, DropSchema},
     set::Set,
     show::Show,
+    token::ChangeToken,
     truncate::Truncate,
     undrop_table::UndropTable,
     update::Update,
+    user::ChangeUser,
     vacuum::Vacuum,
     view::{CreateView, DropView},
 };
@@ -80,6 +82,8 @@ pub(crate) enum Statement {
     Optimize(Optimize),
     Vacuum(Vacuum),
     KillQuery(KillQuery),
+    User(ChangeUser),
+    Token(ChangeToken),
 }
 
 impl Statement {
@@ -144,7 +148,9 @@ impl Statement {
             | Self::CopyTo(_)
             | Self::Optimize(_)
             | Self::Vacuum(_)
-            | Self::KillQuery(_) => None,
+            | Self::KillQuery(_)
+            | Self::User(_)
+            | Self::Token(_) => None,
         }
     }
 
@@ -166,6 +172,8 @@ impl Statement {
                 Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),
                 Ast::Vacuum(vacuum) => Self::Vacuum(Vacuum::plan(context, vacuum).await?),
                 Ast::Kill(kill) => Self::KillQuery(KillQuery::plan(context, kill)?),
+                Ast::User(change) => Self::User(ChangeUser::plan(context, change).await?),
+                Ast::Token(change) => Self::Token(ChangeToken::plan(context, change).await?),
                 Ast::Recover(Recover::Restore { table, to }) => Self::Restore(Restore::plan(context, table, to).await?),
                 Ast::Recover(Recover::Undrop { table }) => Self::UndropTable(UndropTable::plan(context, table).await?),
                 Ast::Reset(name) => Self::Set(Set::plan_reset(name)?),
@@ -260,6 +268,8 @@ impl Statement {
                 Self::Optimize(statement) => statement.run(context, parameters).await,
                 Self::Vacuum(statement) => statement.run(context, parameters).await,
                 Self::KillQuery(statement) => statement.run(context, parameters).await,
+                Self::User(statement) => statement.run(context, parameters).await,
+                Self::Token(statement) => statement.run(context, parameters).await,
             }
         }
         .boxed()
@@ -305,8 +315,10 @@ impl Statement {
             | Self::CreateView(_)
             | Self::DropView(_)
             | Self::Optimize(_)
-            | Self::KillQuery(_) => Effect::Define,
+            | Self::KillQuery(_)
+            | Self::User(_) => Effect::Define,
             Self::Vacuum(vacuum) => vacuum.effect(),
+            Self::Token(token) => token.effect(),
         }
     }
 
@@ -346,8 +358,10 @@ impl Statement {
             | Self::CopyFrom(_)
             | Self::CopyTo(_)
             | Self::Optimize(_)
-            | Self::KillQuery(_) => Arc::new(Schema::empty()),
+            | Self::KillQuery(_)
+            | Self::User(_) => Arc::new(Schema::empty()),
             Self::Vacuum(vacuum) => vacuum.schema(),
+            Self::Token(token) => token.schema(),
         }
     }
 
@@ -391,7 +405,9 @@ impl Statement {
             | Self::DropView(_)
             | Self::Optimize(_)
             | Self::Vacuum(_)
-            | Self::KillQuery(_) => None,
+            | Self::KillQuery(_)
+            | Self::User(_)
+            | Self::Token(_) => None,
         }
     }
 
@@ -428,6 +444,8 @@ impl Statement {
             Self::Optimize(_) => "OPTIMIZE",
             Self::Vacuum(_) => "VACUUM",
             Self::KillQuery(_) => "KILL QUERY",
+            Self::User(user) => user.title(),
+            Self::Token(token) => token.title(),
         }
     }
 }

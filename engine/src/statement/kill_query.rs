@@ -1,7 +1,7 @@
 //! ```text
 //! KILL [QUERY] 'id'
 //! ```
-//! Ends a running statement, whichever session runs it: its client gets an error that says so, its memory and its permit are
+//! Ends a running statement, whichever session runs it (an admin any, everyone else their own): its client gets an error that says so, its memory and its permit are
 //! free, and nothing of it is committed that is not committed yet. `system.queries` knows the ids.
 
 use datafusion::common::ScalarValue;
@@ -28,7 +28,8 @@ impl KillQuery {
     }
 
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
-        context.engine.queries().kill(self.id).map_err(|error| error.at(&context.sql, self.place))?;
+        let caller = context.session.identity();
+        context.engine.queries().kill(self.id, &caller).map_err(|error| error.at(&context.sql, self.place))?;
         Ok(Outcome::Done("KILL QUERY"))
     }
 }

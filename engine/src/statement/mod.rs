@@ -31,15 +31,18 @@ mod query;
 mod rename_table;
 pub(crate) mod replay;
 mod restore;
+mod right;
 pub(crate) mod rows;
 pub(crate) mod rules;
 mod schema;
 mod set;
 pub(crate) mod settings;
 mod show;
+mod token;
 mod truncate;
 mod undrop_table;
 mod update;
+mod user;
 mod vacuum;
 mod view;
 

@@ -154,6 +154,11 @@ impl Execute {
         self.statement.effect()
     }
 
+    /// What runs.
+    pub fn inner(&self) -> &Statement {
+        &self.statement
+    }
+
     pub fn schema(&self) -> SchemaRef {
         self.statement.schema()
     }

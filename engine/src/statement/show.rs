@@ -6,6 +6,7 @@
 //! SHOW CREATE { TABLE | VIEW } name
 //! SHOW { SETTINGS | ALL } [LIKE 'pattern']      SHOW name
 //! SHOW FUNCTIONS [LIKE 'pattern']
+//! SHOW { USERS | TOKENS } [LIKE 'pattern']      an admin sees all, everyone else their own
 //! ```
 //! Patterns are those of LIKE, in any case.
 
@@ -21,7 +22,10 @@ use super::{
 };
 use crate::{
     EngineError, RowStream,
-    catalog::{TableName, listing},
+    catalog::{
+        TableName, listing,
+        system::{tokens_seen_by, users_seen_by},
+    },
     parser,
 };
 
@@ -42,6 +46,8 @@ enum What {
     Settings,
     Setting(&'static str),
     Functions,
+    Users,
+    Tokens,
 }
 
 impl Show {
@@ -67,6 +73,8 @@ impl Show {
             Ast::Create { table } => (What::Create(context.known_table(&table).await?), None, &["create_statement"]),
             Ast::Settings { like } => (What::Settings, like, &["name", "value", "default", "description"]),
             Ast::Functions { like } => (What::Functions, like, &["function_name", "function_type", "description"]),
+            Ast::Users { like } => (What::Users, like, &["name", "role", "state"]),
+            Ast::Tokens { like } => (What::Tokens, like, &["name", "user_name", "expires_at"]),
             Ast::Setting { name } => {
                 let name: Vec<&str> = name.iter().map(|ident| ident.value.as_str()).collect();
                 let (name, _) = context.session.setting(&name.join("."))?;
@@ -110,21 +118,34 @@ impl Show {
                 .collect(),
             What::Setting(name) => vec![vec![Some(context.session.setting(name)?.1)]],
             What::Functions => functions(&context.state),
+            What::Users => {
+                let (document, caller) = (context.engine.users().newest().await?, context.session.identity());
+                let state = |disabled| some(if disabled { "disabled" } else { "enabled" });
+                let users = users_seen_by(&document, &caller).into_iter();
+                users.map(|(name, user)| vec![some(name), some(user.role.name()), state(user.disabled)]).collect()
+            }
+            What::Tokens => {
+                let (document, caller) = (context.engine.users().newest().await?, context.session.identity());
+                let tokens = tokens_seen_by(&document, &caller).into_iter();
+                tokens.map(|token| vec![some(&token.name), some(&token.user), time(token.expires_ms)]).collect()
+            }
         })
     }
 }
 
 /// Schema, name, when it was dropped and until when it is kept, of every table that can be brought back.
 async fn dropped_tables(context: &Context, schema: &str) -> Result<Vec<Row>, EngineError> {
-    let time = |ms: i64| {
-        let time = chrono::DateTime::from_timestamp_millis(ms);
-        time.map(|time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
-    };
     let tables = write::dropped_tables(context.engine.lake(), schema).await?;
     let row = |table: write::DroppedTable| {
         vec![some(schema), Some(table.name), time(table.dropped_ms), time(table.kept_until_ms)]
     };
     Ok(tables.into_iter().map(row).collect())
+}
+
+/// A time as these answers write it.
+pub(super) fn time(ms: i64) -> Option<String> {
+    let time = chrono::DateTime::from_timestamp_millis(ms);
+    time.map(|time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// Name, kind and description of every function, sorted.

@@ -2,11 +2,16 @@
 //!
 //! The texts lie beside this file. Those that are programs run as they are printed, and the tests of the clients do so.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
+use boathouse_engine::ErrorKind;
 use clap::ValueEnum;
+use tokio::time::timeout;
 
-use crate::config::LISTEN;
+use crate::{
+    client::{Client as _, Login, Remote},
+    config::LISTEN,
+};
 
 /// The arguments of `boathouse connect`.
 #[derive(Debug, Clone, clap::Args)]
@@ -16,7 +21,15 @@ pub struct Args {
     /// The server
     #[arg(default_value_t = format!("grpc://{LISTEN}"))]
     pub url: String,
+    /// The user to log in as; left out, the server is asked whether it wants one
+    #[arg(long, value_name = "NAME", env = "BOATHOUSE_USER", hide_env = true)]
+    pub user: Option<String>,
 }
+
+/// How long the server has to say whether it asks for credentials.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// Stands for the name of a user that was not given.
+const SOMEONE: &str = "NAME";
 
 /// Clients that are known to speak Flight SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,8 +72,13 @@ impl Client {
 }
 
 /// Prints the text on standard output.
-pub fn run(args: &Args) -> ExitCode {
-    match text(args.client, &args.url) {
+pub async fn run(args: &Args) -> ExitCode {
+    let user = match &args.user {
+        Some(user) => Some(user.as_str()),
+        None if asks_for_credentials(&args.url).await => Some(SOMEONE),
+        None => None,
+    };
+    match text(args.client, &args.url, user) {
         Some(text) => {
             print!("{text}");
             ExitCode::SUCCESS
@@ -72,14 +90,28 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// The text for a server at `grpc://host:port`; `None` for other addresses.
-fn text(client: Client, url: &str) -> Option<String> {
+/// Whether a server is there that sends strangers away.
+async fn asks_for_credentials(url: &str) -> bool {
+    let ask = async { Remote::connect(url, Login::None).await?.run("SELECT 1").await };
+    match timeout(ANSWER_MAX, ask).await {
+        Ok(Err(error)) => error.kind == ErrorKind::Denied,
+        Ok(Ok(_)) | Err(_) => false,
+    }
+}
+
+/// The text for a server at `grpc://host:port`, with the user's name if it asks for one; `None` for other addresses. Lines
+/// of a template are for servers that ask (`{auth}`), for those that do not (`{open}`), or for both.
+fn text(client: Client, url: &str, user: Option<&str>) -> Option<String> {
     let address = url.strip_prefix("grpc://")?.trim_end_matches('/');
     let (host, port) = address.rsplit_once(':')?;
     port.parse::<u16>().ok().filter(|_| !host.is_empty())?;
     let url = format!("grpc://{address}");
-    let parts = [("{url}", url.as_str()), ("{address}", address), ("{host}", host), ("{port}", port)];
-    Some(parts.iter().fold(client.template().to_owned(), |text, (name, value)| text.replace(name, value)))
+    let (ours, others) = if user.is_some() { ("{auth}", "{open}") } else { ("{open}", "{auth}") };
+    let lines = client.template().split_inclusive('\n').filter(|line| !line.starts_with(others));
+    let text: String = lines.map(|line| line.strip_prefix(ours).unwrap_or(line)).collect();
+    let user = user.unwrap_or_default();
+    let parts = [("{url}", url.as_str()), ("{address}", address), ("{host}", host), ("{port}", port), ("{user}", user)];
+    Some(parts.iter().fold(text, |text, (name, value)| text.replace(name, value)))
 }
 
 #[cfg(test)]
@@ -89,10 +121,13 @@ mod tests {
     #[test]
     fn each_client_gets_the_address_and_no_placeholder_stays() {
         for client in Client::value_variants() {
-            let text = text(*client, "grpc://lake.example:4242/").unwrap();
-            assert!(text.contains("lake.example") && text.contains("4242"), "{client:?}: {text}");
-            for name in ["{url}", "{address}", "{host}", "{port}"] {
-                assert!(!text.contains(name), "{client:?}: {text}");
+            for user in [None, Some("franz")] {
+                let text = text(*client, "grpc://lake.example:4242/", user).unwrap();
+                assert!(text.contains("lake.example") && text.contains("4242"), "{client:?}: {text}");
+                assert_eq!(text.contains("franz"), user.is_some(), "{client:?}: {text}");
+                for name in ["{url}", "{address}", "{host}", "{port}", "{user}", "{auth}", "{open}"] {
+                    assert!(!text.contains(name), "{client:?}: {text}");
+                }
             }
         }
     }
@@ -100,8 +135,8 @@ mod tests {
     #[test]
     fn what_is_no_address_gets_no_text() {
         for url in ["lake.example:4242", "grpc://lake.example", "grpc://:1", "grpc://h:port", "grpc+tls://h:1", ""] {
-            assert_eq!(text(Client::Python, url), None, "{url}");
+            assert_eq!(text(Client::Python, url, None), None, "{url}");
         }
-        assert!(text(Client::Jdbc, "grpc://[::1]:1").unwrap().contains("//[::1]:1/"));
+        assert!(text(Client::Jdbc, "grpc://[::1]:1", None).unwrap().contains("//[::1]:1/"));
     }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use boathouse_engine::ErrorKind;
 
-use super::{Command, connect, demo, serve, sql};
+use super::{Command, connect, demo, serve, sql, user};
 use crate::{
     client::ClientError,
     config::{Config, Flags},
@@ -17,6 +17,9 @@ pub async fn run(command: Command) -> ExitCode {
         Command::Demo(_) | Command::Connect(_) => None,
         Command::Serve(args) => Some(&args.lake),
         Command::Sql(args) => Some(&args.lake),
+        Command::User(args) => match &args.command {
+            user::Command::Create(create) => Some(&create.lake),
+        },
     };
     if let Some(text) = lake.and_then(|lake| missing(lake)) {
         return fail(&text);
@@ -28,7 +31,8 @@ pub async fn run(command: Command) -> ExitCode {
         },
         Command::Serve(args) => serve::run(args).await,
         Command::Sql(args) => sql::run(args).await,
-        Command::Connect(args) => connect::run(&args),
+        Command::User(args) => user::run(args).await,
+        Command::Connect(args) => connect::run(&args).await,
     }
 }
 

@@ -6,8 +6,10 @@
 pub mod connect;
 pub mod demo;
 mod dispatch;
+pub mod login;
 pub mod serve;
 pub mod sql;
+pub mod user;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +32,8 @@ pub enum Command {
     Serve(serve::Args),
     /// Open a SQL shell on a lake, or on a server
     Sql(sql::Args),
+    /// Make the first user of a lake
+    User(user::Args),
     /// Print what to paste into a client for it to reach a server
     Connect(connect::Args),
 }
@@ -42,5 +46,6 @@ Examples:
   boathouse serve ./lake                           serve Arrow Flight SQL on 127.0.0.1:32010
   boathouse sql grpc://127.0.0.1:32010             the same shell on that server
   boathouse connect python                         a program in Python that queries it
+  boathouse user create ann --lake ./lake          from now on, the server asks for user and password
 
 BOATHOUSE_LOG sets what is logged to standard error: error, warn (the default), info, debug, trace.";

@@ -6,6 +6,7 @@ use boathouse_engine::Engine;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
+    AuthOptions,
     config::{Config, Flags, Memory, Span, TlsFlags, TlsSettings},
     server::{self, Listeners, ServerOptions},
     tls::Tls,
@@ -22,7 +23,7 @@ pub struct Args {
     /// A file of settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Listen on other than loopback addresses, although everyone who reaches them may read and write
+    /// Let a lake without users be reached from other machines: everyone who reaches it may read and write
     #[arg(long)]
     pub insecure: bool,
     /// Where /metrics (Prometheus), /health and /ready are answered; without it nowhere
@@ -59,7 +60,6 @@ async fn serve(args: Args) -> Result<(), String> {
         statement_timeout: args.statement_timeout,
     };
     let config = Config::load(args.config.as_deref(), flags).map_err(|error| error.to_string())?;
-    let listener = server::bind(&config.listen, config.insecure).await.map_err(|error| error.to_string())?;
     // It tells sums, and takes nothing: it may be reached from elsewhere.
     let http = match &config.http {
         Some(listen) => Some(server::bind(listen, true).await.map_err(|error| error.to_string())?),
@@ -74,6 +74,9 @@ async fn serve(args: Args) -> Result<(), String> {
     let mut engine = config.server_engine();
     engine.storage.hot = config.hot(&args.lake);
     let engine = Engine::open(&args.lake, engine).await.map_err(|error| error.to_string())?;
+    let has_users = engine.users().exist().await.map_err(|error| error.to_string())?;
+    let asks = has_users || config.auth.oidc.is_some();
+    let listener = server::bind(&config.listen, asks || config.insecure).await.map_err(|error| error.to_string())?;
     let _upkeep = engine.keep_up();
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -81,7 +84,14 @@ async fn serve(args: Args) -> Result<(), String> {
     if let Some(http) = &http {
         println!("metrics on http://{}/metrics", http.local_addr().map_err(|error| error.to_string())?);
     }
-    let options = ServerOptions { drain_max: config.drain };
+    let is_exposed = !address.ip().to_canonical().is_loopback();
+    if !asks {
+        eprintln!("warning: the lake has no users: everyone who reaches {address} may read and write it");
+    } else if is_exposed && tls.is_none() {
+        eprintln!("warning: passwords and rows go to {address} unencrypted: --tls-cert and --tls-key change that");
+    }
+    let auth = AuthOptions { open: config.insecure || !is_exposed, ..config.auth };
+    let options = ServerOptions { drain_max: config.drain, auth };
     let (told, stop) = tokio::sync::oneshot::channel::<()>();
     let server = server::run(Listeners { flight: listener, http, tls }, engine, options, async {
         // The sender is dropped only after this server.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::login::LoginFlags;
 use crate::{
     client,
     config::{Config, Flags},
@@ -48,6 +49,8 @@ pub struct Args {
     /// A file of settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub login: LoginFlags,
 }
 
 /// Runs the shell: interactive when nothing else is asked for and both ends are a terminal, else to the first error.
@@ -85,11 +88,12 @@ fn fail(error: &ShellError, screen: Screen) -> ExitCode {
 }
 
 async fn open(args: &Args, screen: Screen, interactive: bool) -> Result<Shell, ShellError> {
+    let login = args.login.login(&args.lake).map_err(ShellError::Command)?;
     let config = Config::load(args.config.as_deref(), Flags::default())
         .map_err(|error| ShellError::Command(error.to_string()))?;
     let certificate = args.tls_cert.clone().zip(args.tls_key.clone());
     let tls = ClientTls { ca: args.tls_ca.clone(), certificate };
-    let client = client::connect_with(&args.lake, config.engine, &tls).await?;
+    let client = client::connect_with(&args.lake, config.engine, &tls, login).await?;
     let out = match &args.output {
         Some(path) => {
             Out::whole_file(path).map_err(|error| ShellError::output(&format!("\"{}\"", path.display()), error))?

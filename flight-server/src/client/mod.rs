@@ -6,6 +6,7 @@
 
 mod embedded;
 mod error;
+mod login;
 mod open;
 mod remote;
 mod rows;
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 
 pub use embedded::Embedded;
 pub use error::ClientError;
+pub use login::Login;
 pub use open::{connect, connect_with};
 pub use remote::Remote;
 pub use rows::Rows;

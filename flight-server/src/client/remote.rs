@@ -1,7 +1,8 @@
 //! A server, over Flight SQL.
 //!
 //! A statement is one GetFlightInfo: the server runs it there when it has an effect and says so in `app_metadata`
-//! ([`Note`]); otherwise one DoGet streams its rows. The server's cookie makes all calls of a client one session.
+//! ([`Note`]); otherwise one DoGet streams its rows. The server's cookie makes all calls of a client one session. A password
+//! is sent once, in a handshake, for a session token; the server may send a newer one with any answer.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -17,17 +18,18 @@ use arrow_flight::{
     sql::{CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTables, CommandStatementQuery, ProstMessageExt, SqlInfo},
 };
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use boathouse_engine::ErrorKind;
 use futures::TryStreamExt;
 use parking_lot::Mutex;
 use prost::Message;
 use tonic::{
-    IntoRequest, Request, Status,
-    metadata::MetadataMap,
+    Request, Status,
+    metadata::{AsciiMetadataValue, MetadataMap},
     transport::{Channel, Endpoint},
 };
 
-use super::{Answer, Client, ClientError, Names, Rows, TableNames};
+use super::{Answer, Client, ClientError, Login, Names, Rows, TableNames};
 use crate::{service::Note, status, tls::ClientTls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,16 +44,18 @@ pub struct Remote {
     flight: FlightServiceClient<Channel>,
     location: String,
     cookie: Mutex<Option<String>>,
+    /// The header of that name; a password or a token.
+    authorization: Mutex<Option<AsciiMetadataValue>>,
 }
 
 impl Remote {
-    /// Connects to `grpc://host:port`, or with TLS to `grpc+tls://host:port` (also `grpcs`).
-    pub async fn connect(location: &str) -> Result<Self, ClientError> {
-        Self::connect_with(location, &ClientTls::default()).await
+    /// Connects to `grpc://host:port`, or with TLS to `grpc+tls://host:port` (also `grpcs`), and logs in.
+    pub async fn connect(location: &str, login: Login) -> Result<Self, ClientError> {
+        Self::connect_with(location, &ClientTls::default(), login).await
     }
 
     /// Like [`Remote::connect`], with what an encrypted connection trusts and shows.
-    pub async fn connect_with(location: &str, tls: &ClientTls) -> Result<Self, ClientError> {
+    pub async fn connect_with(location: &str, tls: &ClientTls, login: Login) -> Result<Self, ClientError> {
         let (encrypted, address) = match location.split_once("://") {
             Some((_, "")) | None => return Err(not_an_address(location)),
             Some(("grpc" | "grpc+tcp", _)) if *tls != ClientTls::default() => {
@@ -80,7 +84,28 @@ impl Remote {
         let flight = FlightServiceClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { flight, location: location.to_owned(), cookie: Mutex::new(None) })
+        let client =
+            Self { flight, location: location.to_owned(), cookie: Mutex::default(), authorization: Mutex::default() };
+        client.log_in(&login).await?;
+        Ok(client)
+    }
+
+    async fn log_in(&self, login: &Login) -> Result<(), ClientError> {
+        let header = match login {
+            Login::None => return Ok(()),
+            Login::Password { user, password } => {
+                format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.reveal())))
+            }
+            Login::Token(token) => format!("Bearer {}", token.reveal()),
+        };
+        let wrong = |_| ClientError::new(ErrorKind::InvalidSql, "the token has characters that no token has");
+        let mut header = AsciiMetadataValue::try_from(header).map_err(wrong)?;
+        header.set_sensitive(true);
+        *self.authorization.lock() = Some(header);
+        let hello = self.request(futures::stream::empty());
+        let answer = self.flight.clone().handshake(hello).await.map_err(|status| self.failed(&status))?;
+        self.remember(answer.metadata());
+        Ok(())
     }
 
     async fn info(&self, command: impl ProstMessageExt) -> Result<FlightInfo, ClientError> {
@@ -110,14 +135,22 @@ impl Remote {
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = message.into_request();
+        let mut request = Request::new(message);
         if let Some(cookie) = self.cookie.lock().as_ref().and_then(|cookie| cookie.parse().ok()) {
             request.metadata_mut().insert("cookie", cookie);
+        }
+        if let Some(authorization) = self.authorization.lock().clone() {
+            request.metadata_mut().insert("authorization", authorization);
         }
         request
     }
 
     fn remember(&self, metadata: &MetadataMap) {
+        if let Some(token) = metadata.get("authorization") {
+            let mut token = token.clone();
+            token.set_sensitive(true);
+            *self.authorization.lock() = Some(token);
+        }
         for value in metadata.get_all("set-cookie") {
             if let Some(pair) = value.to_str().ok().and_then(|value| value.split(';').next()) {
                 let (name, id) = pair.split_once('=').unwrap_or((pair, ""));

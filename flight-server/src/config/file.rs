@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use boathouse_engine::Secret;
 use serde::Deserialize;
 
 use super::value::{Memory, Size, Span};
@@ -16,6 +17,7 @@ pub struct File {
     pub cache: Cache,
     pub hot: Hot,
     pub upkeep: Upkeep,
+    pub auth: Auth,
     pub s3: S3,
 }
 
@@ -75,6 +77,28 @@ pub struct Upkeep {
 pub struct Hot {
     pub bytes: Option<Size>,
     pub folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    pub session: Option<Span>,
+    pub key: Option<Secret>,
+    pub oidc: Option<Oidc>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    pub issuer: String,
+    pub audience: String,
+    pub user_claim: Option<String>,
+    pub role_claim: Option<String>,
+    #[serde(default)]
+    pub admins: Vec<String>,
+    #[serde(default)]
+    pub readers: Vec<String>,
+    pub leeway: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -60,6 +60,17 @@ fn every_key_of_the_file_arrives() {
         [upkeep]
         interval = "1min"
         vacuum = true
+        [auth]
+        session = "1h"
+        key = "0123456789abcdef0123456789abcdef"
+        [auth.oidc]
+        issuer = "https://login.example"
+        audience = "boathouse"
+        user_claim = "email"
+        role_claim = "groups"
+        admins = ["ops"]
+        readers = ["staff"]
+        leeway = "5s"
         [hot]
         bytes = "2GiB"
         folder = "copies"
@@ -78,6 +89,13 @@ fn every_key_of_the_file_arrives() {
     assert_eq!(config.file_roots, [Url::parse("s3://bucket/in/").unwrap()]);
     let hot = HotOptions { folder: "copies".into(), bytes_max: 2 << 30 };
     assert_eq!((config.hot("./lake"), check("", &[], Flags::default()).unwrap().hot("./lake")), (Some(hot), None));
+    assert_eq!(config.auth.session_life, Duration::from_secs(3600));
+    assert_eq!(config.auth.key.as_ref().map(|key| key.reveal().len()), Some(32));
+    let oidc = config.auth.oidc.clone().unwrap();
+    assert_eq!((oidc.issuer.as_str(), oidc.audience.as_str()), ("https://login.example", "boathouse"));
+    assert_eq!((oidc.user_claim.as_str(), oidc.role_claim.as_deref()), ("email", Some("groups")));
+    assert_eq!((oidc.admins, oidc.readers), (vec!["ops".to_owned()], vec!["staff".to_owned()]));
+    assert_eq!(oidc.leeway, Duration::from_secs(5));
     let engine = config.engine;
     assert_eq!((engine.memory_bytes_max, engine.spill_bytes_max), (1 << 20, 1_000_000_000));
     assert_eq!(engine.spill_folder, Some(PathBuf::from("spill")));
@@ -102,6 +120,9 @@ fn what_cannot_be_used_is_named() {
         ("[query]\nstatement_timeout = '5 years'", "\"5 years\" is not a length of time"),
         ("[query]\nthreads = 0", "threads is 0"),
         ("[server]\nfile_roots = ['/does/not/exist']", "/does/not/exist"),
+        ("[auth]\nkey = 'short'", "the key of [auth] is too short"),
+        ("[auth.oidc]\nissuer = 'http://login.example'\naudience = 'b'", "[auth.oidc]: the issuer is not"),
+        ("[auth.oidc]\nissuer = 'https://login.example'", "audience"),
         ("memory", "boathouse.toml"),
     ] {
         let error = check(file, &[], Flags::default()).unwrap_err().to_string();

@@ -27,11 +27,15 @@ use super::{
     plans::Plans,
     prepared, query,
     running::{Running, SentTotals},
-    session::{Caller, Sessions},
+    session::{Caller, Sessions, offer_token, peer},
     stream, update,
     whole::Whole,
 };
-use crate::{server::Peer, status, ticket::Ticket};
+use crate::{
+    auth::{Auth, AuthOptions},
+    status,
+    ticket::Ticket,
+};
 
 /// Flight SQL over one engine.
 #[derive(Clone)]
@@ -50,10 +54,10 @@ pub struct Shared {
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
 impl Service {
-    pub fn new(engine: &Arc<Engine>) -> Result<Self, Status> {
+    pub fn new(engine: &Arc<Engine>, auth: &AuthOptions) -> Result<Self, Status> {
         let facts =
             metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
-        let sessions = Sessions::new(engine.clone());
+        let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), auth)?);
         Ok(Self { shared: Arc::new(Shared { sessions, running: Arc::default(), plans: Plans::default(), facts }) })
     }
 
@@ -93,9 +97,9 @@ impl Service {
     ) -> Result<Response<T>, Status> {
         let query_id = Uuid::new_v4();
         let detailed = |status| status::detailed(status, query_id);
-        let mut caller = self.shared.sessions.caller(metadata, query_id).map_err(detailed)?;
+        let caller = self.shared.running.until_closed(self.shared.sessions.caller((metadata, extensions), query_id));
+        let mut caller = status::guarded(caller).await.map_err(detailed)?;
         caller.client = origin::client(metadata, extensions);
-        caller.user = extensions.get::<Peer>().and_then(|peer| peer.user.clone());
         let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
         let mut response = Response::new(status::guarded(work).await.map_err(detailed)?);
         caller.sign(response.metadata_mut());
@@ -113,11 +117,18 @@ impl FlightService for Service {
     type ListActionsStream = Messages<ActionType>;
     type DoExchangeStream = Messages<FlightData>;
 
+    /// What clients send with it differs, and some send nothing: the credentials are in the headers, as in every other call.
     async fn handshake(
         &self,
-        _: Request<Streaming<HandshakeRequest>>,
+        request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        Err(status::unsupported("user names and passwords are", "Connect without credentials."))
+        let detailed = |status| status::detailed(status, Uuid::new_v4());
+        let token = self.shared.sessions.auth().handshake(request.metadata(), peer(request.extensions()));
+        let token = self.shared.running.until_closed(token).await.map_err(detailed)?;
+        let payload = Bytes::from(token.reveal().to_owned());
+        let mut response = Response::new(one(HandshakeResponse { protocol_version: 0, payload }));
+        offer_token(response.metadata_mut(), &token);
+        Ok(response)
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
@@ -166,14 +177,23 @@ impl FlightService for Service {
         self.call((&metadata, &extensions), async |shared, caller| act(shared, caller, &action).await).await
     }
 
-    async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        let actions = ACTIONS
-            .map(|(name, description)| Ok(ActionType { r#type: name.to_owned(), description: description.to_owned() }));
-        Ok(Response::new(futures::stream::iter(actions).boxed()))
+    async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+        let actions = async |_: &Shared, _: &mut Caller| {
+            let actions = ACTIONS.map(|(name, description)| {
+                Ok(ActionType { r#type: name.to_owned(), description: description.to_owned() })
+            });
+            Ok(futures::stream::iter(actions).boxed())
+        };
+        self.call((request.metadata(), request.extensions()), actions).await
     }
 
-    async fn do_exchange(&self, _: Request<Streaming<FlightData>>) -> Result<Response<Self::DoExchangeStream>, Status> {
-        Err(status::unsupported("DoExchange is", "Use DoGet and DoPut."))
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let refuse =
+            async |_: &Shared, _: &mut Caller| Err(status::unsupported("DoExchange is", "Use DoGet and DoPut."));
+        self.call((request.metadata(), request.extensions()), refuse).await
     }
 }
 
@@ -224,7 +244,7 @@ async fn schema(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescrip
 async fn rows(shared: &Shared, caller: &Caller, ticket: &FlightTicket) -> Result<stream::FlightStream, Status> {
     match decode(&ticket.ticket)? {
         Command::TicketStatementQuery(ticket) => {
-            query::rows(shared, caller, &Ticket::decode(&ticket.statement_handle, "ticket")?).await
+            query::rows(shared, caller, &Ticket::take(&ticket.statement_handle, "ticket", &caller.user())?).await
         }
         other => {
             let missing = not_offered("DoGet", &other);
@@ -263,7 +283,7 @@ async fn put(
         }
         Command::CommandPreparedStatementQuery(command) => {
             let statement = prepared::open(shared, caller, &command.prepared_statement_handle).await?;
-            let result = prepared::bind(statement, &parameters::read(first, rest).await?)?;
+            let result = prepared::bind(caller, statement, &parameters::read(first, rest).await?)?;
             return Ok(result.encode_to_vec().into());
         }
         Command::CommandStatementIngest(command) => {
@@ -294,12 +314,11 @@ async fn act(shared: &Shared, caller: &mut Caller, action: &Action) -> Result<Me
         }
         "ClosePreparedStatement" => {
             let request: ActionClosePreparedStatementRequest = unpack(action)?;
-            let statement = Ticket::decode(&request.prepared_statement_handle, "handle of a prepared statement")?;
-            shared.plans.forget(&statement);
+            shared.plans.forget(&prepared::take(caller, &request.prepared_statement_handle)?);
             return Ok(futures::stream::empty().boxed());
         }
-        "CancelFlightInfo" => cancel::flight_info(&shared.running, &action.body)?,
-        "CancelQuery" => cancel::query(&shared.running, &unpack(action)?)?,
+        "CancelFlightInfo" => cancel::flight_info(shared, caller, &action.body)?,
+        "CancelQuery" => cancel::query(shared, caller, &unpack(action)?)?,
         "CloseSession" => {
             shared.sessions.close(caller);
             option::CloseSessionResult::CLOSED.encode_to_vec().into()

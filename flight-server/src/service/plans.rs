@@ -36,17 +36,20 @@ struct Kept {
 struct Plan {
     prepared: Arc<Prepared>,
     settings: Vec<(String, String)>,
+    /// Whose session it was made in.
+    owner: String,
 }
 
 impl Plans {
     /// Keeps the plan of a handle that a client is about to get.
-    pub fn keep(&self, handle: &Ticket, prepared: Prepared) {
+    pub fn keep(&self, handle: &Ticket, prepared: Prepared, owner: String) {
         let bytes = handle.sql.len();
         if !prepared.is_lasting() || bytes > TEXT_BYTES_MAX {
             return;
         }
         let mut kept = self.kept.lock();
-        kept.plans.insert(handle.id.clone(), Plan { prepared: Arc::new(prepared), settings: handle.settings() });
+        let plan = Plan { prepared: Arc::new(prepared), settings: handle.settings(), owner };
+        kept.plans.insert(handle.id.clone(), plan);
         kept.order.push_back(handle.id.clone());
         kept.text_bytes += bytes;
         while kept.text_bytes > TEXT_BYTES_MAX {
@@ -72,12 +75,13 @@ impl Plans {
         }
     }
 
-    /// Handles come back from clients, who may have changed them: text and settings must be those of the plan.
+    /// Handles come back from clients, who may have changed them: text, settings and user must be those of the plan.
     fn find(&self, session: &Session, statement: &Ticket) -> Option<Arc<Prepared>> {
         let kept = self.kept.lock();
         let plan = kept.plans.get(&statement.id)?;
         let same = plan.prepared.sql() == statement.sql && plan.settings == session.changed_settings();
-        same.then(|| plan.prepared.clone())
+        let own = plan.owner == session.identity().name();
+        (same && own).then(|| plan.prepared.clone())
     }
 }
 

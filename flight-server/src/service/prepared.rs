@@ -42,12 +42,12 @@ pub async fn create(
     let mut statement = Ticket::new(&request.query, caller.session.changed_settings());
     statement.id = caller.query_id.to_string();
     let created = Created {
-        prepared_statement_handle: statement.encode(),
+        prepared_statement_handle: statement.give_to(&caller.user()),
         dataset_schema,
         parameter_schema: encode::schema_bytes(prepared.parameters())?,
         is_update: Some(is_update),
     };
-    shared.plans.keep(&statement, prepared);
+    shared.plans.keep(&statement, prepared, caller.user());
     let any = Any {
         type_url: "type.googleapis.com/arrow.flight.protocol.sql.ActionCreatePreparedStatementResult".to_owned(),
         value: created.encode_to_vec().into(),
@@ -57,17 +57,26 @@ pub async fn create(
 
 /// Reads a handle, and gives a caller without a session of its own the settings under which it was prepared.
 pub async fn open(shared: &Shared, caller: &mut Caller, handle: &[u8]) -> Result<Ticket, Status> {
-    let statement = Ticket::decode(handle, "handle of a prepared statement")?;
+    let statement = take(caller, handle)?;
     if !caller.known() {
         caller.session = shared.sessions.with_settings(caller, &statement.settings()).await?;
     }
     Ok(statement)
 }
 
+/// Reads the handle of a caller.
+pub fn take(caller: &Caller, handle: &[u8]) -> Result<Ticket, Status> {
+    Ticket::take(handle, "handle of a prepared statement", &caller.user())
+}
+
 /// DoPut of parameters for a query: the handle with them in it.
-pub fn bind(mut statement: Ticket, parameters: &[RecordBatch]) -> Result<DoPutPreparedStatementResult, Status> {
+pub fn bind(
+    caller: &Caller,
+    mut statement: Ticket,
+    parameters: &[RecordBatch],
+) -> Result<DoPutPreparedStatementResult, Status> {
     statement.set_parameters(parameters).map_err(|error| status::internal(&error))?;
-    let handle = statement.encode();
+    let handle = statement.give_to(&caller.user());
     if handle.len() > BOUND_BYTES_MAX {
         return Err(Status::resource_exhausted(format!(
             "statement and parameters take more than {} MiB\nHINT: Bind fewer rows at once, or write them to a table first.",

@@ -63,7 +63,7 @@ pub async fn info(
             (Ticket::done(EffectResult { rows }), Some(note))
         }
     };
-    let statement_handle = ticket.encode();
+    let statement_handle = ticket.give_to(&caller.user());
     let ticket = TicketStatementQuery { statement_handle }.as_any().encode_to_vec();
     let note = note.map(|note| note.write()).unwrap_or_default();
     Ok(flight_info(schema, ticket.into(), descriptor, note))
@@ -75,7 +75,7 @@ pub async fn rows(shared: &Shared, caller: &Caller, ticket: &Ticket) -> Result<F
         return done(effect);
     }
     let session = shared.sessions.with_settings(caller, &ticket.settings()).await?;
-    let run = shared.running.enter(&ticket.id);
+    let run = shared.running.enter(&caller.user(), &ticket.id);
     // Under the id that its client knows.
     let origin = Origin { query_id: run.query_id(), ..caller.origin() };
     let prepared = session.prepare_as(&origin, &ticket.sql, &ticket.pins()).await.map_err(status::from_engine)?;

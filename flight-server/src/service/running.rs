@@ -22,8 +22,9 @@ pub struct Running {
     leaving: AtomicBool,
     /// Told when the server ends.
     closed: watch::Sender<bool>,
-    /// Told when the client cancels; by the id in the statement's ticket. A ticket may be redeemed many times at once.
-    statements: Mutex<HashMap<String, Weak<watch::Sender<bool>>>>,
+    /// Told when the client cancels; by user and by the id in the statement's ticket. A ticket may be redeemed many times at
+    /// once, and an id that someone else made up is another statement.
+    statements: Mutex<HashMap<Name, Weak<watch::Sender<bool>>>>,
     sent: Sent,
 }
 
@@ -41,26 +42,31 @@ pub struct SentTotals {
     pub bytes: u64,
 }
 
+/// User and id.
+type Name = (String, String);
+
 /// A running statement. It counts as running until this is dropped.
 #[derive(Debug)]
 pub struct Run {
-    id: String,
+    name: Name,
     server: Arc<Running>,
     cancelled: Arc<watch::Sender<bool>>,
 }
 
 impl Running {
-    /// Enters a statement under the id of its ticket.
-    pub fn enter(self: &Arc<Self>, id: &str) -> Run {
+    /// Enters a statement of a user under the id of its ticket.
+    pub fn enter(self: &Arc<Self>, user: &str, id: &str) -> Run {
+        let name = (user.to_owned(), id.to_owned());
         let mut statements = self.statements.lock();
-        let cancelled = statements.get(id).and_then(Weak::upgrade).unwrap_or_default();
-        statements.insert(id.to_owned(), Arc::downgrade(&cancelled));
-        Run { id: id.to_owned(), server: self.clone(), cancelled }
+        let cancelled = statements.get(&name).and_then(Weak::upgrade).unwrap_or_default();
+        statements.insert(name.clone(), Arc::downgrade(&cancelled));
+        Run { name, server: self.clone(), cancelled }
     }
 
-    /// Stops a statement; whether there was one.
-    pub fn cancel(&self, id: &str) -> bool {
-        let statement = self.statements.lock().get(id).and_then(Weak::upgrade);
+    /// Stops a statement of a user; whether there was one.
+    pub fn cancel(&self, user: &str, id: &str) -> bool {
+        let name = (user.to_owned(), id.to_owned());
+        let statement = self.statements.lock().get(&name).and_then(Weak::upgrade);
         statement.map(|cancelled| cancelled.send_replace(true)).is_some()
     }
 
@@ -101,7 +107,7 @@ impl Running {
 impl Run {
     /// The id of the ticket; one of another form names no query.
     pub fn query_id(&self) -> Uuid {
-        Uuid::parse_str(&self.id).unwrap_or_default()
+        Uuid::parse_str(&self.name.1).unwrap_or_default()
     }
 
     /// Counts rows that go to the client.
@@ -127,7 +133,7 @@ impl Drop for Run {
         let mut statements = self.server.statements.lock();
         // Under the lock nobody can take another share of it.
         if Arc::strong_count(&self.cancelled) == 1 {
-            statements.remove(&self.id);
+            statements.remove(&self.name);
         }
     }
 }
@@ -143,19 +149,20 @@ mod tests {
     #[tokio::test]
     async fn a_statement_can_be_cancelled_while_it_runs_and_not_after() {
         let running = Arc::new(Running::default());
-        let (first, second) = (running.enter("a"), running.enter("a"));
+        let (first, second) = (running.enter("u", "a"), running.enter("u", "a"));
         drop(first);
-        assert!(running.cancel("a"));
+        assert!(!running.cancel("v", "a"));
+        assert!(running.cancel("u", "a"));
         assert_eq!(second.stopped().await.code(), tonic::Code::Cancelled);
         drop(second);
-        assert!(!running.cancel("a"));
+        assert!(!running.cancel("u", "a"));
         assert!(running.statements.lock().is_empty());
     }
 
     #[tokio::test]
     async fn the_end_of_the_server_stops_everything() {
         let running = Arc::new(Running::default());
-        let run = running.enter("a");
+        let run = running.enter("u", "a");
         running.close();
         assert_eq!(run.stopped().await.code(), tonic::Code::Unavailable);
         let call = running.until_closed(std::future::pending::<Result<(), Status>>());

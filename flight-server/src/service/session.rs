@@ -1,4 +1,4 @@
-//! Who calls: a client's session, found by its cookie.
+//! A client's session: whose it is is told by the call's credentials ([`Auth`]), which it is by its cookie.
 //!
 //! A call without a cookie gets a fresh session, forgotten after the call. When a statement changed the session (`SET`,
 //! `USE`, `PREPARE`), the answer offers a cookie and the session is kept, so that a client which honours cookies finds it
@@ -13,16 +13,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boathouse_engine::{Engine, Origin, Pins, Prepared, Session};
+use boathouse_engine::{Engine, Origin, Pins, Prepared, Secret, Session};
 use parking_lot::Mutex;
 use tonic::{
-    Status,
+    Extensions, Status,
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
 use uuid::Uuid;
 
 use super::option;
-use crate::status;
+use crate::{
+    auth::{Auth, Verified},
+    server::Peer,
+    status,
+};
 
 const COOKIE: &str = "boathouse_session";
 const SESSIONS_MAX: usize = 1000;
@@ -31,9 +35,9 @@ const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 const SESSION_TAGS: [&str; 6] = ["SET", "RESET", "USE", "PREPARE", "DEALLOCATE", "DISCARD"];
 
 /// Kept sessions.
-#[derive(Debug)]
 pub struct Sessions {
     engine: Arc<Engine>,
+    auth: Auth,
     kept: Mutex<HashMap<Uuid, Kept>>,
 }
 
@@ -51,50 +55,65 @@ pub struct Caller {
     pub query_id: Uuid,
     /// The program that calls.
     pub client: Option<Arc<str>>,
-    /// Whom its certificate names.
-    pub user: Option<Arc<str>>,
     id: Uuid,
     /// Whether the client holds the cookie already.
     known: bool,
     /// The cookie to send with the answer.
     offer: Option<String>,
+    /// The session token to send with the answer.
+    token: Option<Secret>,
 }
 
 impl Sessions {
-    pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, kept: Mutex::default() }
+    pub fn new(engine: Arc<Engine>, auth: Auth) -> Self {
+        Self { engine, auth, kept: Mutex::default() }
+    }
+
+    /// Knows the clients.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// The session that the cookie of a call names, or a fresh one.
     ///
-    /// Every call comes by here: who it is and what they may do is decided in this one place.
-    pub fn caller(&self, metadata: &MetadataMap, query_id: Uuid) -> Result<Caller, Status> {
+    /// Every call comes by here: who it is and what they may do is decided in this one place. A session keeps its user; the
+    /// user's role is that of the call.
+    pub async fn caller(
+        &self,
+        (metadata, extensions): (&MetadataMap, &Extensions),
+        query_id: Uuid,
+    ) -> Result<Caller, Status> {
+        let Verified { identity, token } = self.auth.identify(metadata, peer(extensions)).await?;
         let Some(id) = cookie(metadata) else {
-            let session = self.engine.session();
+            let session = self.engine.session_of(identity);
             return Ok(Caller {
                 session,
                 query_id,
                 client: None,
-                user: None,
                 id: Uuid::new_v4(),
                 known: false,
                 offer: None,
+                token,
             });
         };
         let now = Instant::now();
         if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
+            if kept.session.identity().name() != identity.name() {
+                return Err(Status::permission_denied("the session belongs to another user"));
+            }
+            kept.session.set_role(identity.role());
             kept.used = now;
             return Ok(Caller {
                 session: kept.session.clone(),
                 query_id,
                 client: None,
-                user: None,
                 id,
                 known: true,
                 offer: None,
+                token,
             });
         }
-        self.keep(id, self.engine.session());
+        self.keep(id, self.engine.session_of(identity));
         Err(Status::aborted(
             "the session has ended: its settings and prepared statements are gone\nHINT: Run SET, USE and PREPARE again; the \
              next statement starts a new session.",
@@ -126,7 +145,7 @@ impl Sessions {
         if caller.session.changed_settings() == settings {
             return Ok(caller.session.clone());
         }
-        let session = self.engine.session();
+        let session = self.engine.session_of(caller.session.identity());
         for (name, value) in settings {
             option::set_one(&session, name, value).await.map_err(status::from_engine)?;
         }
@@ -147,9 +166,14 @@ impl Sessions {
 }
 
 impl Caller {
+    /// The name of the user.
+    pub fn user(&self) -> String {
+        self.session.identity().name().to_owned()
+    }
+
     /// Whom the statement of this call is for.
     pub fn origin(&self) -> Origin {
-        Origin { query_id: self.query_id, user: self.user.clone(), client: self.client.clone() }
+        Origin { query_id: self.query_id, user: Some(self.user().into()), client: self.client.clone() }
     }
 
     /// Plans a statement of this call on the newest versions of its tables.
@@ -162,11 +186,27 @@ impl Caller {
         self.known
     }
 
-    /// Adds the cookie to an answer, when there is one to give.
+    /// Adds the cookie and the session token to an answer, when there are any to give.
     pub fn sign(&self, metadata: &mut MetadataMap) {
+        if let Some(token) = &self.token {
+            offer_token(metadata, token);
+        }
         if let Some(cookie) = self.offer.as_ref().and_then(|cookie| MetadataValue::try_from(cookie).ok()) {
             metadata.append("set-cookie", cookie);
         }
+    }
+}
+
+/// The user whom the client's certificate stands for.
+pub fn peer(extensions: &Extensions) -> Option<&str> {
+    extensions.get::<Peer>()?.user.as_deref()
+}
+
+/// Drivers take the token of their next calls from here.
+pub fn offer_token(metadata: &mut MetadataMap, token: &Secret) {
+    if let Ok(mut value) = MetadataValue::try_from(format!("Bearer {}", token.reveal())) {
+        value.set_sensitive(true);
+        metadata.insert("authorization", value);
     }
 }
 

@@ -4,8 +4,8 @@ use std::{borrow::Cow, env, path::PathBuf};
 
 use nu_ansi_term::{Color, Style};
 use reedline::{
-    ColumnarMenu, DefaultHinter, EditCommand, Emacs, FileBackedHistory, InputMode, KeyCode, KeyModifiers, MenuBuilder,
-    Prompt, PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
+    ColumnarMenu, DefaultHinter, EditCommand, Emacs, InputMode, KeyCode, KeyModifiers, MenuBuilder, Prompt,
+    PromptEditMode, PromptHistorySearch, PromptHistorySearchStatus, Reedline, ReedlineEvent, ReedlineMenu,
     ValidationResult, Validator, default_emacs_keybindings,
 };
 
@@ -13,6 +13,7 @@ use super::{
     command,
     complete::{SharedNames, SqlCompleter},
     highlight::SqlHighlighter,
+    history::DiscreetHistory,
     script,
 };
 
@@ -47,7 +48,7 @@ pub fn editor(names: SharedNames, colors: bool) -> Reedline {
         let hinter = DefaultHinter::default().with_style(Style::new().fg(Color::DarkGray)).with_min_chars(2);
         editor = editor.with_highlighter(Box::new(SqlHighlighter)).with_hinter(Box::new(hinter));
     }
-    match history_file().map(|file| FileBackedHistory::with_file(HISTORY_STATEMENTS_MAX, file)) {
+    match history_file().map(|file| DiscreetHistory::with_file(HISTORY_STATEMENTS_MAX, file)) {
         Some(Ok(history)) => editor = editor.with_history(Box::new(history)),
         Some(Err(error)) => tracing::warn!("the history is not kept: {error}"),
         None => tracing::warn!("the history is not kept: neither XDG_DATA_HOME nor HOME is set"),

@@ -11,6 +11,7 @@ mod describe;
 mod editor;
 mod error;
 mod highlight;
+mod history;
 mod lex;
 mod nearest;
 mod out;

@@ -76,6 +76,9 @@ fn meaning(status: &Status) -> (&'static str, &'static str) {
     if status.code() == Code::InvalidArgument && status.message().starts_with(MALFORMED) {
         return ("MALFORMED_REQUEST", "08P01");
     }
+    if status.code() == Code::Unauthenticated {
+        return ("UNAUTHENTICATED", "28000");
+    }
     let kind = kind(status.code());
     let sqlstate = match kind {
         ErrorKind::InvalidSql => "42000",
@@ -115,5 +118,11 @@ mod tests {
     fn a_request_that_breaks_the_protocol_is_told_from_wrong_sql() {
         assert_eq!(meaning(&super::super::malformed("x")).1, "08P01");
         assert_eq!(meaning(&Status::invalid_argument("x")).1, "42000");
+    }
+
+    #[test]
+    fn who_is_not_known_is_told_from_who_may_not() {
+        assert_eq!(meaning(&Status::unauthenticated("x")).1, "28000");
+        assert_eq!(meaning(&Status::permission_denied("x")).1, "42501");
     }
 }

@@ -19,7 +19,7 @@ const LISTINGS_AT_ONCE: usize = 16;
 impl Lake {
     /// Schemas: folders of the lake whose names do not start with `_` or `.`, those made by `CREATE SCHEMA`, and `main`. Sorted.
     pub async fn schemas(&self) -> Result<Vec<String>, StorageError> {
-        let (folders, documented) = futures::try_join!(self.folders(&[]), self.documents.schemas())?;
+        let (folders, documented) = futures::try_join!(self.folders(&[]), self.documents.names())?;
         let mut schemas: BTreeSet<String> = folders.into_iter().collect();
         let documented: Vec<(String, bool)> = futures::stream::iter(documented)
             .map(async |schema| {

@@ -29,7 +29,7 @@ pub async fn rename_table(lake: &Lake, schema: &str, from: &str, to: &str) -> Re
             renamed => return renamed,
         }
     }
-    Err(StorageError::CatalogConflict { schema: schema.to_owned(), attempts: ATTEMPTS_MAX })
+    Err(StorageError::CatalogConflict { name: schema.to_owned(), attempts: ATTEMPTS_MAX })
 }
 
 /// `CatalogConflict` when another statement took the claim.
@@ -62,7 +62,7 @@ async fn rename(lake: &Lake, schema: &str, from: &str, to: &str) -> Result<(), S
     }
     let give = |document: &mut CatalogDocument| {
         if document.claims.get(to) != Some(&token) {
-            return Err(StorageError::CatalogConflict { schema: schema.to_owned(), attempts: 1 });
+            return Err(StorageError::CatalogConflict { name: schema.to_owned(), attempts: 1 });
         }
         document.claims.remove(to);
         if document.has_entry(to) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use boathouse_engine::{EngineConfig, FileAccess, Outcome, Session};
+use boathouse_engine::{EngineConfig, ErrorKind, FileAccess, LoginError, Outcome, Session};
 use boathouse_flight_server::client::{Answer, Client, ClientError};
 use futures::TryStreamExt;
 use sqllogictest::{AsyncDB, DBOutput};
@@ -123,6 +123,9 @@ impl World {
 /// The statement by which the runner tells a new world its scratch folder, which only the runner can make.
 pub(super) const TELL_SCRATCH: &str = "the scratch folder is ";
 
+/// The statement by which a file goes on as a user, in a new session; their password must be `password of NAME`.
+const LOG_IN: &str = "log in as ";
+
 /// One connection of a file (`connection name`): a session of its own.
 pub(super) struct Database {
     world: Arc<World>,
@@ -161,6 +164,10 @@ impl AsyncDB for Database {
             self.world.scratch.set(folder.into()).expect("it is told once");
             return Ok(DBOutput::StatementComplete(0));
         }
+        if let Some(user) = sql.strip_prefix(LOG_IN) {
+            self.log_in(user).await?;
+            return Ok(DBOutput::StatementComplete(0));
+        }
         match self.answer(sql).await {
             Ok(DBOutput::Rows { types, mut rows }) => {
                 rows.iter_mut().flatten().for_each(|value| *value = self.world.masked(value));
@@ -181,6 +188,20 @@ impl AsyncDB for Database {
 }
 
 impl Database {
+    async fn log_in(&mut self, user: &str) -> Result<(), ClientError> {
+        let password = format!("password of {user}");
+        let (lake, server) = self.world.start().await;
+        self.way = Some(match server {
+            Some(server) => Way::Server(server.client_as(user, &password).await?),
+            None => match lake.engine().users().with_password(user, &password).await {
+                Ok(identity) => Way::Session(lake.engine().session_of(identity)),
+                Err(LoginError::Refused(why)) => return Err(ClientError::new(ErrorKind::Denied, why)),
+                Err(LoginError::Failed(error)) => return Err(error.into()),
+            },
+        });
+        Ok(())
+    }
+
     async fn answer(&mut self, sql: &str) -> Result<DBOutput<Letter>, ClientError> {
         let places = self.world.places();
         let (schema, batches) = match self.way().await? {

@@ -4,5 +4,9 @@ mod caches;
 mod queries;
 mod table;
 mod upkeep;
+mod users;
 
-pub(crate) use table::{TABLES, table};
+pub(crate) use self::{
+    table::{TABLES, table},
+    users::{tokens_seen_by, users_seen_by},
+};

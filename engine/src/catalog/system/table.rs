@@ -5,16 +5,17 @@ use std::{fmt, sync::Arc};
 use datafusion::{
     arrow::datatypes::SchemaRef,
     catalog::{TableProvider, streaming::StreamingTable},
+    error::DataFusionError,
     execution::{SendableRecordBatchStream, TaskContext},
     physical_plan::{stream::RecordBatchStreamAdapter, streaming::PartitionStream},
 };
 use futures::stream;
 
-use super::{caches, queries, upkeep};
-use crate::{Engine, catalog::TableName, statement::Context};
+use super::{caches, queries, upkeep, users};
+use crate::{Engine, Identity, catalog::TableName, statement::Context};
 
 /// Tables of `system`, sorted.
-pub(crate) const TABLES: &[&str] = &["caches", "queries", "upkeep"];
+pub(crate) const TABLES: &[&str] = &["caches", "queries", "tokens", "upkeep", "users"];
 
 /// One of the tables.
 pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn TableProvider>> {
@@ -22,10 +23,12 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
         _ if name.schema != "system" => return None,
         "caches" => (Kind::Caches, caches::schema()),
         "queries" => (Kind::Queries, queries::schema()),
+        "tokens" => (Kind::Tokens, users::token_schema()),
         "upkeep" => (Kind::Upkeep, upkeep::schema()),
+        "users" => (Kind::Users, users::schema()),
         _ => return None,
     };
-    let source = Source { kind, schema, engine: context.engine.clone() };
+    let source = Source { kind, schema, engine: context.engine.clone(), caller: context.session.identity() };
     let table = StreamingTable::try_new(source.schema.clone(), vec![Arc::new(source)]).ok()?;
     Some(Arc::new(table))
 }
@@ -34,7 +37,9 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
 enum Kind {
     Caches,
     Queries,
+    Tokens,
     Upkeep,
+    Users,
 }
 
 /// A table, about to be read.
@@ -42,6 +47,7 @@ struct Source {
     kind: Kind,
     schema: SchemaRef,
     engine: Arc<Engine>,
+    caller: Identity,
 }
 
 impl fmt::Debug for Source {
@@ -57,13 +63,22 @@ impl PartitionStream for Source {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (kind, schema, engine) = (self.kind, self.schema.clone(), self.engine.clone());
+        let caller = self.caller.clone();
         let batch = async move {
             Ok(match kind {
                 Kind::Caches => caches::rows(&schema, &engine.cache_usages().await)?,
-                Kind::Queries => queries::rows(&schema, &engine.queries().all())?,
+                Kind::Queries => queries::rows(&schema, &engine.queries().seen_by(&caller))?,
+                Kind::Tokens => {
+                    users::token_rows(&schema, &*engine.users().newest().await.map_err(external)?, &caller)?
+                }
                 Kind::Upkeep => upkeep::rows(&schema, &engine.upkeep().all())?,
+                Kind::Users => users::rows(&schema, &*engine.users().newest().await.map_err(external)?, &caller)?,
             })
         };
         Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), stream::once(batch)))
     }
+}
+
+fn external(error: crate::EngineError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }

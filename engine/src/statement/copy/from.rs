@@ -57,6 +57,8 @@ pub(crate) struct CopyFrom {
 
 impl CopyFrom {
     pub async fn plan(context: &Context, copy: copy::CopyFrom) -> Result<Self, EngineError> {
+        // Looking for the files would tell of them.
+        context.session.check_change("run COPY FROM")?;
         let place = name::place(&copy.table);
         let name = name::target(context, &copy.table)?;
         let target = insert::table(context, &name).await.map_err(|error| error.at(&context.sql, place))?;

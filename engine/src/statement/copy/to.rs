@@ -45,6 +45,8 @@ pub(crate) struct CopyTo {
 
 impl CopyTo {
     pub async fn plan(context: &Context, copy: copy::CopyTo) -> Result<Self, EngineError> {
+        // Looking for the files would tell of them.
+        context.session.check_change("run COPY TO")?;
         let location = access::locate_target(&context.engine, &copy.path)?;
         let export = export(context, location, &copy.options)?;
         let query = match copy.source {
