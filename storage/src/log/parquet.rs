@@ -57,6 +57,10 @@ enum Place {
 
 impl ParquetFile {
     pub(super) async fn open(store: Arc<dyn ObjectStore>, meta: ObjectMeta) -> Result<Self> {
+        // A store has no answer to a range of nothing, which would look like its own fault.
+        if meta.size == 0 {
+            return Err(ParquetError::EOF("the file is empty".to_owned()));
+        }
         let end = meta.size.saturating_sub(FOOTER_BYTES)..meta.size;
         let options = GetOptions { range: Some(GetRange::Bounded(end.clone())), ..GetOptions::default() };
         let found = store.get_opts(&meta.location, options).await.map_err(external)?;
