@@ -5,7 +5,8 @@
 //! statements).
 //!
 //! A statement's way: [`parser`] (text to AST) -> [`statement`] (one file per statement: plan, then run) -> [`catalog`]
-//! (names to tables, each pinned to one version) -> [`cache`] (planned or answered before?) -> [`exec`] (threads, memory, how many at once) -> rows. `queries` knows which statements run.
+//! (names to tables, each pinned to one version) -> [`cache`] (planned or answered before?) -> [`exec`] (threads, memory,
+//! how many at once) -> rows. `queries` knows which statements run, `identity` who may run them.
 
 mod cache;
 pub mod catalog;

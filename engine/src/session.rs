@@ -25,7 +25,7 @@ use crate::{
     function::SessionUser,
     identity::{Identity, Right, Role},
     locate::locate,
-    parser,
+    parser::{self, Concealed},
     queries::{Live, Phase},
     statement::{
         Context, Effect, Kept, Settings, Statement,
@@ -95,13 +95,16 @@ impl Session {
 
     /// Like [`Session::prepare_at`], for a caller: by whom it is found while it is planned, and while it runs.
     pub async fn prepare_as(&self, origin: &Origin, sql: &str, pins: &Pins) -> Result<Prepared, EngineError> {
-        let live = self.engine.queries().begin(origin, sql, Phase::Planning);
-        self.plan(&live, sql, pins).await.inspect_err(|error| live.failed(error))
+        let size = parser::check_size(sql, self.engine.config().sql_bytes_max);
+        let given = size.and_then(|()| parser::conceal(sql));
+        // What cannot be read as SQL is shown by its words.
+        let shown = given.as_ref().map_or(sql, |given| &given.sql);
+        let live = self.engine.queries().begin(origin, shown, Phase::Planning);
+        let planned = async { self.plan(&live, given?, pins).await };
+        planned.await.inspect_err(|error| live.failed(error))
     }
 
-    async fn plan(&self, live: &Arc<Live>, sql: &str, pins: &Pins) -> Result<Prepared, EngineError> {
-        parser::check_size(sql, self.engine.config().sql_bytes_max)?;
-        let given = parser::conceal(sql)?;
+    async fn plan(&self, live: &Arc<Live>, given: Concealed<'_>, pins: &Pins) -> Result<Prepared, EngineError> {
         let mut context = Context::new(&self.engine, &self.this()?, &given.sql, pins);
         context.secrets = given.secrets.into();
         let (timeout, live) = (self.statement_timeout(), live.clone());

@@ -72,8 +72,8 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves Flight SQL, and metrics when there is a listener for them, until `shutdown` completes. Then takes no more connections, lets running statements
-/// finish up to [`ServerOptions::drain_max`], and stops what still runs.
+/// Serves Flight SQL, and metrics when there is a listener for them, until `shutdown` completes. Then takes no more
+/// connections, lets running statements finish up to [`ServerOptions::drain_max`], and stops what still runs.
 pub async fn run(
     listeners: impl Into<Listeners>,
     engine: Arc<Engine>,

@@ -6,18 +6,16 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
-use crate::boathouse;
+use crate::{boathouse, served::Served};
 
-/// `boathouse serve` on `<folder>/lake`, spilling to `<folder>/spill`, with little memory; ended when dropped.
+/// `boathouse serve` on `<folder>/lake`, spilling to `<folder>/spill`, with little memory.
 struct Server {
-    child: Child,
-    url: String,
+    served: Served,
     /// The folder as the server names it, and as this test sees it.
     named: PathBuf,
     folder: PathBuf,
@@ -32,36 +30,31 @@ impl Server {
         let mut words: Vec<&str> = launcher.to_vec();
         let binary = env!("CARGO_BIN_EXE_boathouse");
         words.extend(["sh", "-c", &script, binary, folder.to_str().unwrap()]);
-        let mut child = Command::new(words[0])
+        let mut command = Command::new(words[0]);
+        command
             .args(&words[1..])
             .env("BOATHOUSE_SPILL_FOLDER", folder.join("spill"))
             .env("BOATHOUSE_MEMORY", "24MiB")
             // One sort at a time: two of them may run out of memory before the disk is full.
             .env("BOATHOUSE_THREADS", "1")
-            .env("BOATHOUSE_FILE_ROOTS", folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("no server: {line:?}")).to_owned();
+            .env("BOATHOUSE_FILE_ROOTS", folder);
+        let served = Served::start(command);
         // A mount of the server's own is seen through the server.
         let seen = if is_own_disk {
-            format!("/proc/{}/root{}", child.id(), folder.display()).into()
+            format!("/proc/{}/root{}", served.id(), folder.display()).into()
         } else {
             folder.to_owned()
         };
-        Self { child, url, named: folder.to_owned(), folder: seen }
+        Self { served, named: folder.to_owned(), folder: seen }
     }
 
     fn rows(&self, sql: &str) -> String {
-        boathouse(["sql", &self.url, "--format", "csv", "-c", sql]).stdout()
+        boathouse(["sql", &self.served.url, "--format", "csv", "-c", sql]).stdout()
     }
 
     /// What a statement that must fail says.
     fn error(&self, sql: &str) -> String {
-        let output = boathouse(["sql", &self.url, "-c", sql]).output();
+        let output = boathouse(["sql", &self.served.url, "-c", sql]).output();
         assert_eq!(output.status.code(), Some(1), "this did not fail: {sql}");
         String::from_utf8(output.stderr).unwrap()
     }
@@ -80,13 +73,6 @@ impl Server {
             assert!(started.elapsed() < Duration::from_secs(60), "{what}: {:?}", self.files(""));
             std::thread::yield_now();
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -12,6 +12,7 @@ mod interactive;
 mod memory;
 mod script;
 mod serve;
+mod served;
 mod server;
 mod usage;
 mod user;

@@ -1,39 +1,6 @@
 //! The same shell on a server, and the server's own command line.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
-
-use crate::{boathouse, check};
-
-/// `boathouse serve` on a lake in memory and a free port; ended when dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_boathouse"))
-            .args(["serve", "memory://", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-        Self { child, url }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::{boathouse, check, served::Served};
 
 const SCRIPT: &str = "\
 CREATE TABLE t (id INT NOT NULL, name VARCHAR);
@@ -50,7 +17,7 @@ SELECT nam FROM t;
 
 #[test]
 fn a_server_and_a_lake_in_this_process_answer_alike() {
-    let server = Server::start();
+    let server = Served::lake("memory://", &[]);
     let here = boathouse(["sql", "memory://"]).input(SCRIPT).text();
     let there = boathouse(["sql", &server.url]).input(SCRIPT).text();
     assert_eq!(here, there);

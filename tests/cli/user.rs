@@ -1,16 +1,10 @@
 //! `boathouse user`, and the shell and `connect` at a server whose lake has users.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
+use crate::{Call, boathouse, served::Served};
 
-use crate::{Call, boathouse};
-
-/// `boathouse serve` on a folder with the admin "root"; ended when dropped.
+/// A server on a folder with the admin "root".
 struct Server {
-    child: Child,
-    url: String,
+    served: Served,
     _folder: tempfile::TempDir,
 }
 
@@ -19,27 +13,15 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let lake = folder.path().to_str().unwrap();
         assert_eq!(create(lake, "root", &[]).stdout(), "user \"root\" can log in, with the role admin\n");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_boathouse"))
-            .args(["serve", lake, "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-        Self { child, url, _folder: folder }
+        Self { served: Served::lake(lake, &[]), _folder: folder }
+    }
+
+    fn url(&self) -> &str {
+        &self.served.url
     }
 
     fn sql(&self, sql: &str) -> Call {
-        boathouse(["sql", &self.url, "--format", "csv", "-c", sql])
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        boathouse(["sql", self.url(), "--format", "csv", "-c", sql])
     }
 }
 
@@ -78,15 +60,15 @@ fn the_shell_logs_in_with_a_password_or_a_token() {
     let token = as_root("CREATE TOKEN job VALID FOR '1 hour'", "it's a password").stdout();
     let token = token.lines().nth(1).unwrap().split(',').next().unwrap();
     assert_eq!(server.sql(who).variable("BOATHOUSE_TOKEN", token).stdout(), "who\nroot\n");
-    let text = boathouse(["sql", &server.url, "--token", "bht_a_b", "-c", who]).text();
+    let text = boathouse(["sql", server.url(), "--token", "bht_a_b", "-c", who]).text();
     assert!(text.contains("the access token is not known"), "{text}");
 }
 
 #[test]
 fn connect_tells_where_credentials_go() {
     let server = Server::start();
-    let text = boathouse(["connect", "python", &server.url]).stdout();
+    let text = boathouse(["connect", "python", server.url()]).stdout();
     assert!(text.contains("\"username\": \"NAME\""), "{text}");
-    let text = boathouse(["connect", "jdbc", &server.url, "--user", "ann"]).stdout();
+    let text = boathouse(["connect", "jdbc", server.url(), "--user", "ann"]).stdout();
     assert!(text.contains("user=ann"), "{text}");
 }

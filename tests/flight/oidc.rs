@@ -1,7 +1,10 @@
 //! JWTs of an issuer as bearer tokens, from an issuer of this process.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,13 +27,17 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::support::text;
+use crate::support::{text, until};
 
 /// Answers discovery and keys on a free port.
 struct TestIssuer {
     url: String,
     /// What it publishes, and how often it was asked for that.
     keys: Arc<Mutex<(Vec<Value>, usize)>>,
+    /// It takes connections and says nothing.
+    silent: Arc<AtomicBool>,
+    /// How many it took so.
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl TestIssuer {
@@ -38,9 +45,17 @@ impl TestIssuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let keys = Arc::new(Mutex::new((Vec::new(), 0)));
-        let (issuer, published) = (url.clone(), keys.clone());
+        let silent = Arc::new(AtomicBool::new(false));
+        let unanswered = Arc::new(AtomicUsize::new(0));
+        let (issuer, published, says_nothing, count) = (url.clone(), keys.clone(), silent.clone(), unanswered.clone());
         tokio::spawn(async move {
+            let mut held = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
+                if says_nothing.load(Ordering::SeqCst) {
+                    held.push(stream);
+                    count.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 let (mut request, mut part) = (Vec::new(), [0; 4096]);
                 while !request.windows(4).any(|end| end == b"\r\n\r\n") {
                     match stream.read(&mut part).await {
@@ -61,7 +76,7 @@ impl TestIssuer {
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Self { url, keys }
+        Self { url, keys, silent, unanswered }
     }
 
     fn publish(&self, keys: impl IntoIterator<Item = Value>) {
@@ -265,4 +280,21 @@ async fn an_issuer_that_is_away_is_not_the_clients_fault() {
     let (_lake, server) = server(OidcOptions::new(&format!("http://{gone}"), "boathouse")).await;
     let error = with(&server, &Signer::ec().sign("k", &json!({}))).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_a_known_key_does_not_wait_for_an_issuer_that_says_nothing() {
+    let issuer = TestIssuer::start().await;
+    let (_lake, server) = server(issuer.options()).await;
+    let key = Signer::ec();
+    issuer.publish([key.published("k")]);
+    with(&server, &key.sign("k", &issuer.claims())).await.unwrap();
+    issuer.silent.store(true, Ordering::SeqCst);
+    let (url, made_up) = (server.url(), Secret::new(key.sign("made up", &issuer.claims())));
+    let stranger =
+        tokio::spawn(async move { connect(&url, Default::default(), Login::Token(made_up)).await.map(drop) });
+    until("the issuer is asked", || issuer.unanswered.load(Ordering::SeqCst) > 0).await;
+    with(&server, &key.sign("k", &issuer.claims())).await.unwrap();
+    assert!(!stranger.is_finished());
+    stranger.abort();
 }

@@ -9,11 +9,7 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::datatypes::{DataType, Schema},
-    common::{
-        Result,
-        config::ConfigOptions,
-        tree_node::{Transformed, TransformedResult, TreeNode},
-    },
+    common::{Result, config::ConfigOptions},
     logical_expr::Operator,
     physical_expr::{
         PhysicalExpr, conjunction,
@@ -21,11 +17,10 @@ use datafusion::{
         split_conjunction,
     },
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{
-        ExecutionPlan,
-        filter::{FilterExec, FilterExecBuilder},
-    },
+    physical_plan::ExecutionPlan,
 };
+
+use super::predicate::with_predicates;
 
 /// Sorts the parts of every filter by their [`Cost`].
 #[derive(Debug)]
@@ -52,15 +47,7 @@ impl PhysicalOptimizerRule for CheapConjunctsFirst {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let Some(filter) = node.downcast_ref::<FilterExec>() else { return Ok(Transformed::no(node)) };
-            let Some(predicate) = sorted(filter.predicate(), &filter.input().schema()) else {
-                return Ok(Transformed::no(node));
-            };
-            let filter = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
-            Ok(Transformed::yes(Arc::new(filter) as Arc<dyn ExecutionPlan>))
-        })
-        .data()
+        with_predicates(plan, sorted)
     }
 
     fn schema_check(&self) -> bool {

@@ -6,6 +6,7 @@ mod decimals;
 mod filter_pushdown;
 mod floats;
 mod padded;
+mod predicate;
 mod quick_conjuncts;
 mod route;
 mod runtime_filters;

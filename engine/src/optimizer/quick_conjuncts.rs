@@ -17,11 +17,7 @@ use datafusion::{
         compute::and_kleene,
         datatypes::{DataType, Field, FieldRef, Schema},
     },
-    common::{
-        Result, ScalarValue,
-        config::ConfigOptions,
-        tree_node::{Transformed, TransformedResult, TreeNode},
-    },
+    common::{Result, ScalarValue, config::ConfigOptions},
     logical_expr::{ColumnarValue, Operator},
     physical_expr::{
         PhysicalExpr, conjunction,
@@ -29,11 +25,10 @@ use datafusion::{
         split_conjunction,
     },
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{
-        ExecutionPlan,
-        filter::{FilterExec, FilterExecBuilder},
-    },
+    physical_plan::ExecutionPlan,
 };
+
+use super::predicate::with_predicates;
 
 /// Joins the comparisons of numbers in every filter to one condition.
 #[derive(Debug)]
@@ -45,15 +40,7 @@ impl PhysicalOptimizerRule for QuickConjuncts {
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let Some(filter) = node.downcast_ref::<FilterExec>() else { return Ok(Transformed::no(node)) };
-            let Some(predicate) = joined(filter.predicate(), &filter.input().schema()) else {
-                return Ok(Transformed::no(node));
-            };
-            let filter = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
-            Ok(Transformed::yes(Arc::new(filter) as Arc<dyn ExecutionPlan>))
-        })
-        .data()
+        with_predicates(plan, joined)
     }
 
     fn schema_check(&self) -> bool {

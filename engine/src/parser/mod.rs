@@ -41,7 +41,7 @@ pub(crate) use self::{
     kill::Kill,
     limit::check_size,
     parse::{Parser, object_name, parse, parse_query},
-    secret::conceal,
+    secret::{Concealed, conceal},
     show::Show,
     vacuum::Vacuum,
 };

@@ -19,7 +19,7 @@ use crate::{EngineError, identity::Secret};
 /// What stands in the place of a secret.
 const MASK: &str = "'***'";
 /// Words of the grammar behind a user's name: they end a password that is not in quotes.
-const WORDS: [&str; 9] = ["WITH", "PASSWORD", "ROLE", "ENABLE", "DISABLE", "IF", "NOT", "EXISTS", "RENAME"];
+const WORDS: [&str; 6] = ["WITH", "PASSWORD", "ROLE", "ENABLE", "DISABLE", "RENAME"];
 
 /// A text without its secrets, and these in their order.
 #[derive(Debug)]
@@ -168,6 +168,7 @@ mod tests {
             "CREATE USER ann PASSWROD 'hunter2'",
             "create user if not exists ann password hunter2!",
             "CREATE USER ann PASSWORD = 'hunter2'",
+            "ALTER USER ann PASSWORD not-hunter2",
             "CREATE USER ann WITH PASSWORD \"hunter2\" ROLE admin",
             "CREATE OR REPLACE USER ann IDENTIFIED BY 'hunter2'",
             "/* x */ ALTER USER ann SET PASSWORD TO 'hunter2'",

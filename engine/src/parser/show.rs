@@ -58,7 +58,8 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
         }
         Show::Setting { name }
     } else {
-        let expected = "SCHEMAS, TABLES, VIEWS, COLUMNS, CREATE TABLE, SETTINGS, FUNCTIONS, USERS, TOKENS or the name of a setting";
+        let expected = "SCHEMAS, TABLES, VIEWS, COLUMNS, CREATE TABLE, SETTINGS, FUNCTIONS, USERS, TOKENS or the name of \
+                        a setting";
         return parser.expected(expected, parser.peek_token());
     };
     finish(parser, "LIKE 'pattern' or the end of the statement")?;

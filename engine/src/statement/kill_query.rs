@@ -1,8 +1,9 @@
 //! ```text
 //! KILL [QUERY] 'id'
 //! ```
-//! Ends a running statement, whichever session runs it (an admin any, everyone else their own): its client gets an error that says so, its memory and its permit are
-//! free, and nothing of it is committed that is not committed yet. `system.queries` knows the ids.
+//! Ends a running statement, whichever session runs it (an admin any, everyone else their own): its client gets an error
+//! that says so, its memory and its permit are free, and nothing of it is committed that is not committed yet.
+//! `system.queries` knows the ids.
 
 use datafusion::common::ScalarValue;
 use uuid::Uuid;

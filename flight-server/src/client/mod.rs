@@ -1,6 +1,7 @@
 //! One interface to a lake for the shell and the tests, wherever the lake's engine runs.
 //!
-//! [`connect`] gives an [`embedded`] client (the engine in this process) or a [`remote`] one (Flight SQL, `grpc://host:port`, `grpc+tls://host:port`).
+//! [`connect`] gives an [`embedded`] client (the engine in this process) or a [`remote`] one (Flight SQL,
+//! `grpc://host:port`, `grpc+tls://host:port`).
 //! Both answer the same statement with the same rows, the same counts and the same error text. A client is one session:
 //! `SET`, `USE` and `PREPARE` last as long as it.
 

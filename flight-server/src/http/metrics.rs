@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use boathouse_engine::{CacheUsage, Engine, QueryState, QueryTotals, StoreUsage};
+use boathouse_engine::{CacheUsage, Engine, LakeUsage, QueryState, QueryTotals, StoreUsage};
 
 use super::exposition::{
     Exposition,
@@ -104,7 +104,7 @@ fn caches(text: &mut Exposition, caches: &[CacheUsage]) {
 }
 
 fn lake(text: &mut Exposition, engine: &Engine) {
-    let commits = engine.lake_usage().commits;
+    let LakeUsage { commits, store: requests } = engine.lake_usage();
     text.one("boathouse_commits_total", Counter, "Versions that this process committed.", commits.committed);
     let help = "Versions that another writer committed first; most are followed by the next version.";
     text.one("boathouse_commit_conflicts_total", Counter, help, commits.conflicts);
@@ -112,7 +112,7 @@ fn lake(text: &mut Exposition, engine: &Engine) {
     for ((action, done), count) in engine.upkeep_totals() {
         samples.add(&[("action", action), ("outcome", if done { "done" } else { "failed" })], count);
     }
-    store(text, &engine.lake_usage().store);
+    store(text, &requests);
 }
 
 fn store(text: &mut Exposition, store: &StoreUsage) {

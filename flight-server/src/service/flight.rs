@@ -23,7 +23,7 @@ use tonic::{Extensions, Request, Response, Status, Streaming, metadata::Metadata
 use uuid::Uuid;
 
 use super::{
-    cancel, encode, ingest, metadata, option, origin, parameters, path,
+    cancel, encode, ingest, metadata, option, parameters, path,
     plans::Plans,
     prepared, query,
     running::{Running, SentTotals},
@@ -99,7 +99,6 @@ impl Service {
         let detailed = |status| status::detailed(status, query_id);
         let caller = self.shared.running.until_closed(self.shared.sessions.caller((metadata, extensions), query_id));
         let mut caller = status::guarded(caller).await.map_err(detailed)?;
-        caller.client = origin::client(metadata, extensions);
         let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
         let mut response = Response::new(status::guarded(work).await.map_err(detailed)?);
         caller.sign(response.metadata_mut());

@@ -21,7 +21,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use super::option;
+use super::{option, origin};
 use crate::{
     auth::{Auth, Verified},
     server::Peer,
@@ -84,17 +84,10 @@ impl Sessions {
         query_id: Uuid,
     ) -> Result<Caller, Status> {
         let Verified { identity, token } = self.auth.identify(metadata, peer(extensions)).await?;
+        let client = origin::client(metadata, extensions);
         let Some(id) = cookie(metadata) else {
             let session = self.engine.session_of(identity);
-            return Ok(Caller {
-                session,
-                query_id,
-                client: None,
-                id: Uuid::new_v4(),
-                known: false,
-                offer: None,
-                token,
-            });
+            return Ok(Caller { session, query_id, client, id: Uuid::new_v4(), known: false, offer: None, token });
         };
         let now = Instant::now();
         if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
@@ -103,15 +96,8 @@ impl Sessions {
             }
             kept.session.set_role(identity.role());
             kept.used = now;
-            return Ok(Caller {
-                session: kept.session.clone(),
-                query_id,
-                client: None,
-                id,
-                known: true,
-                offer: None,
-                token,
-            });
+            let session = kept.session.clone();
+            return Ok(Caller { session, query_id, client, id, known: true, offer: None, token });
         }
         self.keep(id, self.engine.session_of(identity));
         Err(Status::aborted(

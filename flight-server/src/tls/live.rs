@@ -40,11 +40,6 @@ impl Tls {
         Ok(Arc::new(Self { files, users, current, stamps: Mutex::new(stamps) }))
     }
 
-    /// Whether every client has shown a certificate.
-    pub fn knows_all_clients(&self) -> bool {
-        self.files.client_ca.is_some() && self.files.client_required
-    }
-
     /// For one connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.current.read().0.clone())

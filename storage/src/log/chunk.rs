@@ -146,7 +146,7 @@ impl Chunk {
         })
     }
 
-    /// The files of some chunks of one layout, in their order. Each column of the chunks goes as soon as it is copied.
+    /// The files of some chunks of one layout, in their order. What the chunks say of a column goes as soon as it is copied.
     pub(super) fn join(mut chunks: Vec<Self>) -> Result<Self, ArrowError> {
         if chunks.len() == 1
             && let Some(one) = chunks.pop()

@@ -2,8 +2,8 @@
 //!
 //! In reading order: `list` finds the files of a log; `action` parses commits, `checkpoint` reads checkpoints of every
 //! kind, of both only what a reader needs; `replay` decides which files are alive; `chunk` holds what the log says of
-//! them as typed Arrow arrays, with statistics from `stats` (by the `shape` of their text); [`FileSet`] is the files of one version, which shares its
-//! chunks with the versions before it; [`load`] and [`advance`] put it together.
+//! them as typed Arrow arrays, with statistics from `stats` (by the `shape` of their text); [`FileSet`] is the files of one
+//! version, which shares its chunks with the versions before it; [`load`] and [`advance`] put it together.
 //! `times` tells when versions were committed,
 //! `raw` what exactly was said of some files, `changes` what commits say to readers of a change feed.
 //!

@@ -21,8 +21,8 @@ use parquet::{
     arrow::{
         ParquetRecordBatchStreamBuilder, ProjectionMask,
         arrow_reader::{
-            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-            RowSelection,
+            ArrowReaderBuilder, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder, RowSelection,
         },
         async_reader::AsyncFileReader,
     },
@@ -147,12 +147,7 @@ impl ParquetFile {
         let Some(mask) = self.chosen(names) else { return Ok(stream::empty().boxed()) };
         let file = StoreFile { store, meta: self.meta.clone(), tail: None };
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file, self.footer.clone());
-        let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
-        let builder = match rows {
-            Some(rows) => builder.with_row_selection(rows),
-            None => builder,
-        };
-        Ok(builder.build()?.boxed())
+        Ok(of_rows(builder, mask, rows).build()?.boxed())
     }
 
     /// The same columns of a file in a folder, read where they are asked for. `None` of a file in a bucket.
@@ -171,12 +166,7 @@ impl ParquetFile {
     ) -> Result<Option<ParquetRecordBatchReader>> {
         let Some(mask) = self.chosen(names) else { return Ok(None) };
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(File::open(path)?, self.footer.clone());
-        let builder = builder.with_projection(mask).with_batch_size(BATCH_ROWS);
-        let builder = match rows {
-            Some(rows) => builder.with_row_selection(rows),
-            None => builder,
-        };
-        builder.build().map(Some)
+        of_rows(builder, mask, rows).build().map(Some)
     }
 
     /// None when the file has no such columns.
@@ -188,6 +178,19 @@ impl ParquetFile {
         });
         let chosen: Vec<usize> = chosen.map(|(at, _)| at).collect();
         (!chosen.is_empty()).then(|| ProjectionMask::leaves(schema, chosen))
+    }
+}
+
+/// A reader of these columns; of all rows when `rows` is `None`.
+fn of_rows<T>(
+    builder: ArrowReaderBuilder<T>,
+    columns: ProjectionMask,
+    rows: Option<RowSelection>,
+) -> ArrowReaderBuilder<T> {
+    let builder = builder.with_projection(columns).with_batch_size(BATCH_ROWS);
+    match rows {
+        Some(rows) => builder.with_row_selection(rows),
+        None => builder,
     }
 }
 

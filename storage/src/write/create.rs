@@ -92,7 +92,7 @@ async fn make(
     };
     let written = Discard::new(store);
     files.iter().for_each(|file| written.note(&file.path));
-    // A caller that goes away while the commit is under way does not stop it.
+    // The commit may be in the log although its caller went away before the answer.
     written.keep();
     let made = commit(lake, table, &folder, &definition, &files, info).await;
     // An outcome that is not known keeps the files: a commit may name them.

@@ -239,20 +239,18 @@ pub(super) async fn keep_name(
         settled => return settled,
     };
     let location = lake.table_url(schema, folder);
-    let is_used = lake.table_at(&location, None).await.is_ok_and(|newest| newest.version() > 0);
     let kept = KeptTable { id: id.to_owned(), name: (folder != name).then(|| name.to_owned()), dropped_ms: now_ms() };
     lake.change_document(schema, |document| {
         let ids = document.dropped_tables.entry(folder.to_owned()).or_default();
         if !ids.iter().any(|dropped| dropped == id) {
             ids.push(id.to_owned());
         }
-        if is_used {
-            document.kept_tables.insert(folder.to_owned(), kept.clone());
-        }
+        document.kept_tables.insert(folder.to_owned(), kept.clone());
         Ok(())
     })
     .await?;
-    if !is_used {
+    // Looked at only now, when no one can come any more. A table that cannot be looked at stays.
+    if lake.table_at(&location, None).await.is_ok_and(|newest| newest.version() == 0) {
         finish(lake, schema, folder, &location).await?;
     }
     Err(lost)

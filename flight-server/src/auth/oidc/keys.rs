@@ -6,8 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::sync::Mutex;
 
 use super::{
     OidcOptions,
@@ -20,11 +20,13 @@ const FETCH_TIME_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 const KEYS_MAX: usize = 100;
 
-/// The keys of one issuer. Methods may be called at once; one of them fetches.
+/// The keys of one issuer. Methods may be called at once; one of them fetches, and who shows a key that is known does not wait.
 pub(super) struct Keys {
     issuer: String,
     client: reqwest::Client,
     known: Mutex<Known>,
+    /// When the issuer was last asked, whatever it answered.
+    tried: tokio::sync::Mutex<Option<Instant>>,
     fetch_wait_min: Duration,
 }
 
@@ -32,7 +34,6 @@ pub(super) struct Keys {
 struct Known {
     keys: Vec<Key>,
     fetched: Option<Instant>,
-    tried: Option<Instant>,
 }
 
 #[derive(Deserialize)]
@@ -63,30 +64,33 @@ impl Keys {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let (issuer, fetch_wait_min) = (options.issuer.clone(), options.fetch_wait_min);
-        Ok(Self { issuer, client, known: Mutex::default(), fetch_wait_min })
+        Ok(Self { issuer, client, known: Mutex::default(), tried: tokio::sync::Mutex::default(), fetch_wait_min })
     }
 
     /// The key of a token; the issuer is asked when it is not known.
     pub async fn find(&self, header: &Header) -> Result<Key, KeyFault> {
-        let mut known = self.known.lock().await;
-        let is_young = known.fetched.is_some_and(|fetched| fetched.elapsed() < KEYS_AGE_MAX);
-        if let Some(key) = find(&known.keys, header).filter(|_| is_young) {
-            return Ok(key.clone());
+        if let Ok(key) = self.known_key(header) {
+            return Ok(key);
         }
-        if known.tried.is_none_or(|tried| tried.elapsed() >= self.fetch_wait_min) {
-            known.tried = Some(Instant::now());
-            match self.fetch().await {
-                Ok(keys) => (known.keys, known.fetched) = (keys, Some(Instant::now())),
-                Err(error) => {
-                    tracing::warn!(issuer = self.issuer, error, "could not fetch the keys of the issuer");
-                }
-            }
+        let mut tried = self.tried.lock().await;
+        // Whoever had the turn before may have fetched it.
+        match self.known_key(header) {
+            Err(_) if tried.is_none_or(|tried| tried.elapsed() >= self.fetch_wait_min) => {}
+            known => return known,
         }
-        match known.fetched {
-            Some(fetched) if fetched.elapsed() < KEYS_AGE_MAX => {
-                find(&known.keys, header).cloned().ok_or(KeyFault::Unknown)
-            }
-            _ => Err(KeyFault::Unavailable),
+        *tried = Some(Instant::now());
+        match self.fetch().await {
+            Ok(keys) => *self.known.lock() = Known { keys, fetched: Some(Instant::now()) },
+            Err(error) => tracing::warn!(issuer = self.issuer, error, "could not fetch the keys of the issuer"),
+        }
+        self.known_key(header)
+    }
+
+    fn known_key(&self, header: &Header) -> Result<Key, KeyFault> {
+        let known = self.known.lock();
+        match known.fetched.is_some_and(|fetched| fetched.elapsed() < KEYS_AGE_MAX) {
+            true => find(&known.keys, header).cloned().ok_or(KeyFault::Unknown),
+            false => Err(KeyFault::Unavailable),
         }
     }
 
