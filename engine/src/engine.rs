@@ -8,6 +8,8 @@ use datafusion::{
     optimizer::{Analyzer, AnalyzerRule},
 };
 
+use uuid::Uuid;
+
 use crate::{
     EngineConfig, EngineError, MemoryUsage, QueryRecord, QueryTotals, Session,
     cache::{Plans, Results},
@@ -142,6 +144,12 @@ impl Engine {
     /// The statements that ended lately, oldest first, then those that run.
     pub fn query_records(&self) -> Vec<Arc<QueryRecord>> {
         self.queries.all()
+    }
+
+    /// How far the statement of this id is: the share of the bytes of its tables' files that it has done with, from 0 to 1,
+    /// which never goes back for one run. `None` when it does not run, is not planned yet or reads no files of tables.
+    pub fn query_progress(&self, id: Uuid) -> Option<f64> {
+        self.queries.progress(id)
     }
 
     /// Sums over all statements that have ended.

@@ -6,6 +6,7 @@
 //! listen = "127.0.0.1:32010"      # BOATHOUSE_LISTEN; port 0 picks a free one
 //! insecure = false                # BOATHOUSE_INSECURE; listen on other addresses for a lake without users
 //! drain = "30s"                   # BOATHOUSE_DRAIN; how long a shutdown waits for running statements
+//! results_kept = "5min"           # BOATHOUSE_RESULTS_KEPT; how long a polled statement that nobody asks for goes on
 //! file_roots = []                 # BOATHOUSE_FILE_ROOTS (comma between); folders and URLs whose files SQL may name
 //!
 //! [http]
@@ -83,7 +84,7 @@ pub use self::{
     value::{Memory, Size, Span},
 };
 
-use crate::AuthOptions;
+use crate::{AuthOptions, PollOptions};
 use file::File;
 
 /// Where a server listens unless it is told otherwise.
@@ -101,6 +102,7 @@ pub struct Config {
     pub http: Option<String>,
     pub tls: Option<TlsSettings>,
     pub drain: Duration,
+    pub polls: PollOptions,
     /// Files that statements may name, besides those of the lake.
     pub file_roots: Vec<Url>,
     /// What the hot copies of a server may weigh; 0 keeps none.
@@ -233,6 +235,13 @@ impl Config {
             http: flags.http.or(variable("BOATHOUSE_HTTP")).or(file.http.listen),
             tls: tls::settings(flags.tls, variable, file.tls)?,
             drain: parsed(variable, "DRAIN")?.or(server.drain).map_or(Duration::from_secs(30), |Span(drain)| drain),
+            polls: match parsed(variable, "RESULTS_KEPT")?.or(server.results_kept) {
+                Some(Span(kept)) if kept.is_zero() => {
+                    return Err(ConfigError("results_kept is 0: no result could be fetched".to_owned()));
+                }
+                Some(Span(kept)) => PollOptions { kept, ..PollOptions::default() },
+                None => PollOptions::default(),
+            },
             file_roots: roots.iter().map(|root| root_url(root.trim())).collect::<Result<_, _>>()?,
             hot_bytes_max: parsed(variable, "HOT_BYTES")?.or(file.hot.bytes).map_or(0, |Size(bytes)| bytes),
             hot_folder: parsed(variable, "HOT_FOLDER")?.or(file.hot.folder),

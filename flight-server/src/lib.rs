@@ -7,6 +7,7 @@
 mod auth;
 pub mod cli;
 pub mod client;
+mod clock;
 pub mod config;
 mod http;
 pub mod log;
@@ -19,3 +20,5 @@ pub mod tls;
 pub mod tpch;
 
 pub use auth::{AuthOptions, OidcOptions};
+pub use clock::Clock;
+pub use service::PollOptions;

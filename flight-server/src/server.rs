@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tonic::transport::server::Server;
 
 use crate::{
-    AuthOptions, http,
+    AuthOptions, Clock, PollOptions, http,
     service::{Service, Watched},
     tls::Tls,
 };
@@ -48,11 +48,20 @@ pub struct ServerOptions {
     pub drain_max: Duration,
     /// How clients are known.
     pub auth: AuthOptions,
+    /// How statements are polled.
+    pub polls: PollOptions,
+    /// The time by which polled statements expire.
+    pub clock: Clock,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { drain_max: Duration::from_secs(30), auth: AuthOptions::default() }
+        Self {
+            drain_max: Duration::from_secs(30),
+            auth: AuthOptions::default(),
+            polls: PollOptions::default(),
+            clock: Clock::default(),
+        }
     }
 }
 
@@ -81,9 +90,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Listeners { flight: listener, http, tls } = listeners.into();
-    let service = Service::new(&engine, &options.auth).map_err(io::Error::other)?;
+    let service = Service::new(&engine, &options).map_err(io::Error::other)?;
     // Ends with this function.
     let mut watchers = JoinSet::new();
+    watchers.spawn(service.clone().tidy());
     if let Some(http) = http {
         watchers.spawn(http::listener::run(http, engine.clone(), service.clone()));
     }

@@ -1,6 +1,6 @@
 //! What a client hands back: tickets and the handles of prepared statements.
 //!
-//! The server keeps nothing between two calls. A ticket holds all that is needed to plan the statement again, on the same
+//! The server keeps nothing between two calls, but for jobs, which a ticket can only name. Any other ticket holds all that is needed to plan the statement again, on the same
 //! versions of the same tables, so any replica and any connection can redeem it, twice too. A statement with an effect has
 //! run before its ticket is made; the ticket then holds the result and cannot run anything.
 //!
@@ -17,8 +17,9 @@ use arrow::{
 use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
+use uuid::Uuid;
 
-use crate::status;
+use crate::{service::Note, status};
 
 /// Raised when the fields change their meaning, so that an old ticket is refused instead of misread.
 const FORMAT: u32 = 2;
@@ -47,6 +48,9 @@ pub struct Ticket {
     /// The user to whom it was given.
     #[prost(string, tag = "8")]
     owner: String,
+    /// A part of the result of the job that `id` names, which runs by itself.
+    #[prost(uint32, optional, tag = "9")]
+    pub part: Option<u32>,
 }
 
 /// The result of a statement with an effect.
@@ -55,6 +59,16 @@ pub struct EffectResult {
     /// Rows changed; unset when the statement changed a definition or a setting.
     #[prost(uint64, optional, tag = "1")]
     pub rows: Option<u64>,
+}
+
+impl EffectResult {
+    pub fn of(note: &Note) -> Self {
+        let rows = match note {
+            Note::Changed { rows } => Some(*rows),
+            Note::Done { .. } => None,
+        };
+        Self { rows }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -87,6 +101,11 @@ impl Ticket {
     /// The result of a statement that has run.
     pub fn done(effect: EffectResult) -> Self {
         Self { format: FORMAT, effect: Some(effect), ..Self::default() }
+    }
+
+    /// A part of the result of a job.
+    pub fn part_of(job: Uuid, part: u32) -> Self {
+        Self { format: FORMAT, id: job.to_string(), part: Some(part), ..Self::default() }
     }
 
     /// What a client gets to hand back.

@@ -7,7 +7,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -23,7 +23,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use crate::table::{ScanReport, reports_of};
+use crate::table::{ScanProgress, ScanReport, reports_of};
 
 /// Scans of one statement that are looked at; one that plans more of them is counted for the first of them.
 const SCANS_MAX: usize = 1_000;
@@ -32,7 +32,15 @@ const SCANS_MAX: usize = 1_000;
 pub struct Account {
     runtime: Arc<RuntimeEnv>,
     memory: Arc<Memory>,
-    scans: Mutex<Vec<ExecutionPlanMetricsSet>>,
+    scans: Mutex<Vec<Scan>>,
+    /// The most that [`Account::progress`] ever was, as bits: those of numbers that are not negative are ordered as they are.
+    progress: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Scan {
+    metrics: ExecutionPlanMetricsSet,
+    progress: Arc<ScanProgress>,
 }
 
 /// What an account says.
@@ -57,12 +65,12 @@ impl Account {
             peak: AtomicUsize::new(0),
         });
         let runtime = Arc::new(RuntimeEnv { memory_pool: memory.clone(), ..runtime.clone() });
-        Arc::new(Self { runtime, memory, scans: Mutex::default() })
+        Arc::new(Self { runtime, memory, scans: Mutex::default(), progress: AtomicU64::new(0) })
     }
 
     /// What was used so far. Scans that were planned and not begun do not count.
     pub fn usage(&self) -> Usage {
-        let scans = self.scans.lock().clone();
+        let scans: Vec<_> = self.scans.lock().iter().map(|scan| scan.metrics.clone()).collect();
         let mut usage =
             Usage { memory_bytes_peak: self.memory.peak.load(Ordering::Relaxed) as u64, ..Usage::default() };
         for ScanReport { files_skipped_by_partition, files_skipped_by_statistics, files_read, bytes_read, .. } in
@@ -75,12 +83,25 @@ impl Account {
         usage
     }
 
-    /// Notes the metrics of a scan that was planned in `session`.
-    pub(crate) fn note(session: &dyn Session, metrics: &ExecutionPlanMetricsSet) {
+    /// The share of the bytes of its tables' files that its scans have done with, from 0 to 1; it never goes back. `None`
+    /// when it reads no files of tables, as far as it is planned.
+    pub fn progress(&self) -> Option<f64> {
+        let scans: Vec<_> = self.scans.lock().iter().map(|scan| scan.progress.clone()).collect();
+        let add = |(done, all): (u64, u64), (more_done, more): (u64, u64)| (done + more_done, all + more);
+        let (done, all) = scans.iter().map(|scan| scan.bytes()).fold((0, 0), add);
+        if all == 0 {
+            return None;
+        }
+        let bits = (done as f64 / all as f64).to_bits();
+        Some(f64::from_bits(self.progress.fetch_max(bits, Ordering::Relaxed).max(bits)))
+    }
+
+    /// Notes a scan that was planned in `session`.
+    pub(crate) fn note(session: &dyn Session, metrics: &ExecutionPlanMetricsSet, progress: &Arc<ScanProgress>) {
         if let Some(account) = session.config().get_extension::<Self>() {
             let mut scans = account.scans.lock();
             if scans.len() < SCANS_MAX {
-                scans.push(metrics.clone());
+                scans.push(Scan { metrics: metrics.clone(), progress: progress.clone() });
             }
         }
     }

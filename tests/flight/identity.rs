@@ -32,7 +32,7 @@ async fn server() -> (TestLake, TestServer) {
 async fn server_with(auth: AuthOptions) -> (TestLake, TestServer) {
     let lake = TestLake::folder_with(config()).await;
     lake.run(USERS).await;
-    let options = ServerOptions { drain_max: Duration::from_secs(5), auth };
+    let options = ServerOptions { drain_max: Duration::from_secs(5), auth, ..ServerOptions::default() };
     let server = TestServer::spawn_with(lake.engine().clone(), options).await;
     (lake, server)
 }

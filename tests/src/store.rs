@@ -11,6 +11,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
 };
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// The kinds of requests that cost something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum Fate {
     Refused,
     /// Is carried out, but its answer is an error.
     AnswerLost,
+    /// Waits until the rules change, for what is read; any other request fails.
+    Held,
     /// Is carried out twice, as after a lost answer that the client did not notice: the second answer counts.
     Repeated,
 }
@@ -52,6 +55,7 @@ type Rule = Box<dyn FnMut(&Request) -> Fate + Send>;
 pub struct RequestLog {
     requests: Mutex<Vec<Request>>,
     rule: Mutex<Option<Rule>>,
+    changed: Notify,
 }
 
 impl RequestLog {
@@ -69,10 +73,29 @@ impl RequestLog {
     /// Decides on every request from now on.
     pub fn set_rule(&self, rule: impl FnMut(&Request) -> Fate + Send + 'static) {
         *self.rule.lock() = Some(Box::new(rule));
+        self.reconsider();
     }
 
     pub fn clear_rule(&self) {
         *self.rule.lock() = None;
+        self.reconsider();
+    }
+
+    /// Decides again on the requests that are held.
+    pub fn reconsider(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// The fate of a request that may be held.
+    async fn decided(&self, kind: RequestKind, path: &Path) -> Fate {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            match self.note(kind, Some(path)) {
+                Fate::Held => changed.await,
+                fate => return fate,
+            }
+        }
     }
 
     fn note(&self, kind: RequestKind, path: Option<&Path>) -> Fate {
@@ -111,7 +134,7 @@ impl ObjectStore for WatchedStore {
         let kind = if opts.mode == PutMode::Create { RequestKind::Create } else { RequestKind::Put };
         match self.log.note(kind, Some(location)) {
             Fate::Served => self.inner.put_opts(location, payload, opts).await,
-            Fate::Refused => Err(injected()),
+            Fate::Refused | Fate::Held => Err(injected()),
             Fate::AnswerLost => {
                 self.inner.put_opts(location, payload, opts).await?;
                 Err(injected())
@@ -132,14 +155,14 @@ impl ObjectStore for WatchedStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let kind = if options.head { RequestKind::Head } else { RequestKind::Get };
-        match self.log.note(kind, Some(location)) {
+        match self.log.decided(kind, location).await {
             Fate::Served => self.inner.get_opts(location, options).await,
             _ => Err(injected()),
         }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        match self.log.note(RequestKind::Get, Some(location)) {
+        match self.log.decided(RequestKind::Get, location).await {
             Fate::Served => self.inner.get_ranges(location, ranges).await,
             _ => Err(injected()),
         }

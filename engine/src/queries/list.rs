@@ -76,6 +76,13 @@ impl Queries {
         })
     }
 
+    /// The progress of the statement of this id that began last, if one runs.
+    pub fn progress(&self, id: Uuid) -> Option<f64> {
+        // The last owner of a statement may be here: it must not be dropped under the lock.
+        let live: Vec<_> = self.lists.lock().live.values().filter_map(Weak::upgrade).collect();
+        live.iter().rev().find(|live| live.origin().query_id == id)?.progress()
+    }
+
     /// Sums over what has ended.
     pub fn totals(&self) -> QueryTotals {
         self.lists.lock().totals.clone()

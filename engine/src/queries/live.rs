@@ -126,6 +126,11 @@ impl Live {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
+    /// The share of the tables' files that it has read, if it reads any.
+    pub fn progress(&self) -> Option<f64> {
+        self.account.get().and_then(|account| account.progress())
+    }
+
     /// Its rows are those of an earlier run.
     pub fn is_answered_from_cache(&self) {
         self.result_cache_hit.store(true, Ordering::Relaxed);

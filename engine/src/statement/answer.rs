@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
 use super::{Context, Statement, insert::Insert};
 use crate::{
-    Origin, RowStream,
+    EngineError, Identity, Origin, RowStream,
     queries::{Live, Phase},
     session::Pins,
 };
@@ -85,6 +85,16 @@ impl Prepared {
 
     pub fn effect(&self) -> Effect {
         self.statement.effect()
+    }
+
+    /// Whether it runs at once, without waiting for others: it changes the session, or ends a query.
+    pub fn is_instant(&self) -> bool {
+        self.statement.is_instant()
+    }
+
+    /// An error unless `identity` may run it.
+    pub fn check_right(&self, identity: &Identity) -> Result<(), EngineError> {
+        self.statement.check_right(identity)
     }
 
     /// Whether this plan means the same however long ago it was made, so that it need not be made again.

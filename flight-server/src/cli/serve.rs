@@ -91,7 +91,7 @@ async fn serve(args: Args) -> Result<(), String> {
         eprintln!("warning: passwords and rows go to {address} unencrypted: --tls-cert and --tls-key change that");
     }
     let auth = AuthOptions { open: config.insecure || !is_exposed, ..config.auth };
-    let options = ServerOptions { drain_max: config.drain, auth };
+    let options = ServerOptions { drain_max: config.drain, auth, polls: config.polls, ..ServerOptions::default() };
     let (told, stop) = tokio::sync::oneshot::channel::<()>();
     let server = server::run(Listeners { flight: listener, http, tls }, engine, options, async {
         // The sender is dropped only after this server.

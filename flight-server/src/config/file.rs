@@ -27,6 +27,7 @@ pub struct Server {
     pub listen: Option<String>,
     pub insecure: Option<bool>,
     pub drain: Option<Span>,
+    pub results_kept: Option<Span>,
     pub file_roots: Option<Vec<String>>,
 }
 

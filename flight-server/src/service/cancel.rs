@@ -31,13 +31,30 @@ pub fn query(shared: &Shared, caller: &Caller, request: &ActionCancelQueryReques
 
 /// The protocol wants NOT_FOUND for a statement that does not run: it has ended, or its stream was never opened.
 fn cancel(shared: &Shared, caller: &Caller, info: &FlightInfo) -> Result<(), Status> {
-    let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
+    let user = caller.user();
     let mut found = false;
-    for ticket in tickets {
-        let command = Any::decode(&*ticket.ticket).ok().and_then(|any| any.unpack::<TicketStatementQuery>().ok()?);
-        let command = command.ok_or_else(|| status::malformed("only statements can be cancelled"))?;
-        let user = caller.user();
-        found |= shared.running.cancel(&user, &Ticket::take(&command.statement_handle, "ticket", &user)?.id);
+    for command in statements(info)? {
+        let ticket = Ticket::take(&command.statement_handle, "ticket", &user)?;
+        found |= match ticket.part {
+            None => shared.running.cancel(&user, &ticket.id),
+            Some(_) => {
+                let job = shared.jobs.find(&user, &ticket.id)?;
+                job.cancel(Status::cancelled("statement cancelled on request"))
+            }
+        };
     }
     if found { Ok(()) } else { Err(Status::not_found("the statement is not running")) }
+}
+
+/// Those of the endpoints; while a statement is polled it has none, and its descriptor names it.
+fn statements(info: &FlightInfo) -> Result<Vec<TicketStatementQuery>, Status> {
+    let read = |bytes: &[u8]| Any::decode(bytes).ok().and_then(|any| any.unpack::<TicketStatementQuery>().ok()?);
+    let wrong = || status::malformed("only statements can be cancelled");
+    match (info.endpoint.as_slice(), &info.flight_descriptor) {
+        ([], Some(descriptor)) => Ok(vec![read(&descriptor.cmd).ok_or_else(wrong)?]),
+        (endpoints, _) => {
+            let tickets = endpoints.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
+            tickets.map(|ticket| read(&ticket.ticket).ok_or_else(wrong)).collect()
+        }
+    }
 }

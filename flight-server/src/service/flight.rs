@@ -3,8 +3,9 @@
 //! Our own implementation of `FlightService` instead of arrow-flight's `FlightSqlService`: that one cannot answer GetSchema
 //! and PollFlightInfo, knows no `is_update`, and turns every decoding error into a debug print.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
     PollInfo, PutResult, SchemaResult, Ticket as FlightTicket,
@@ -23,7 +24,9 @@ use tonic::{Extensions, Request, Response, Status, Streaming, metadata::Metadata
 use uuid::Uuid;
 
 use super::{
-    cancel, encode, ingest, metadata, option, parameters, path,
+    cancel, encode, ingest,
+    jobs::{self, Jobs},
+    metadata, option, parameters, path,
     plans::Plans,
     prepared, query,
     running::{Running, SentTotals},
@@ -31,11 +34,7 @@ use super::{
     stream, update,
     whole::Whole,
 };
-use crate::{
-    auth::{Auth, AuthOptions},
-    status,
-    ticket::Ticket,
-};
+use crate::{auth::Auth, server::ServerOptions, status, ticket::Ticket};
 
 /// Flight SQL over one engine.
 #[derive(Clone)]
@@ -48,17 +47,31 @@ pub struct Shared {
     pub sessions: Sessions,
     pub running: Arc<Running>,
     pub plans: Plans,
+    pub jobs: Jobs,
     facts: metadata::Facts,
 }
+
+/// How often statements that nobody asks for are looked for.
+const TIDIED: Duration = Duration::from_secs(1);
 
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
 impl Service {
-    pub fn new(engine: &Arc<Engine>, auth: &AuthOptions) -> Result<Self, Status> {
+    pub fn new(engine: &Arc<Engine>, options: &ServerOptions) -> Result<Self, Status> {
         let facts =
             metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
-        let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), auth)?);
-        Ok(Self { shared: Arc::new(Shared { sessions, running: Arc::default(), plans: Plans::default(), facts }) })
+        let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), &options.auth)?);
+        let jobs = Jobs::new(options.polls.clone(), options.clock.clone(), engine.config().memory_bytes_max);
+        let (running, plans) = Default::default();
+        Ok(Self { shared: Arc::new(Shared { sessions, running, plans, jobs, facts }) })
+    }
+
+    /// Ends statements that nobody polls any more, as long as it is awaited.
+    pub async fn tidy(self) {
+        loop {
+            tokio::time::sleep(TIDIED).await;
+            self.shared.jobs.expire();
+        }
     }
 
     /// The server is about to end: it is not ready for more.
@@ -93,7 +106,7 @@ impl Service {
     async fn call<T>(
         &self,
         (metadata, extensions): (&MetadataMap, &Extensions),
-        work: impl AsyncFnOnce(&Shared, &mut Caller) -> Result<T, Status>,
+        work: impl AsyncFnOnce(&Arc<Shared>, &mut Caller) -> Result<T, Status>,
     ) -> Result<Response<T>, Status> {
         let query_id = Uuid::new_v4();
         let detailed = |status| status::detailed(status, query_id);
@@ -140,12 +153,19 @@ impl FlightService for Service {
         self.call((&metadata, &extensions), async |shared, caller| info(shared, caller, descriptor).await).await
     }
 
-    /// Planning is quick and a query runs while its rows are fetched, so the first poll is the last.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
         let (metadata, extensions, descriptor) = request.into_parts();
-        let work = async |shared: &Shared, caller: &mut Caller| {
-            let info = info(shared, caller, descriptor).await?;
-            Ok(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() })
+        let work = async |shared: &Arc<Shared>, caller: &mut Caller| {
+            if let Some(handle) = jobs::handle(&descriptor) {
+                return jobs::poll_again(shared, caller, &handle).await;
+            }
+            match asked(shared, caller, &descriptor).await? {
+                Asked::Statement(statement) => jobs::poll(shared, caller, statement, descriptor).await,
+                Asked::Metadata(schema) => {
+                    let info = Some(metadata_info(&schema, descriptor)?);
+                    Ok(PollInfo { info, progress: Some(1.0), ..PollInfo::default() })
+                }
+            }
         };
         self.call((&metadata, &extensions), work).await
     }
@@ -163,7 +183,7 @@ impl FlightService for Service {
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
         let (metadata, extensions, mut data) = request.into_parts();
         let whole = Whole::of(&extensions);
-        let work = async |shared: &Shared, caller: &mut Caller| {
+        let work = async |shared: &Arc<Shared>, caller: &mut Caller| {
             let first = data.message().await?.ok_or_else(|| status::malformed("DoPut without a message"))?;
             let app_metadata = put(shared, caller, first, data, whole).await?;
             Ok(one(PutResult { app_metadata }))
@@ -177,7 +197,7 @@ impl FlightService for Service {
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        let actions = async |_: &Shared, _: &mut Caller| {
+        let actions = async |_: &Arc<Shared>, _: &mut Caller| {
             let actions = ACTIONS.map(|(name, description)| {
                 Ok(ActionType { r#type: name.to_owned(), description: description.to_owned() })
             });
@@ -191,16 +211,30 @@ impl FlightService for Service {
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
         let refuse =
-            async |_: &Shared, _: &mut Caller| Err(status::unsupported("DoExchange is", "Use DoGet and DoPut."));
+            async |_: &Arc<Shared>, _: &mut Caller| Err(status::unsupported("DoExchange is", "Use DoGet and DoPut."));
         self.call((request.metadata(), request.extensions()), refuse).await
     }
 }
 
 async fn info(shared: &Shared, caller: &mut Caller, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
-    if let Some(sql) = path::sql(&descriptor)? {
-        return query::info(shared, caller, &Ticket::new(&sql, Vec::new()), descriptor).await;
+    match asked(shared, caller, &descriptor).await? {
+        Asked::Statement(statement) => query::info(shared, caller, &statement, descriptor).await,
+        Asked::Metadata(schema) => metadata_info(&schema, descriptor),
     }
-    let statement = match decode(&descriptor.cmd)? {
+}
+
+/// What a descriptor is about.
+enum Asked {
+    Statement(Ticket),
+    /// A command about the catalog or the server, whose answer has this schema.
+    Metadata(SchemaRef),
+}
+
+async fn asked(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescriptor) -> Result<Asked, Status> {
+    if let Some(sql) = path::sql(descriptor)? {
+        return Ok(Asked::Statement(Ticket::new(&sql, Vec::new())));
+    }
+    Ok(Asked::Statement(match decode(&descriptor.cmd)? {
         Command::CommandStatementQuery(command) => {
             no_transaction(command.transaction_id.as_ref())?;
             Ticket::new(&command.query, Vec::new())
@@ -209,13 +243,16 @@ async fn info(shared: &Shared, caller: &mut Caller, descriptor: FlightDescriptor
             prepared::open(shared, caller, &command.prepared_statement_handle).await?
         }
         other => {
-            let schema = metadata::schema(&shared.facts, &other).ok_or_else(|| not_offered("GetFlightInfo", &other))?;
-            // The command is its own ticket.
-            let ticket = descriptor.cmd.clone();
-            return Ok(query::flight_info(encode::schema_bytes(&schema)?, ticket, descriptor, Bytes::new()));
+            let schema = metadata::schema(&shared.facts, &other);
+            return Ok(Asked::Metadata(schema.ok_or_else(|| not_offered("GetFlightInfo", &other))?));
         }
-    };
-    query::info(shared, caller, &statement, descriptor).await
+    }))
+}
+
+/// The command is its own ticket.
+fn metadata_info(schema: &Schema, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    let ticket = descriptor.cmd.clone();
+    Ok(query::flight_info(encode::schema_bytes(schema)?, ticket, descriptor, Bytes::new()))
 }
 
 /// Never runs anything, whatever the statement is.
@@ -240,10 +277,14 @@ async fn schema(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescrip
     Ok(SchemaResult { schema: encode::schema_bytes(&query::schema(&prepared))? })
 }
 
-async fn rows(shared: &Shared, caller: &Caller, ticket: &FlightTicket) -> Result<stream::FlightStream, Status> {
+async fn rows(shared: &Arc<Shared>, caller: &Caller, ticket: &FlightTicket) -> Result<stream::FlightStream, Status> {
     match decode(&ticket.ticket)? {
         Command::TicketStatementQuery(ticket) => {
-            query::rows(shared, caller, &Ticket::take(&ticket.statement_handle, "ticket", &caller.user())?).await
+            let ticket = Ticket::take(&ticket.statement_handle, "ticket", &caller.user())?;
+            match ticket.part {
+                Some(part) => jobs::rows(shared, caller, &ticket.id, part),
+                None => query::rows(shared, caller, &ticket).await,
+            }
         }
         other => {
             let missing = not_offered("DoGet", &other);
@@ -297,7 +338,7 @@ async fn put(
 const ACTIONS: [(&str, &str); 7] = [
     ("CreatePreparedStatement", "Plans a statement; the handle holds all that is needed to run it."),
     ("ClosePreparedStatement", "Forgets the plan that the server may have kept; the handle itself holds all it needs."),
-    ("CancelFlightInfo", "Stops the statement of a FlightInfo while its rows are fetched."),
+    ("CancelFlightInfo", "Stops the statement of a FlightInfo while its rows are fetched or polled for."),
     ("CancelQuery", "The same, as older clients ask for it."),
     ("SetSessionOptions", "Changes settings of the session, as SET does; a value that is not there resets one."),
     ("GetSessionOptions", "The settings of the session."),
@@ -320,6 +361,9 @@ async fn act(shared: &Shared, caller: &mut Caller, action: &Action) -> Result<Me
         "CancelQuery" => cancel::query(shared, caller, &unpack(action)?)?,
         "CloseSession" => {
             shared.sessions.close(caller);
+            if let Some(session) = caller.kept_id() {
+                shared.jobs.end_session(session);
+            }
             option::CloseSessionResult::CLOSED.encode_to_vec().into()
         }
         "SetSessionOptions" => option::set(shared, caller, &action.body).await?,

@@ -21,7 +21,6 @@ use tonic::Status;
 use super::{
     encode,
     flight::Shared,
-    note::Note,
     parameters,
     session::Caller,
     stream::{self, FlightStream},
@@ -56,11 +55,7 @@ pub async fn info(
         }
         Effect::Change | Effect::Define => {
             let note = update::run(shared, caller, prepared, &batches).await?;
-            let rows = match &note {
-                Note::Changed { rows } => Some(*rows),
-                Note::Done { .. } => None,
-            };
-            (Ticket::done(EffectResult { rows }), Some(note))
+            (Ticket::done(EffectResult::of(&note)), Some(note))
         }
     };
     let statement_handle = ticket.give_to(&caller.user());

@@ -84,6 +84,13 @@ impl Running {
         self.statements.lock().len()
     }
 
+    /// Counts rows that go to a client.
+    pub fn sends(&self, rows: usize, messages: &[FlightData]) {
+        let bytes = messages.iter().map(|message| message.data_header.len() + message.data_body.len()).sum::<usize>();
+        self.sent.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     pub fn sent(&self) -> SentTotals {
         SentTotals { rows: self.sent.rows.load(Ordering::Relaxed), bytes: self.sent.bytes.load(Ordering::Relaxed) }
     }
@@ -112,9 +119,7 @@ impl Run {
 
     /// Counts rows that go to the client.
     pub fn sends(&self, rows: usize, messages: &[FlightData]) {
-        let bytes = messages.iter().map(|message| message.data_header.len() + message.data_body.len()).sum::<usize>();
-        self.server.sent.rows.fetch_add(rows as u64, Ordering::Relaxed);
-        self.server.sent.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.server.sends(rows, messages);
     }
 
     /// Waits for the reason to stop.

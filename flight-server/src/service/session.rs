@@ -69,6 +69,10 @@ impl Sessions {
         Self { engine, auth, kept: Mutex::default() }
     }
 
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Knows the clients.
     pub fn auth(&self) -> &Auth {
         &self.auth
@@ -120,10 +124,10 @@ impl Sessions {
         }
     }
 
-    /// Forgets the caller's session; whether it was kept.
-    pub fn close(&self, caller: &mut Caller) -> bool {
+    /// Forgets the caller's session.
+    pub fn close(&self, caller: &mut Caller) {
         caller.offer = Some(format!("{COOKIE}=; Path=/; Max-Age=0"));
-        self.kept.lock().remove(&caller.id).is_some()
+        self.kept.lock().remove(&caller.id);
     }
 
     /// The session to run a ticket in: the caller's when its settings are those of the ticket, else a fresh one with them.
@@ -165,6 +169,17 @@ impl Caller {
     /// Plans a statement of this call on the newest versions of its tables.
     pub async fn prepare(&self, sql: &str) -> Result<Prepared, Status> {
         self.session.prepare_as(&self.origin(), sql, &Pins::new()).await.map_err(status::from_engine)
+    }
+
+    /// The same call, gone on with behind its answer.
+    pub fn apart(&self) -> Self {
+        let (session, client) = (self.session.clone(), self.client.clone());
+        Self { session, query_id: self.query_id, client, id: self.id, known: self.known, offer: None, token: None }
+    }
+
+    /// Which session it is, if it is kept.
+    pub fn kept_id(&self) -> Option<Uuid> {
+        self.known.then_some(self.id)
     }
 
     /// Whether the client holds the cookie of this session.

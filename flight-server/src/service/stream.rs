@@ -24,7 +24,7 @@ use crate::status;
 pub type FlightStream = BoxStream<'static, Result<FlightData, Status>>;
 
 /// Encoded messages waiting for the connection, of about 2 MiB each.
-const MESSAGES_MAX: usize = 2;
+pub const MESSAGES_MAX: usize = 2;
 
 /// A small result that is in memory.
 pub fn batches(schema: &Schema, batches: &[RecordBatch]) -> Result<FlightStream, Status> {
@@ -68,7 +68,12 @@ pub async fn rows(
             let _ = sender.send(Err(status)).await;
         }
     });
-    Ok(ReceiverStream::new(receiver).boxed())
+    Ok(messages(receiver))
+}
+
+/// Messages as another task encodes them.
+pub fn messages(receiver: mpsc::Receiver<Result<FlightData, Status>>) -> FlightStream {
+    ReceiverStream::new(receiver).boxed()
 }
 
 struct Query {

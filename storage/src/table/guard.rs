@@ -5,8 +5,8 @@
 //! while a comparison with NaN may be true (it is larger than all other numbers, or smaller when it has a sign): a
 //! filter over floating point numbers never goes to the reader, and does not keep the other filters from going.
 //!
-//! Here is also said whether the reader applies the filters to every row (see `selectivity`), and it is told what the log
-//! says of files where that comes late (see `late`).
+//! Here is also said whether the reader applies the filters to every row (see `selectivity`), it is told what the log says
+//! of files where that comes late (see `late`), and what was read is counted (see `progress`).
 
 use std::{fmt, sync::Arc};
 
@@ -36,7 +36,10 @@ use datafusion::{
 use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
-use super::late::{LateStatistics, Towards};
+use super::{
+    late::{LateStatistics, Towards},
+    progress::ScanProgress,
+};
 
 /// Stands before the source that reads the files.
 #[derive(Clone)]
@@ -45,6 +48,7 @@ pub(super) struct GuardedSource {
     /// The reader applies the filters to every row, and decodes other columns only for rows that are left.
     every_row: bool,
     late: Option<Arc<LateStatistics>>,
+    progress: Arc<ScanProgress>,
     /// The position in the scan's layout of the column by which each file has its rows in rising order, NULL last.
     sorted_by: Option<usize>,
     /// The order in which rows are asked for, where files that have the first of them should come first.
@@ -54,7 +58,12 @@ pub(super) struct GuardedSource {
 impl GuardedSource {
     /// `late`: what the parts do not say themselves.
     pub(super) fn new(inner: Arc<dyn FileSource>, every_row: bool, late: Option<Arc<LateStatistics>>) -> Self {
-        Self { inner, every_row, late, sorted_by: None, first: None }
+        Self { inner, every_row, late, progress: Arc::default(), sorted_by: None, first: None }
+    }
+
+    /// What was read of its files, also by the sources that are made from this one.
+    pub(super) fn progress(&self) -> &Arc<ScanProgress> {
+        &self.progress
     }
 
     /// The same for files that all have their rows in the order of a column.
@@ -89,10 +98,11 @@ impl FileSource for GuardedSource {
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
         let inner = self.inner.create_morselizer(store, config, partition)?;
-        Ok(match &self.late {
+        let inner = match &self.late {
             Some(late) => late.told_to(inner),
             None => inner,
-        })
+        };
+        Ok(self.progress.counting(inner))
     }
 
     fn table_schema(&self) -> &TableSchema {

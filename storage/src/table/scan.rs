@@ -444,7 +444,8 @@ impl TableScan {
         let source = GuardedSource::new(opener.build(session, pages)?, every_row, late);
         let source = Arc::new(source.sorted_by(sorted_by));
         counts.register(source.metrics());
-        Account::note(session, source.metrics());
+        source.progress().plan(parts.iter().map(|part| part.effective_size()).sum());
+        Account::note(session, source.metrics(), source.progress());
         let config = FileScanConfigBuilder::new(store_url, source)
             .with_file_groups(group_by_size(parts, session.config().target_partitions()))
             .with_statistics(statistics)

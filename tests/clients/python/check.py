@@ -127,6 +127,34 @@ def big_results_stream():
 
 
 @check
+def a_statement_is_polled_until_its_partitions_are_there():
+    with connect() as connection, connection.cursor() as cursor:
+        statement = cursor.adbc_statement
+        statement.set_options(**{"adbc.statement.exec.incremental": "true"})
+        statement.set_sql_query("SELECT value % 10 AS d, count(*) AS n FROM generate_series(1, 3000000) GROUP BY d")
+        fetched = []
+        while True:
+            partitions, _, _ = statement.execute_partitions()
+            if not partitions:
+                break
+            for partition in partitions:
+                stream = connection.adbc_connection.read_partition(partition)
+                fetched.append(pyarrow.RecordBatchReader.from_stream(stream).read_all())
+        assert len(fetched) == 1, fetched
+        assert sorted(fetched[0].to_pydict()["n"]) == [300000] * 10, fetched
+    with connect() as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE polled AS SELECT 1 AS a")
+        statement = cursor.adbc_statement
+        statement.set_options(**{"adbc.statement.exec.incremental": "true"})
+        statement.set_sql_query("INSERT INTO polled VALUES (2), (3)")
+        while statement.execute_partitions()[0]:
+            pass
+        statement.set_options(**{"adbc.statement.exec.incremental": "false"})
+        assert rows(cursor, "SELECT count(*) FROM polled") == [(3,)]
+        cursor.execute("DROP TABLE polled")
+
+
+@check
 def the_schema_is_told_without_running():
     with connect() as connection, connection.cursor() as cursor:
         schema = cursor.adbc_execute_schema("SELECT 1 AS a, 'x' AS b")
