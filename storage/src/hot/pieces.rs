@@ -44,12 +44,12 @@ fn started(
         if range.is_empty() {
             continue;
         }
-        let mask = selection.row_mask(&range);
-        if mask.mask().all_false() {
+        let rows = selection.row_count_in_range(&range);
+        if rows == 0 {
             continue;
         }
         ranges.push(range);
-        selected += mask.mask().true_count() as u64;
+        selected += rows;
         if limit.is_some_and(|limit| selected >= limit) {
             enough = enough.or(Some(ranges.len()));
         }

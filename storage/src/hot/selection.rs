@@ -14,14 +14,24 @@ use vortex::{
 
 /// The selection with the rows of `rows` that are not skipped; an error when it does not speak of all `total` rows.
 pub(super) fn selection(rows: &RowSelection, total: u64) -> Result<Selection> {
-    let (mut at, mut hidden) = (0, Vec::new());
-    for run in rows.iter() {
-        let end = at + run.row_count as u64;
-        if run.skip {
-            hidden.extend(at..end);
+    let (at, hidden) = match rows.as_mask() {
+        Some(visible) => {
+            let mut hidden = Vec::with_capacity(visible.len() - visible.count_set_bits());
+            hidden.extend((!visible).set_indices().map(|row| row as u64));
+            (visible.len() as u64, hidden)
         }
-        at = end;
-    }
+        None => {
+            let (mut at, mut hidden) = (0, Vec::new());
+            for run in rows.iter() {
+                let end = at + run.row_count as u64;
+                if run.skip {
+                    hidden.extend(at..end);
+                }
+                at = end;
+            }
+            (at, hidden)
+        }
+    };
     if at != total {
         return Err(exec_datafusion_err!("rows are selected out of {at}, but the file has {total}"));
     }
@@ -59,6 +69,7 @@ fn rows_of(range: (i64, i64), original_bytes: u64, rows: u64) -> Range<u64> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::buffer::BooleanBuffer;
     use parquet::arrow::arrow_reader::RowSelector;
 
     use super::*;
@@ -71,11 +82,14 @@ mod tests {
             RowSelector::skip(1),
             RowSelector::select(1),
         ]);
-        match selection(&rows, 7).unwrap() {
-            Selection::ExcludeByIndex(hidden) => assert_eq!(hidden.as_slice(), [0, 1, 5]),
-            other => panic!("{other:?}"),
+        let bits = BooleanBuffer::from(vec![false, false, true, true, true, false, true]);
+        for rows in [rows, RowSelection::from_boolean_buffer(bits)] {
+            match selection(&rows, 7).unwrap() {
+                Selection::ExcludeByIndex(hidden) => assert_eq!(hidden.as_slice(), [0, 1, 5]),
+                other => panic!("{other:?}"),
+            }
+            assert!(selection(&rows, 8).is_err());
         }
-        assert!(selection(&rows, 8).is_err());
         let all = RowSelection::from(vec![RowSelector::select(7)]);
         assert!(matches!(selection(&all, 7).unwrap(), Selection::All));
     }

@@ -3,6 +3,8 @@
 //! Vectors are read from where the log says they are (see `vector`), all of a file with one request and several files at
 //! once, and decoded in parallel. What was read is kept by the identity of the vector, which never changes, so that the
 //! versions of a table share it.
+//!
+//! A selection is a list of runs, or a bitmap where the runs are many and short: see `scattered` for how these are read.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use arrow::array::BooleanBufferBuilder;
 use bytes::Bytes;
 use datafusion::{
     common::{DataFusionError, Result, runtime::SpawnedTask},
@@ -22,7 +25,7 @@ use parquet::{
     arrow::arrow_reader::{RowSelection, RowSelector},
     errors::ParquetError,
 };
-use roaring::RoaringBitmap;
+use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::{
     Snapshot,
@@ -34,6 +37,12 @@ use crate::{StorageError, log};
 
 /// About 16 MB of selections per table.
 const CACHED_RUNS_MAX: u64 = 1 << 20;
+/// Rows of a bitmap that take as much memory as a run.
+const ROWS_OF_A_RUN: usize = 128;
+/// With fewer rows a run, on average, the visible rows are a bitmap. Summing two columns took with runs of 50 rows 1.9 of the
+/// time of a table without a vector and with a bitmap 1.06; the two were even at some hundred rows a run; with runs of a
+/// thousand rows, half of them hidden, runs took 0.57 and a bitmap 0.93.
+const RUN_ROWS_MIN: u64 = 256;
 /// Files of vectors, and pieces of work on inline ones, that are under way at once.
 const AT_ONCE: usize = 16;
 /// Inline vectors that are decoded in one piece of work.
@@ -45,7 +54,13 @@ pub(super) struct SelectionCache(Cache<(String, u64), RowSelection>);
 
 impl Default for SelectionCache {
     fn default() -> Self {
-        let runs = |_: &(String, u64), selection: &RowSelection| 4 + selection.iter().count() as u32;
+        let runs = |_: &(String, u64), selection: &RowSelection| {
+            let runs = match selection.as_mask() {
+                Some(rows) => rows.len() / ROWS_OF_A_RUN,
+                None => selection.iter().count(),
+            };
+            u32::try_from(runs).unwrap_or(u32::MAX).saturating_add(4)
+        };
         Self(Cache::builder().max_capacity(CACHED_RUNS_MAX).weigher(runs).build())
     }
 }
@@ -200,9 +215,28 @@ impl Hiding {
         let hidden = vector::decode(bytes, self.cardinality)?;
         match hidden.max().filter(|last| *last >= self.rows) {
             Some(last) => Err(format!("it hides row {last} of a file with {} rows", self.rows)),
-            None => Ok(without(hidden.iter(), self.rows)),
+            None => Ok(visible(&hidden, self.rows)),
         }
     }
+}
+
+/// All of `rows` rows but those `hidden`.
+fn visible(hidden: &RoaringTreemap, rows: u64) -> RowSelection {
+    // Each row that is hidden behind one that is not begins a run, and so does the row behind the run.
+    let (mut runs, mut next) = (0, 0);
+    for row in hidden {
+        runs += 2 * u64::from(row != next || row == 0);
+        next = row + 1;
+    }
+    if runs * RUN_ROWS_MIN <= rows {
+        return without(hidden.iter(), rows);
+    }
+    let mut bits = BooleanBufferBuilder::new(rows as usize);
+    bits.append_n(rows as usize, true);
+    for row in hidden {
+        bits.set_bit(row as usize, false);
+    }
+    RowSelection::from_boolean_buffer(bits.finish())
 }
 
 /// All of `rows` rows but those `hidden`, which rise and are fewer.

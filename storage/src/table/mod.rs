@@ -1,7 +1,8 @@
 //! A table at one version, immutable.
 //!
 //! In reading order: [`Snapshot`] is the table; `files` is what its log (`crate::log`) says
-//! of every file; `prune` chooses the files of a query; `scan` makes the plan that reads them and `source` opens them; [`scan_reports`] tells
+//! of every file; `prune` chooses the files of a query; `scan` makes the plan that reads them and `source` opens them, `scattered` those
+//! whose deletion vectors hide rows here and there; [`scan_reports`] tells
 //! afterwards what was read. `address` scans rows together with where they lie, `changes` what versions did to them,
 //! `raw_file` opens a file for those who copy parts of it.
 
@@ -25,6 +26,7 @@ mod prune;
 mod raw_file;
 mod report;
 mod scan;
+mod scattered;
 mod selectivity;
 mod snapshot;
 mod source;
@@ -33,6 +35,7 @@ mod statistics;
 mod tests;
 mod variant;
 mod vector;
+mod visible;
 
 pub use address::{ADDRESS_PREFIX, Addressed};
 pub(crate) use cache::Snapshots;

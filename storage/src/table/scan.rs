@@ -424,8 +424,11 @@ impl TableScan {
             of_commits: self.of_commits,
         };
         let mut parts = Vec::with_capacity(files.len());
+        let mut scattered = false;
         for (file, location) in files {
-            let mut part = opener.part(file, location.path, request.selections.remove(&file))?;
+            let selection = request.selections.remove(&file);
+            scattered |= selection.as_ref().is_some_and(|rows| rows.as_mask().is_some());
+            let mut part = opener.part(file, location.path, selection)?;
             // Not through `with_statistics`, which takes it for granted that no partition value is NULL.
             part.statistics = Some(match &unknown {
                 Some(unknown) => unknown.clone(),
@@ -441,7 +444,7 @@ impl TableScan {
         // Without the bounds of each file nothing tells which of them comes first.
         let sorted_by = request.index.sorted_by(&numbers).filter(|_| unknown.is_none());
         let sorted_by = sorted_by.and_then(|column| schema.index_of(column).ok());
-        let source = GuardedSource::new(opener.build(session, pages)?, every_row, late);
+        let source = GuardedSource::new(opener.build(session, pages, scattered)?, every_row, late);
         let source = Arc::new(source.sorted_by(sorted_by));
         counts.register(source.metrics());
         source.progress().plan(parts.iter().map(|part| part.effective_size()).sum());

@@ -27,6 +27,7 @@ use super::{
     files::FileIndex,
     footers::FooterReaders,
     location::{self, FileLocation},
+    scattered::ScatteredSource,
 };
 use crate::hot::{CopyKey, HotFiles, HotPart, HotSource, Original};
 
@@ -70,7 +71,8 @@ impl StoreSource<'_> {
 
     /// What reads the parts. It may use every filter that it gets: see `guard`. `pages`: they may lie in several pages each,
     /// of which it leaves some out.
-    pub(super) fn build(&self, session: &dyn Session, pages: bool) -> Result<Arc<dyn FileSource>> {
+    /// `scattered`: some parts have their visible rows as a bitmap.
+    pub(super) fn build(&self, session: &dyn Session, pages: bool, scattered: bool) -> Result<Arc<dyn FileSource>> {
         let mut options = parquet_options(session);
         options.global.enable_page_index &= pages;
         let mut constants = self.index.partitions().iter();
@@ -80,7 +82,11 @@ impl StoreSource<'_> {
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);
         }
-        let source = Arc::new(source.with_table_parquet_options(options));
+        let parquet = Arc::new(source.with_table_parquet_options(options));
+        let source: Arc<dyn FileSource> = match scattered && !self.addressed {
+            true => Arc::new(ScatteredSource::new(parquet)),
+            false => parquet,
+        };
         let Some(copies) = self.snapshot.hot().filter(|_| !self.plain) else { return Ok(source) };
         let files = HotFiles {
             copies: copies.clone(),

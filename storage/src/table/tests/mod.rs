@@ -11,6 +11,7 @@ mod plan;
 mod random;
 mod rot;
 mod running;
+mod shapes;
 mod vectors;
 mod widening;
 mod work;

@@ -23,7 +23,7 @@ const UUID: &str = "d2c639aa-8816-431a-aaf6-d3fe2512ff61";
 const UUID_LETTERS: &str = "^-aqEH.-t@S}K{vb[*k^";
 
 /// A file of vectors. Returns its bytes, and of each vector where it begins and how long it is.
-fn file_of(vectors: &[RoaringTreemap]) -> (Vec<u8>, Vec<(usize, usize)>) {
+pub(super) fn file_of(vectors: &[RoaringTreemap]) -> (Vec<u8>, Vec<(usize, usize)>) {
     let (mut bytes, mut places) = (vec![1], vec![]);
     for rows in vectors {
         let mut vector = 1_681_511_377_u32.to_le_bytes().to_vec();
@@ -65,7 +65,7 @@ async fn hidden(folder: &Path, kind: &str) -> Vec<i64> {
 }
 
 /// Gives the file that a commit adds a deletion vector.
-fn give(folder: &Path, version: usize, vector: &serde_json::Value) {
+pub(super) fn give(folder: &Path, version: usize, vector: &serde_json::Value) {
     let commit = folder.join(format!("_delta_log/{version:020}.json"));
     let lines = fs::read_to_string(&commit).unwrap();
     let lines = lines.lines().map(|line| {
