@@ -151,6 +151,11 @@ impl Snapshots {
         Err(StorageError::Internal { message: format!("table at {location} changed {ATTEMPTS_MAX} times in one read") })
     }
 
+    /// The newest snapshot that is known, without a request: others may have committed since, or dropped the table.
+    pub(crate) async fn known(&self, location: &Url) -> Option<Arc<Snapshot>> {
+        self.newest.get(location.as_str()).await.and_then(|slot| slot.current())
+    }
+
     /// Takes over what was just committed behind `base`: the versions from the one after it on, without a gap. The next
     /// call for the newest version reads nothing of them again. A snapshot that others brought on meanwhile stays.
     pub(crate) async fn committed(&self, base: &Arc<Snapshot>, commits: Vec<Commit>) {

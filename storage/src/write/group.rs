@@ -170,11 +170,17 @@ async fn commit_all(home: &Home, waiting: Vec<Waiting>) {
     let Some(newest) = waiting.iter().map(|one| one.append.base()).max_by_key(|base| base.version()).cloned() else {
         return;
     };
+    // While these waited, the commit before them was made: what begins behind it does not run into it.
+    let known = home.snapshots.known(newest.location()).await;
+    let newest = known.filter(|known| known.version() > newest.version()).unwrap_or(newest);
     // An append that knows the table by another definition has its own conflict with it.
-    let (together, alone): (Vec<Waiting>, Vec<Waiting>) = waiting.into_iter().partition(|one| {
+    let (mut together, alone): (Vec<Waiting>, Vec<Waiting>) = waiting.into_iter().partition(|one| {
         let (one, newest) = (one.append.base().log(), newest.log());
         one.metadata == newest.metadata && one.protocol == newest.protocol
     });
+    for waiting in &mut together {
+        waiting.append.rebase(&newest);
+    }
     let apart = match together.len() {
         0 | 1 => together,
         _ => commit_together(home, together).await,

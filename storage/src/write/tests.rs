@@ -8,6 +8,7 @@ use arrow::{
 };
 use datafusion::logical_expr::{Expr, col, lit};
 use deltalake::kernel::{Add, Metadata, MetadataExt};
+use object_store::ObjectStoreExt;
 
 use super::{
     CommitInfo, NewTable,
@@ -17,7 +18,7 @@ use super::{
     group::commit_append,
     transaction::{Operation, Transaction},
 };
-use crate::{Lake, Snapshot, StorageError, StorageOptions};
+use crate::{Lake, Snapshot, StorageError, StorageOptions, log::commit_path, table::table_store};
 
 /// What one side does to the table, whose files are `a`, `b` (p = 1, ids 0 to 9 and 10 to 19) and `c` (p = 2, 20 to 29).
 #[derive(Debug, Clone, Default)]
@@ -294,6 +295,35 @@ async fn appends_that_wait_share_a_commit_and_each_has_its_own_outcome() {
     let outcomes = futures::future::join_all(appends).await;
     assert!(matches!(outcomes[1], Err(StorageError::Conflict { .. })), "{outcomes:?}");
     assert_eq!((outcomes[0].as_ref().unwrap().version, outcomes[2].as_ref().unwrap().version), (4, 4));
+}
+
+#[tokio::test]
+async fn an_append_that_waited_behind_another_does_not_run_into_it() {
+    let table = Table::new(&[]).await;
+    let append = |id: i64| {
+        let operation = Operation { name: "WRITE", ..Operation::default() };
+        let mut append = Transaction::new(&table.lake, &table.base, operation).unwrap();
+        append.reads(Reads::Nothing);
+        append.add(file(&format!("new{id}"), 1, id, true)).unwrap();
+        append
+    };
+    let info = CommitInfo::default();
+    let before = table.lake.usage().commits;
+    for (id, version) in [(0, 2), (1, 3)] {
+        // Both were made on version 1.
+        let committed = commit_append(&table.lake, append(id), Held::default(), &info).await.unwrap();
+        assert_eq!(committed.version, version);
+    }
+    let after = table.lake.usage().commits;
+    assert_eq!((after.committed - before.committed, after.conflicts - before.conflicts), (2, 0));
+
+    // What this process does not know of yet is followed all the same.
+    let store = table_store(table.lake.store_registry(), table.base.location()).unwrap();
+    let rival =
+        br#"{"add":{"path":"rival","partitionValues":{"p":"1"},"size":1,"modificationTime":1,"dataChange":true}}"#;
+    store.put(&commit_path(4), rival.to_vec().into()).await.unwrap();
+    let committed = commit_append(&table.lake, append(2), Held::default(), &info).await.unwrap();
+    assert_eq!((committed.version, table.lake.usage().commits.conflicts - before.conflicts), (5, 1));
 }
 
 #[tokio::test]

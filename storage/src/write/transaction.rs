@@ -332,6 +332,12 @@ impl Transaction {
             && self.metadata.as_ref().is_none_or(|new| differ_in_numbers_only(new, &self.base.log().metadata))
     }
 
+    /// Lets a blind append, which read nothing of the table, begin at another version of the same definition.
+    pub(super) fn rebase(&mut self, base: &Arc<Snapshot>) {
+        debug_assert!(self.is_blind(), "what was read was read in one version");
+        self.base = base.clone();
+    }
+
     pub(super) fn base(&self) -> &Arc<Snapshot> {
         &self.base
     }
