@@ -26,7 +26,7 @@
 //! spill_folder = "/tmp"           # BOATHOUSE_SPILL_FOLDER; default: the system's temporary folder
 //! spill = "100GiB"                # BOATHOUSE_SPILL; disk for spilling
 //! statement_timeout = "0s"        # BOATHOUSE_STATEMENT_TIMEOUT; 0 is none
-//! statements_running_max = 8      # BOATHOUSE_STATEMENTS_RUNNING_MAX; default: 4 per core, at least 8; more wait
+//! statements_running_max = 8      # BOATHOUSE_STATEMENTS_RUNNING_MAX; 4 per core, at least 8; more wait, but for no slow client
 //! threads = 2                     # BOATHOUSE_THREADS; default: one per core
 //!
 //! [cache]                         # memory; 0 keeps nothing

@@ -1,9 +1,12 @@
 //! Statements that end early, and how many run at once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_flight::{
-    Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo, error::FlightError,
+    Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo,
+    error::FlightError,
+    sql::{CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption},
 };
 use boathouse_engine::{EngineConfig, ErrorKind};
 use boathouse_flight_server::client::{Answer, Client};
@@ -89,8 +92,9 @@ async fn a_query_can_be_cancelled_from_another_connection() {
 async fn a_statement_above_the_limit_waits_for_its_turn() {
     let (lake, server) = server_with(EngineConfig { statements_running_max: 1, ..config() }).await;
     let client = server.client().await.unwrap();
-    let Answer::Rows(mut rows) = client.run(ENDLESS).await.unwrap() else { panic!("no rows") };
-    within("the first rows", rows.next()).await.unwrap().unwrap();
+    // It computes, for ever: rows that nobody takes would let others run.
+    let counting = "SELECT count(*) FROM generate_series(1, 1000000000000)";
+    let Answer::Rows(rows) = client.run(counting).await.unwrap() else { panic!("no rows") };
 
     let second = server.client().await.unwrap();
     let mut waiting = std::pin::pin!(number(&*second, "SELECT count(*) FROM t"));
@@ -101,6 +105,33 @@ async fn a_statement_above_the_limit_waits_for_its_turn() {
     .await;
     drop(rows);
     assert_eq!(within("the second runs", waiting).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_read_nothing_or_send_nothing_hold_nobody_up() {
+    let (_lake, server) = server_with(EngineConfig { statements_running_max: 1, ..config() }).await;
+    let mut flight = server.flight().await;
+    let info = flight.execute(ENDLESS.to_owned(), None).await.unwrap();
+    let unread = flight.inner_mut().do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    let mut sending = server.flight().await;
+    let options = TableDefinitionOptions {
+        if_not_exist: TableNotExistOption::Create.into(),
+        if_exists: TableExistsOption::Fail.into(),
+    };
+    let command = CommandStatementIngest {
+        table: "silent".to_owned(),
+        table_definition_options: Some(options),
+        ..CommandStatementIngest::default()
+    };
+    let batch = RecordBatch::try_from_iter([("a", Arc::new(Int32Array::from(vec![1])) as ArrayRef)]).unwrap();
+    let silent = futures::stream::iter([Ok(batch)]).chain(futures::stream::pending());
+    let silent = tokio::spawn(async move { sending.execute_ingest(command, silent).await });
+    let client = server.client().await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(within("others run", number(&*client, "SELECT count(*) FROM t")).await, 3);
+    }
+    drop(unread);
+    silent.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

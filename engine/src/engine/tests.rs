@@ -172,17 +172,31 @@ fn planning_and_execution_run_on_the_cpu_threads_alone() {
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }
 
+/// It computes for ever and has no rows.
+const COUNTING: &str = "SELECT count(*) AS n FROM generate_series(1, 1000000000000)";
+
 #[tokio::test]
 async fn statements_wait_for_a_permit() {
     let engine = engine(EngineConfig { statements_running_max: 1, ..small() }).await;
     let session = engine.session();
-    let first = rows(&session, "SELECT * FROM generate_series(1, 1000000000)").await.unwrap();
+    let first = rows(&session, COUNTING).await.unwrap();
     let other = engine.session();
     other.execute("SET statement_timeout = '50ms'").await.expect("settings need no permit");
     let error = all(&other, "SELECT 1 AS one").await.expect_err("no permit is free");
     assert!(error.to_string().contains("waited for other statements"), "{error}");
     drop(first);
     assert!(text(&session, "SELECT 1 AS one").await.contains("one"));
+}
+
+#[tokio::test]
+async fn rows_that_nobody_takes_hold_no_permit() {
+    let engine = engine(EngineConfig { statements_running_max: 1, ..small() }).await;
+    let session = engine.session();
+    let mut held = rows(&session, "SELECT * FROM generate_series(1, 1000000)").await.unwrap();
+    held.next().await.unwrap().unwrap();
+    assert!(text(&engine.session(), "SELECT 1 AS one").await.contains("one"));
+    let rest: usize = held.collect().await.unwrap().iter().map(RecordBatch::num_rows).sum();
+    assert!(rest > 900_000);
 }
 
 #[tokio::test]

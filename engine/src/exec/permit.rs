@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -17,6 +18,9 @@ use crate::{
     EngineError, ErrorKind,
     queries::{Live, Phase},
 };
+
+/// How long a statement keeps its place while it waits for its client.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Hands out permits; who gets none waits in line.
 #[derive(Debug)]
@@ -28,7 +32,9 @@ pub(crate) struct Permits {
 /// The right to run one statement, given back when dropped, and the time by which it must be done.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    _permit: OwnedSemaphorePermit,
+    /// `None` while the statement waits for its client, and others run in its place.
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+    places: Arc<Semaphore>,
     _active: Active,
     timeout: Option<(Duration, Instant)>,
     live: Arc<Live>,
@@ -66,7 +72,8 @@ impl Permits {
         let permit = live.until_killed(self.wait(timeout)).await.inspect_err(|error| live.failed(error))?;
         live.enter(Phase::Executing);
         let (permit, active, timeout) = permit;
-        Ok(Permit { _permit: permit, _active: active, timeout, live })
+        let (place, places) = (Mutex::new(Some(permit)), self.semaphore.clone());
+        Ok(Permit { place, places, _active: active, timeout, live })
     }
 
     async fn wait(
@@ -99,6 +106,21 @@ impl Permit {
         &self.live
     }
 
+    /// Waits for the statement's client, who may take rows slowly or send them slowly, or do neither for ever: then others
+    /// run in its place, and it goes on in line behind those who wait by then. What it holds of the memory stays its own.
+    pub async fn wait_for_client<T>(&self, wait: impl Future<Output = T>) -> T {
+        tokio::pin!(wait);
+        if let Ok(waited) = tokio::time::timeout(CLIENT_PATIENCE, &mut wait).await {
+            return waited;
+        }
+        drop(self.place.lock().take());
+        let waited = wait.await;
+        // Nobody closes the semaphore.
+        let place = self.places.clone().acquire_owned().await.ok();
+        *self.place.lock() = place;
+        waited
+    }
+
     /// Runs `work` unless the statement's time is over first, or somebody kills it.
     pub async fn bound<T>(&self, work: impl Future<Output = Result<T, EngineError>>) -> Result<T, EngineError> {
         let work = self.live.until_killed(work);
@@ -125,4 +147,37 @@ pub(crate) async fn within<T>(
 pub(super) fn timed_out(timeout: Duration) -> EngineError {
     EngineError::new(ErrorKind::Cancelled, format!("the statement was cancelled: it ran longer than {timeout:?}"))
         .with_hint("SET statement_timeout = '10min' allows more, 0 any time, unless the server's limit is lower.")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{Origin, queries::Queries};
+
+    async fn acquire(permits: &Permits, queries: &Arc<Queries>) -> Permit {
+        let live = queries.begin(&Origin::default(), "SELECT 1", Phase::Queued);
+        permits.acquire(None, live).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_client_holds_nobody_up() {
+        let (permits, queries) = (Permits::new(1), Arc::<Queries>::default());
+        let slow = acquire(&permits, &queries).await;
+        let (client, gone) = oneshot::channel::<()>();
+        let mut waiting = Box::pin(slow.wait_for_client(gone));
+        let next = tokio::select! {
+            next = acquire(&permits, &queries) => next,
+            _ = &mut waiting => panic!("the client said nothing"),
+        };
+        client.send(()).unwrap();
+        assert!(waiting.as_mut().now_or_never().is_none(), "its place is taken");
+        drop(next);
+        waiting.await.unwrap();
+        assert!(acquire(&permits, &queries).now_or_never().is_none(), "it has its place again");
+        drop(slow);
+        acquire(&permits, &queries).await;
+    }
 }

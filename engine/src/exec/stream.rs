@@ -4,7 +4,7 @@
 //! plan -> producer on the CPU threads (holds the permit) -> a few batches in a channel -> RowStream -> client
 //! ```
 //!
-//! A slow client stops the producer at the channel's bound. Dropping the stream stops it altogether.
+//! A slow client stops the producer at the channel's bound, and after a while others run in its place. Dropping the stream stops it altogether.
 
 use std::{
     pin::Pin,
@@ -102,7 +102,12 @@ async fn produce(
             if let Some(permit) = &permit {
                 permit.live().add_rows(batch.num_rows());
             }
-            if sender.send(Ok(batch)).await.is_err() {
+            let sending = sender.send(Ok(batch));
+            let sent = match &permit {
+                Some(permit) => permit.wait_for_client(sending).await,
+                None => sending.await,
+            };
+            if sent.is_err() {
                 // Nobody wants the rest, and a part of the rows is no result.
                 recording = None;
                 return Err(EngineError::new(ErrorKind::Cancelled, "the client went away"));

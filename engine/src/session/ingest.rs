@@ -40,6 +40,10 @@ impl Session {
             let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
             let read = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
             let under = read.clone();
+            let rows = futures::stream::unfold((rows, permit.clone()), async |(mut rows, permit)| {
+                let batch = permit.wait_for_client(rows.next()).await?;
+                Some((batch, (rows, permit)))
+            });
             let rows = rows.map(move |batch| RecordBatch::try_new(under.clone(), batch?.columns().to_vec())).boxed();
             let plan = once(read, rows, Arc::default()).map_err(|error| context.error(error))?;
             let outcome = permit.bound(ingest.run(&context, &schema, plan)).await;
