@@ -180,6 +180,11 @@ impl Session {
         self.engine.runtime().spawn(run).stopping(stop).await?
     }
 
+    /// What `SET parallel_endpoints` said: into how many streams a client wants the rows of a query.
+    pub fn parallel_endpoints(&self) -> usize {
+        self.settings.lock().parallel_endpoints
+    }
+
     /// What `SET idempotency_key` said, until a statement took it.
     pub fn idempotency_key(&self) -> Option<String> {
         self.settings.lock().idempotency_key.clone()

@@ -8,20 +8,26 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// The time of a server: that of the system, ahead of it by what a test has said. Clones are the same clock.
+/// The time of a server: that of the system, or for tests one that stands still until it is moved. Clones are the same clock.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
+    stopped: Option<(Instant, SystemTime)>,
     ahead_ms: Arc<AtomicU64>,
 }
 
 impl Clock {
+    /// One that stands still.
+    pub fn stopped() -> Self {
+        Self { stopped: Some((Instant::now(), SystemTime::now())), ahead_ms: Arc::default() }
+    }
+
     pub fn now(&self) -> Instant {
-        Instant::now() + self.ahead()
+        self.stopped.map_or_else(Instant::now, |(now, _)| now) + self.ahead()
     }
 
     /// As people tell it.
     pub fn date(&self) -> SystemTime {
-        SystemTime::now() + self.ahead()
+        self.stopped.map_or_else(SystemTime::now, |(_, date)| date) + self.ahead()
     }
 
     /// Lets time pass at once.

@@ -11,6 +11,7 @@ mod lost_answer;
 mod metadata;
 mod oidc;
 mod option;
+mod parallel;
 mod poll;
 mod prepared;
 mod queries;

@@ -60,7 +60,7 @@ async fn rows(flight: &mut Flight, info: &FlightInfo) -> Result<Vec<RecordBatch>
 
 /// Polls that tell soon that there is nothing new, by a clock that can be moved.
 async fn quick_server(lake: &TestLake) -> (TestServer, Clock) {
-    let clock = Clock::default();
+    let clock = Clock::stopped();
     let polls = PollOptions { wait: Duration::from_millis(100), ..PollOptions::default() };
     let options =
         ServerOptions { drain_max: Duration::from_secs(5), polls, clock: clock.clone(), ..ServerOptions::default() };

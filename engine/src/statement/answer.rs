@@ -97,6 +97,11 @@ impl Prepared {
         self.statement.check_right(identity)
     }
 
+    /// Whether the order of its rows means nothing, so that they may be handed out in any.
+    pub fn is_unordered(&self) -> bool {
+        self.statement.query(&[]).is_some_and(|(query, _)| query.is_unordered())
+    }
+
     /// Whether this plan means the same however long ago it was made, so that it need not be made again.
     pub fn is_lasting(&self) -> bool {
         self.statement.insert().is_some_and(Insert::is_lasting)

@@ -115,6 +115,21 @@ impl Query {
         self.result_key(context, parameters).is_some_and(|key| context.engine.results().holds(&key))
     }
 
+    /// Whether no ORDER BY says how its rows follow one another.
+    pub fn is_unordered(&self) -> bool {
+        let mut plan = &self.plan;
+        loop {
+            plan = match plan {
+                LogicalPlan::Sort(_) => return false,
+                LogicalPlan::Projection(node) => &node.input,
+                LogicalPlan::Filter(node) => &node.input,
+                LogicalPlan::Limit(node) => &node.input,
+                LogicalPlan::SubqueryAlias(node) => &node.input,
+                _ => return true,
+            };
+        }
+    }
+
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }

@@ -21,6 +21,7 @@ enum Target {
     Schema,
     StatementTimeout,
     IdempotencyKey,
+    ParallelEndpoints,
     ResultCache,
     VacuumRetentionCheck,
 }
@@ -73,6 +74,12 @@ const SETTINGS: &[Setting] = &[
         Kind::Bool,
         "Let statistics choose the side of a join that is built.",
     ),
+    Setting {
+        name: "parallel_endpoints",
+        target: Target::ParallelEndpoints,
+        kind: Kind::Number(1, 64),
+        doc: "Into how many streams the rows of a query go that has no order, for clients of Flight that fetch several at once.",
+    },
     option(
         "parquet_pushdown_filters",
         "datafusion.execution.parquet.pushdown_filters",
@@ -191,6 +198,7 @@ pub(crate) struct Settings {
     /// Taken by the next statement that changes rows.
     pub idempotency_key: Option<String>,
     pub vacuum_retention_check: bool,
+    pub parallel_endpoints: usize,
     /// Whether any was changed, even to the value that it had.
     pub touched: bool,
     /// What tells plans and rows of this session from those of one with the engine's defaults.
@@ -221,6 +229,7 @@ impl Settings {
             result_cache: true,
             idempotency_key: None,
             vacuum_retention_check: true,
+            parallel_endpoints: 1,
             touched: false,
             changed: Arc::default(),
         }
@@ -256,13 +265,18 @@ impl Settings {
             Target::Schema => self.config.options_mut().catalog.default_schema = change.value.clone(),
             Target::StatementTimeout => self.statement_timeout = parse_duration(&change.value)?,
             Target::IdempotencyKey => self.idempotency_key = Some(change.value.clone()).filter(|key| !key.is_empty()),
+            Target::ParallelEndpoints => self.parallel_endpoints = change.value.parse().unwrap_or(1),
             Target::ResultCache => self.result_cache = change.value == "true",
             Target::VacuumRetentionCheck => self.vacuum_retention_check = change.value == "true",
         }
-        // How long a query may run, and whether it is looked for, changes nothing of its rows.
+        // How long a query may run, whether it is looked for and how it is fetched changes nothing of its rows.
         let of_plans = !matches!(
             change.setting.target,
-            Target::StatementTimeout | Target::ResultCache | Target::VacuumRetentionCheck | Target::IdempotencyKey
+            Target::StatementTimeout
+                | Target::ResultCache
+                | Target::VacuumRetentionCheck
+                | Target::IdempotencyKey
+                | Target::ParallelEndpoints
         );
         if of_plans {
             Arc::make_mut(&mut self.changed).insert(change.setting.name, change.value.clone());
@@ -301,6 +315,7 @@ impl Settings {
                 None => "0".to_owned(),
             },
             Target::IdempotencyKey => self.idempotency_key.clone().unwrap_or_default(),
+            Target::ParallelEndpoints => self.parallel_endpoints.to_string(),
             Target::ResultCache => self.result_cache.to_string(),
             Target::VacuumRetentionCheck => self.vacuum_retention_check.to_string(),
         }

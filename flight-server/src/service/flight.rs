@@ -252,7 +252,7 @@ async fn asked(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescript
 /// The command is its own ticket.
 fn metadata_info(schema: &Schema, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
     let ticket = descriptor.cmd.clone();
-    Ok(query::flight_info(encode::schema_bytes(schema)?, ticket, descriptor, Bytes::new()))
+    Ok(query::flight_info(encode::schema_bytes(schema)?, vec![ticket], descriptor, Bytes::new()))
 }
 
 /// Never runs anything, whatever the statement is.

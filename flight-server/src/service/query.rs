@@ -21,7 +21,7 @@ use tonic::Status;
 use super::{
     encode,
     flight::Shared,
-    parameters,
+    jobs, parameters,
     session::Caller,
     stream::{self, FlightStream},
     update,
@@ -46,6 +46,9 @@ pub async fn info(
     let batches = statement.parameters().map_err(|error| status::malformed(&error.to_string()))?;
     let schema = encode::schema_bytes(&schema(&prepared))?;
     let (ticket, note) = match prepared.effect() {
+        Effect::Rows if parts(caller, &prepared) > 1 => {
+            return jobs::spread(shared, caller, prepared, &batches, descriptor, schema);
+        }
         Effect::Rows => {
             let mut ticket = Ticket::new(&statement.sql, caller.session.changed_settings());
             ticket.id = caller.query_id.to_string();
@@ -58,10 +61,19 @@ pub async fn info(
             (Ticket::done(EffectResult::of(&note)), Some(note))
         }
     };
-    let statement_handle = ticket.give_to(&caller.user());
-    let ticket = TicketStatementQuery { statement_handle }.as_any().encode_to_vec();
+    let ticket = self::ticket(&ticket, &caller.user());
     let note = note.map(|note| note.write()).unwrap_or_default();
-    Ok(flight_info(schema, ticket.into(), descriptor, note))
+    Ok(flight_info(schema, vec![ticket], descriptor, note))
+}
+
+/// Into how many streams the rows of a statement go: rows in an order go into one.
+pub fn parts(caller: &Caller, prepared: &Prepared) -> usize {
+    if prepared.is_unordered() { caller.session.parallel_endpoints() } else { 1 }
+}
+
+/// A ticket as an endpoint has it.
+pub fn ticket(ticket: &Ticket, user: &str) -> Bytes {
+    TicketStatementQuery { statement_handle: ticket.give_to(user) }.as_any().encode_to_vec().into()
 }
 
 /// Streams the rows of a query, or the count of a statement that has run.
@@ -91,13 +103,20 @@ pub fn schema(prepared: &Prepared) -> SchemaRef {
     }
 }
 
-/// An info with one endpoint and no location: clients read the first endpoint only, from where they are connected.
-pub fn flight_info(schema: Bytes, ticket: Bytes, descriptor: FlightDescriptor, app_metadata: Bytes) -> FlightInfo {
-    let endpoint = FlightEndpoint { ticket: Some(arrow_flight::Ticket { ticket }), ..FlightEndpoint::default() };
+/// An info with an endpoint per ticket, without locations: clients fetch from where they are connected. Many read the first
+/// endpoint only, so there is one unless the client asked for more.
+pub fn flight_info(
+    schema: Bytes,
+    tickets: Vec<Bytes>,
+    descriptor: FlightDescriptor,
+    app_metadata: Bytes,
+) -> FlightInfo {
+    let endpoint =
+        |ticket| FlightEndpoint { ticket: Some(arrow_flight::Ticket { ticket }), ..FlightEndpoint::default() };
     FlightInfo {
         schema,
         flight_descriptor: Some(descriptor),
-        endpoint: vec![endpoint],
+        endpoint: tickets.into_iter().map(endpoint).collect(),
         total_records: -1,
         total_bytes: -1,
         app_metadata,

@@ -17,6 +17,7 @@ import adbc_driver_manager
 import pandas
 import polars
 import pyarrow
+import pyarrow.compute
 import pyarrow.flight
 import sqlalchemy
 
@@ -152,6 +153,24 @@ def a_statement_is_polled_until_its_partitions_are_there():
         statement.set_options(**{"adbc.statement.exec.incremental": "false"})
         assert rows(cursor, "SELECT count(*) FROM polled") == [(3,)]
         cursor.execute("DROP TABLE polled")
+
+
+@check
+def a_result_comes_over_several_streams():
+    with connect(db_kwargs={"adbc.flight.sql.rpc.with_cookie_middleware": "true"}) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SET parallel_endpoints = 4")
+            partitions, _ = cursor.adbc_execute_partitions("SELECT value FROM generate_series(1, 1000)")
+            assert len(partitions) == 4, partitions
+            read = []
+            for partition in partitions:
+                cursor.adbc_read_partition(partition)
+                read += cursor.fetchall()
+            assert sorted(read) == [(n,) for n in range(1, 1001)]
+            cursor.execute("SELECT value FROM generate_series(1, 1000000)")
+            values = cursor.fetch_arrow_table()["value"]
+            assert len(values) == 1000000 and pyarrow.compute.sum(values).as_py() == 500000500000
+            assert pyarrow.compute.count_distinct(values).as_py() == 1000000
 
 
 @check

@@ -15,6 +15,7 @@ use super::{
         stream::{FlightStream, MESSAGES_MAX, messages},
     },
     job::{Job, Told},
+    run,
 };
 use crate::status;
 
@@ -37,6 +38,8 @@ pub fn rows(shared: &Arc<Shared>, caller: &Caller, id: &str, part: u32) -> Resul
              statement again.",
         ));
     }
+    // The first one of the parts.
+    run::start(shared, &job);
     let fetch = Fetch { shared: shared.clone(), job, part };
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
     tokio::spawn(async move {

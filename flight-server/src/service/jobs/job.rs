@@ -18,7 +18,11 @@ use tokio::sync::watch;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::super::note::Note;
+use super::{
+    super::{note::Note, query::ticket},
+    run::Work,
+};
+use crate::ticket::Ticket;
 
 /// Rows that one job makes ahead of those who fetch them.
 const JOB_BYTES_MAX: usize = 16 << 20;
@@ -46,6 +50,8 @@ pub struct Job {
     /// Known to its client only.
     pub id: Uuid,
     pub terms: Terms,
+    /// Until it begins.
+    work: Mutex<Option<Work>>,
     state: watch::Sender<State>,
     used: Mutex<Instant>,
     /// Bytes that all jobs of the server hold, and may hold.
@@ -97,10 +103,25 @@ pub enum Told {
 }
 
 impl Job {
-    pub fn new(terms: Terms, now: Instant, held: Arc<AtomicUsize>, held_max: usize) -> Self {
+    pub fn new(terms: Terms, work: Work, now: Instant, held: Arc<AtomicUsize>, held_max: usize) -> Self {
         let parts = vec![Part::Waiting; terms.parts];
         let state = watch::Sender::new(State { parts, ..State::default() });
-        Self { id: Uuid::new_v4(), terms, state, used: Mutex::new(now), held, held_max }
+        let work = Mutex::new(Some(work));
+        Self { id: Uuid::new_v4(), terms, work, state, used: Mutex::new(now), held, held_max }
+    }
+
+    /// What there is to do, for the one who begins it.
+    pub fn begin(&self) -> Option<Work> {
+        self.work.lock().take()
+    }
+
+    pub fn has_begun(&self) -> bool {
+        self.work.lock().is_none()
+    }
+
+    /// A ticket for each of its parts.
+    pub fn tickets(&self, user: &str) -> Vec<Bytes> {
+        (0..).take(self.terms.parts).map(|part| ticket(&Ticket::part_of(self.id, part), user)).collect()
     }
 
     /// Somebody asked for it.

@@ -10,7 +10,10 @@ use parking_lot::Mutex;
 use tonic::Status;
 use uuid::Uuid;
 
-use super::job::{Job, Terms};
+use super::{
+    job::{Job, Terms},
+    run::Work,
+};
 use crate::clock::Clock;
 
 /// Jobs that are kept, and those of one user among them.
@@ -51,11 +54,19 @@ impl Jobs {
     }
 
     /// A new job, which does not run yet.
-    pub fn add(&self, terms: Terms) -> Result<Arc<Job>, Status> {
+    pub fn add(&self, terms: Terms, work: Work) -> Result<Arc<Job>, Status> {
         self.expire();
-        let job = Arc::new(Job::new(terms, self.clock.now(), self.held.clone(), self.held_max));
+        let job = Arc::new(Job::new(terms, work, self.clock.now(), self.held.clone(), self.held_max));
         let mut jobs = self.jobs.lock();
-        let own = jobs.values().filter(|other| other.terms.owner == job.terms.owner).count();
+        let mut own = jobs.values().filter(|other| other.terms.owner == job.terms.owner).count();
+        if own >= JOBS_OF_USER_MAX {
+            // Clients may ask for an info and never fetch.
+            let idle = jobs.values().filter(|other| other.terms.owner == job.terms.owner && !other.has_begun());
+            if let Some(oldest) = idle.min_by_key(|other| other.idle_since()).map(|other| other.id) {
+                jobs.remove(&oldest);
+                own -= 1;
+            }
+        }
         if jobs.len() >= JOBS_MAX || own >= JOBS_OF_USER_MAX {
             return Err(Status::resource_exhausted(format!(
                 "too many results wait to be fetched: {own} of yours, {} in all\nHINT: Fetch or cancel some; each is \

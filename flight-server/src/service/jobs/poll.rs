@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use arrow_flight::{
     FlightDescriptor, FlightInfo, PollInfo,
-    sql::{Any, ProstMessageExt, TicketStatementQuery},
+    sql::{Any, TicketStatementQuery},
 };
 use boathouse_engine::Effect;
 use bytes::Bytes;
@@ -18,7 +18,13 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::{
-    super::{encode, flight::Shared, parameters, query, session::Caller},
+    super::{
+        encode,
+        flight::Shared,
+        parameters,
+        query::{self, ticket},
+        session::Caller,
+    },
     job::{Job, Terms, Told},
     list::gone,
     run::{self, Work},
@@ -60,20 +66,21 @@ pub async fn poll(
             (Work::Effect { caller: caller.apart(), prepared, batches }, 1)
         }
     };
-    let job = shared.jobs.add(Terms {
+    let terms = Terms {
         query_id: caller.query_id,
         owner: caller.user(),
         session: caller.kept_id(),
         descriptor,
+        parts: query::parts(caller, &prepared),
         prepared,
         schema_bytes: encode::schema_bytes(&schema)?,
         schema,
-        parts: 1,
         runs,
-    })?;
+    };
+    let job = shared.jobs.add(terms, work)?;
     // A client that never hears of it cannot ask for it.
     let unheard = Unheard { shared, job: Some(job.clone()) };
-    run::start(shared, &job, work);
+    run::start(shared, &job);
     let _ = tokio::time::timeout(FIRST_WAIT, job.settled()).await;
     let answer = answer(shared, caller, &job);
     unheard.answered();
@@ -103,15 +110,15 @@ fn answer(shared: &Shared, caller: &Caller, job: &Job) -> Result<PollInfo, Statu
     let progress = job.progress(shared.sessions.engine());
     job.has_told(progress);
     let user = caller.user();
-    let part = |part| ticket(&Ticket::part_of(job.id, part), &user);
+    let parts = || job.tickets(&user);
     let schema = job.terms.schema_bytes.clone();
-    let info = |ticket, note| query::flight_info(schema.clone(), ticket, job.terms.descriptor.clone(), note);
+    let info = |tickets, note| query::flight_info(schema.clone(), tickets, job.terms.descriptor.clone(), note);
     let expires = shared.jobs.expires();
     let expiration_time = Some(prost_types::Timestamp::from(expires));
     Ok(match job.told() {
         Told::Failed(status) => return Err(status),
         Told::Running => {
-            let handle = FlightDescriptor::new_cmd(part(0));
+            let handle = FlightDescriptor::new_cmd(ticket(&Ticket::part_of(job.id, 0), &user));
             // By which CancelFlightInfo finds it.
             let info = FlightInfo {
                 schema,
@@ -125,18 +132,19 @@ fn answer(shared: &Shared, caller: &Caller, job: &Job) -> Result<PollInfo, Statu
         Told::Ready { .. } if job.is_fetched() => return Err(gone()),
         Told::Ready { rows } => {
             let rows = rows.and_then(|rows| i64::try_from(rows).ok()).unwrap_or(-1);
-            let info = FlightInfo { total_records: rows, ..info(part(0), Bytes::new()) };
+            let info = FlightInfo { total_records: rows, ..info(parts(), Bytes::new()) };
             PollInfo { info: Some(info), flight_descriptor: None, progress, expiration_time }
         }
         Told::Effect(note) => {
             let done = ticket(&Ticket::done(EffectResult::of(&note)), &user);
-            PollInfo { info: Some(info(done, note.write())), flight_descriptor: None, progress, expiration_time: None }
+            PollInfo {
+                info: Some(info(vec![done], note.write())),
+                flight_descriptor: None,
+                progress,
+                expiration_time: None,
+            }
         }
     })
-}
-
-fn ticket(ticket: &Ticket, user: &str) -> Bytes {
-    TicketStatementQuery { statement_handle: ticket.give_to(user) }.as_any().encode_to_vec().into()
 }
 
 /// The handle in a descriptor, if it is one of ours.

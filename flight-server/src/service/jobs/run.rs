@@ -21,8 +21,9 @@ pub enum Work {
     Effect { caller: Caller, prepared: Prepared, batches: Vec<RecordBatch> },
 }
 
-/// Runs it in the background, until it is done or the job is ended.
-pub fn start(shared: &Arc<Shared>, job: &Arc<Job>, work: Work) {
+/// Runs it in the background, until it is done or the job is ended. Nothing happens when it runs already.
+pub fn start(shared: &Arc<Shared>, job: &Arc<Job>) {
+    let Some(work) = job.begin() else { return };
     let (shared, job) = (shared.clone(), job.clone());
     tokio::spawn(async move {
         let run = shared.running.until_closed(status::guarded(run(&shared, &job, work)));
