@@ -50,7 +50,7 @@ pub struct ServerOptions {
     pub auth: AuthOptions,
     /// How statements are polled.
     pub polls: PollOptions,
-    /// The time by which polled statements expire.
+    /// The time by which polled statements expire, and failed logins are forgotten.
     pub clock: Clock,
 }
 

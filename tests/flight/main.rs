@@ -2,6 +2,7 @@
 
 mod cancel;
 mod error;
+mod guessing;
 mod hostile;
 mod http;
 mod identity;

@@ -21,6 +21,8 @@ use crate::{EngineError, ErrorKind};
 
 /// How old may be what is known of the users.
 const SEEN_MAX: Duration = Duration::from_secs(2);
+/// How long after a look for strangers the next one begins.
+const LOOKS_APART: Duration = Duration::from_millis(100);
 /// Logins that wait for a thread to hash on; more are sent away.
 const WAITING_MAX: usize = 256;
 /// Passwords that were verified lately, by a keyed hash.
@@ -50,6 +52,8 @@ const EXPIRED_TOKEN: &str = "the access token has expired";
 pub struct Users {
     lake: Arc<Lake>,
     seen: Mutex<Seen>,
+    /// When it was last looked for someone who was to be refused; locked while someone looks.
+    looked: tokio::sync::Mutex<Option<Instant>>,
     hashing: Arc<Semaphore>,
     waiting: Semaphore,
     /// Verified lately: of user, password and hash. Under a key of this process, so that memory holds nothing to guess at.
@@ -76,6 +80,7 @@ impl Users {
         Self {
             lake: lake.clone(),
             seen: Mutex::default(),
+            looked: tokio::sync::Mutex::default(),
             // Half of the processors are left to queries.
             hashing: Arc::new(Semaphore::new((threads / 2).max(1))),
             waiting: Semaphore::new(WAITING_MAX),
@@ -90,13 +95,23 @@ impl Users {
         Ok(!self.document().await?.users.is_empty())
     }
 
+    /// Who has this name and password, if it was verified lately: without the time that it takes to hash it.
+    pub async fn with_known_password(&self, name: &str, password: &str) -> Result<Option<Identity>, EngineError> {
+        let document = self.document().await?;
+        let user = document.users.get(name).filter(|user| !user.disabled);
+        let known = |hash: &super::Secret| {
+            self.proof(name, password, hash.reveal()).is_some_and(|proof| self.verified.contains_key(&proof))
+        };
+        Ok(user.filter(|user| known(&user.password)).map(|user| Identity::of_user(name, user)))
+    }
+
     /// Who has this name and password.
     pub async fn with_password(&self, name: &str, password: &str) -> Result<Identity, LoginError> {
         let known = self.document().await?;
         if let Some(identity) = self.check_password(&known, name, password).await? {
             return Ok(identity);
         }
-        let newest = self.newest().await?;
+        let newest = self.newest_for_all().await?;
         // Hashing again only when there is something new to compare with.
         if newest.users.get(name) == known.users.get(name) {
             return Err(LoginError::Refused(WRONG_PASSWORD));
@@ -108,7 +123,7 @@ impl Users {
     pub async fn with_access_token(&self, text: &str) -> Result<Option<Identity>, LoginError> {
         let Some(id) = access_token::id_of(text) else { return Ok(None) };
         match token_holder(&*self.document().await?, id, text) {
-            Err(LoginError::Refused(_)) => token_holder(&*self.newest().await?, id, text).map(Some),
+            Err(LoginError::Refused(_)) => token_holder(&*self.newest_for_all().await?, id, text).map(Some),
             found => found.map(Some),
         }
     }
@@ -121,7 +136,7 @@ impl Users {
         };
         match find(&*self.document().await?) {
             Some(identity) => Ok(Some(identity)),
-            None => Ok(find(&*self.newest().await?)),
+            None => Ok(find(&*self.newest_for_all().await?)),
         }
     }
 
@@ -147,6 +162,23 @@ impl Users {
             seen.document = Some((asked, document.clone()));
         }
         Ok(document)
+    }
+
+    /// Users and tokens as they are after this call began, for someone who is refused by what was seen before. All who ask
+    /// meanwhile share one look, and there are few looks a second: strangers must not keep the store busy.
+    async fn newest_for_all(&self) -> Result<Arc<UsersDocument>, EngineError> {
+        let asked = Instant::now();
+        let mut looked = self.looked.lock().await;
+        if let Some((when, document)) = &self.seen.lock().document
+            && *when >= asked
+        {
+            return Ok(document.clone());
+        }
+        if let Some(last) = *looked {
+            tokio::time::sleep_until((last + LOOKS_APART).into()).await;
+        }
+        *looked = Some(Instant::now());
+        self.newest().await
     }
 
     /// Changes users or tokens; `change` may run several times.
@@ -233,4 +265,35 @@ fn token_holder(document: &UsersDocument, id: &str, text: &str) -> Result<Identi
         return Err(LoginError::Refused(EXPIRED_TOKEN));
     }
     Ok(Identity::of_user(&token.user, user))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::{Engine, EngineConfig};
+
+    #[tokio::test]
+    async fn passwords_are_hashed_few_at_a_time_and_too_many_are_sent_away() {
+        let engine = Engine::open("memory://", EngineConfig { threads: 4, ..EngineConfig::default() }).await.unwrap();
+        let users = engine.users();
+        assert_eq!(users.hashing.available_permits(), 2);
+        let turns = users.hashing.clone().acquire_many_owned(2).await.unwrap();
+        let mut logins: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(users.with_password("ann", "wrong"))).collect();
+        // All of them wait for a turn, and none of the next has a place to wait.
+        assert!(users.document().await.is_ok());
+        for login in &mut logins {
+            assert!(login.as_mut().now_or_never().is_none());
+        }
+        match users.with_password("bob", "wrong").await {
+            Err(LoginError::Failed(error)) => assert_eq!(error.kind, ErrorKind::Unavailable),
+            other => panic!("{other:?}"),
+        }
+        logins.truncate(1);
+        drop(turns);
+        let Some(login) = logins.pop() else { panic!("no login") };
+        assert!(matches!(login.await, Err(LoginError::Refused(WRONG_PASSWORD))));
+        assert_eq!(users.hashing.available_permits(), 2);
+    }
 }

@@ -1,16 +1,17 @@
 //! From credentials to an identity.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use boathouse_engine::{Engine, Identity, LoginError, Role, Secret};
 use tonic::{Status, metadata::MetadataMap};
 
 use super::{
+    backoff::Backoff,
     credentials::Credentials,
     oidc::{Issuer, OidcOptions},
     session_token::{SessionTokens, TokenFault},
 };
-use crate::status;
+use crate::{clock::Clock, server::Peer, status};
 
 /// How a server knows its clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub struct Auth {
     tokens: SessionTokens,
     open: bool,
     issuer: Option<Issuer>,
+    backoff: Backoff,
 }
 
 /// A client that is known.
@@ -48,36 +50,37 @@ pub struct Verified {
 }
 
 impl Auth {
-    pub fn new(engine: Arc<Engine>, options: &AuthOptions) -> Result<Self, Status> {
+    /// `clock` is that of failed logins.
+    pub fn new(engine: Arc<Engine>, options: &AuthOptions, clock: Clock) -> Result<Self, Status> {
         let tokens = SessionTokens::new(options.key.as_ref(), options.session_life)?;
         let issuer = options.oidc.clone().map(Issuer::new).transpose()?;
-        Ok(Self { engine, tokens, open: options.open, issuer })
+        Ok(Self { engine, tokens, open: options.open, issuer, backoff: Backoff::new(clock) })
     }
 
     /// Who makes a call, by its headers; UNAUTHENTICATED when that is not known. Looks at the lake's users each time: who was
     /// dropped, or has another role, is so within seconds.
     ///
-    /// `peer` is the user whom the certificate of the connection stands for, when it has one; credentials go before it.
-    pub async fn identify(&self, metadata: &MetadataMap, peer: Option<&str>) -> Result<Verified, Status> {
+    /// Where the certificate of the connection stands for a user, credentials go before it.
+    pub async fn identify(&self, metadata: &MetadataMap, from: &Peer) -> Result<Verified, Status> {
+        let peer = from.user.as_deref();
         let credentials = Credentials::of(metadata)?;
         if self.issuer.is_none() && !self.engine.users().exist().await.map_err(status::from_engine)? {
             return self.stranger(peer);
         }
         match (credentials, peer) {
             (None, Some(user)) => self.certified(user).await,
-            (credentials, _) => self.known(credentials).await,
+            (credentials, _) => self.known(credentials, from.address.map(|address| address.ip())).await,
         }
     }
 
-    async fn known(&self, credentials: Option<Credentials>) -> Result<Verified, Status> {
+    async fn known(&self, credentials: Option<Credentials>, address: Option<IpAddr>) -> Result<Verified, Status> {
         match credentials {
             None => Err(Status::unauthenticated(
                 "this server asks for credentials\nHINT: Give a user's name and password, or an access token; `boathouse \
                  connect` shows where each client takes them.",
             )),
             Some(Credentials::Basic { user, password }) => {
-                let found = self.engine.users().with_password(&user, password.reveal()).await;
-                let identity = found.map_err(refused)?;
+                let identity = self.with_password(&user, &password, address).await?;
                 let token = Some(self.issue(&identity));
                 Ok(Verified { identity, token })
             }
@@ -96,9 +99,30 @@ impl Auth {
         }
     }
 
+    /// Who has failed often has to wait, unless the password was verified lately.
+    async fn with_password(&self, user: &str, password: &Secret, address: Option<IpAddr>) -> Result<Identity, Status> {
+        let users = self.engine.users();
+        if let Some(identity) = users.with_known_password(user, password.reveal()).await.map_err(status::from_engine)? {
+            return Ok(identity);
+        }
+        self.backoff.begin(user, address).map_err(|wait| {
+            let seconds = wait.as_millis().div_ceil(1000);
+            Status::unauthenticated(format!(
+                "too many wrong passwords\nHINT: Log in again in {seconds} s; until then no password is looked at."
+            ))
+        })?;
+        let found = users.with_password(user, password.reveal()).await;
+        match &found {
+            Ok(_) => self.backoff.succeeded(user, address),
+            Err(LoginError::Refused(_)) => self.backoff.failed(user, address),
+            Err(LoginError::Failed(_)) => {}
+        }
+        found.map_err(refused)
+    }
+
     /// The same for a handshake: with a token for the calls to come. Who showed a token goes on with it.
-    pub async fn handshake(&self, metadata: &MetadataMap, peer: Option<&str>) -> Result<Secret, Status> {
-        let verified = self.identify(metadata, peer).await?;
+    pub async fn handshake(&self, metadata: &MetadataMap, from: &Peer) -> Result<Secret, Status> {
+        let verified = self.identify(metadata, from).await?;
         match (verified.token, Credentials::of(metadata)?) {
             (Some(token), _) => Ok(token),
             (None, Some(Credentials::Bearer(token))) => Ok(token),

@@ -12,6 +12,7 @@
 //! Every call is looked at, the handshake is only a way to change a password for a session token.
 
 mod authenticate;
+mod backoff;
 mod credentials;
 mod oidc;
 mod session_token;

@@ -60,7 +60,7 @@ impl Service {
     pub fn new(engine: &Arc<Engine>, options: &ServerOptions) -> Result<Self, Status> {
         let facts =
             metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
-        let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), &options.auth)?);
+        let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), &options.auth, options.clock.clone())?);
         let jobs = Jobs::new(options.polls.clone(), options.clock.clone(), engine.config().memory_bytes_max);
         let (running, plans) = Default::default();
         Ok(Self { shared: Arc::new(Shared { sessions, running, plans, jobs, facts }) })
@@ -135,7 +135,8 @@ impl FlightService for Service {
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
         let detailed = |status| status::detailed(status, Uuid::new_v4());
-        let token = self.shared.sessions.auth().handshake(request.metadata(), peer(request.extensions()));
+        let from = peer(request.extensions());
+        let token = self.shared.sessions.auth().handshake(request.metadata(), &from);
         let token = self.shared.running.until_closed(token).await.map_err(detailed)?;
         let payload = Bytes::from(token.reveal().to_owned());
         let mut response = Response::new(one(HandshakeResponse { protocol_version: 0, payload }));

@@ -87,7 +87,7 @@ impl Sessions {
         (metadata, extensions): (&MetadataMap, &Extensions),
         query_id: Uuid,
     ) -> Result<Caller, Status> {
-        let Verified { identity, token } = self.auth.identify(metadata, peer(extensions)).await?;
+        let Verified { identity, token } = self.auth.identify(metadata, &peer(extensions)).await?;
         let client = origin::client(metadata, extensions);
         let Some(id) = cookie(metadata) else {
             let session = self.engine.session_of(identity);
@@ -198,9 +198,9 @@ impl Caller {
     }
 }
 
-/// The user whom the client's certificate stands for.
-pub fn peer(extensions: &Extensions) -> Option<&str> {
-    extensions.get::<Peer>()?.user.as_deref()
+/// The other end of the connection.
+pub fn peer(extensions: &Extensions) -> Peer {
+    extensions.get::<Peer>().cloned().unwrap_or_default()
 }
 
 /// Drivers take the token of their next calls from here.
