@@ -18,6 +18,7 @@ mod file;
 mod function;
 mod identity;
 mod locate;
+pub mod mart;
 mod optimizer;
 pub mod parser;
 mod queries;
@@ -34,6 +35,8 @@ pub use queries::{Durations, Origin, QueryRecord, QueryState, QueryTotals};
 pub use session::{Batches, Pins, Session, TableEntry};
 pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;
+
+pub use mart::{Definition, Fault, MartOptions, MartOutcome, Project};
 
 pub use boathouse_storage::{CacheUsage, CommitUsage, LakeUsage, StoreUsage, Usage};
 

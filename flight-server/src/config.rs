@@ -2,6 +2,8 @@
 //!
 //! The file is TOML; a key that is not listed here is refused. With the defaults:
 //! ```toml
+//! marts = "sql/marts"              # BOATHOUSE_MARTS; the folder of the marts' definitions; none by default
+//!
 //! [server]
 //! listen = "127.0.0.1:32010"      # BOATHOUSE_LISTEN; port 0 picks a free one
 //! insecure = false                # BOATHOUSE_INSECURE; listen on other addresses for a lake without users
@@ -109,6 +111,8 @@ pub struct Config {
     pub hot_bytes_max: u64,
     pub hot_folder: Option<PathBuf>,
     pub auth: AuthOptions,
+    /// The folder of the marts' definitions.
+    pub marts: Option<PathBuf>,
     /// For a shell: its statements may name any file.
     pub engine: EngineConfig,
 }
@@ -246,6 +250,7 @@ impl Config {
             hot_bytes_max: parsed(variable, "HOT_BYTES")?.or(file.hot.bytes).map_or(0, |Size(bytes)| bytes),
             hot_folder: parsed(variable, "HOT_FOLDER")?.or(file.hot.folder),
             auth: auth::options(variable, file.auth)?,
+            marts: parsed(variable, "MARTS")?.or(file.marts),
             engine,
         })
     }

@@ -1,9 +1,11 @@
 //! What a folder cannot say: views, comments, external locations, tables being dropped. One small versioned JSON
 //! document per schema under `<lake>/_boathouse/catalog/<schema>/<20-digit version>.json`, replaced by put-if-absent of
-//! the next version. Lose that folder and no row is lost. Users are a document of their own kind ([`UsersDocument`]).
+//! the next version. Lose that folder and no row is lost. Users are a document of their own kind ([`UsersDocument`]),
+//! and so is each mart ([`MartDocument`]).
 
 mod documents;
 mod folders;
+mod marts;
 mod users;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use documents::{Document, Documents, backoff};
+pub use marts::{
+    MartColumn, MartDefinition, MartDocument, MartInput, MartLease, MartRun, MartRunState, MartTest, MartTestState,
+};
 pub use users::{AccessToken, Role, Secret, User, UsersDocument};
 
 /// The document of one schema.

@@ -179,6 +179,9 @@ pub enum StorageError {
     /// Other writers changed the catalog document again and again.
     #[error("could not change the catalog document of \"{name}\": other writers were faster {attempts} times")]
     CatalogConflict { name: String, attempts: usize },
+    /// The audit of a version that was about to be committed (`write::Publication`).
+    #[error("the new version of table \"{table}\" was refused: {reason}")]
+    Refused { table: String, reason: String },
     #[error("internal: {message}")]
     Internal { message: String },
 }

@@ -8,6 +8,7 @@ mod background;
 mod clones;
 mod discover;
 mod holds;
+mod marts;
 mod name;
 mod place;
 mod schema;
@@ -26,13 +27,13 @@ use url::Url;
 
 use background::Background;
 pub(crate) use holds::{Held, Use, is_being_cloned};
-pub(crate) use name::check_name;
+pub use name::check_name;
 pub use versions::VersionInfo;
 pub(crate) use versions::{time_text, times_told_from};
 
 use crate::{
     CacheUsage, CommitCounts, LakeUsage, Snapshot, StorageError, StorageOptions,
-    catalog::{CatalogDocument, Documents, UsersDocument},
+    catalog::{CatalogDocument, Documents, MartDocument, UsersDocument},
     hot::HotCopies,
     store::{StoreLayer, Stores, folder_url, object_path},
     table::{FooterCache, Snapshots, originals},
@@ -60,6 +61,7 @@ pub struct Lake {
     hot: Option<Arc<HotCopies>>,
     documents: Documents<CatalogDocument>,
     users: Documents<UsersDocument>,
+    marts: Documents<MartDocument>,
     footers: Arc<FooterCache>,
     groups: Arc<Groups>,
     background: Arc<Background>,
@@ -110,6 +112,7 @@ impl Lake {
             hot,
             documents: Documents::new(&root, &stores)?,
             users: Documents::new(&root, &stores)?,
+            marts: Documents::new(&root, &stores)?,
             footers: FooterCache::new(options.footer_bytes_max),
             root,
             stores,

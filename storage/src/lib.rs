@@ -27,7 +27,7 @@ pub use account::{Account, Usage, task_context};
 pub use config::{S3Options, StorageOptions};
 pub use error::StorageError;
 pub use hot::HotOptions;
-pub use lake::{Lake, VersionInfo};
+pub use lake::{Lake, VersionInfo, check_name};
 pub use reason::StoreReason;
 pub use store::StoreUsage;
 pub use table::Snapshot;

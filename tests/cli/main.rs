@@ -9,6 +9,7 @@ mod command;
 mod disk;
 mod format;
 mod interactive;
+mod mart;
 mod memory;
 mod script;
 mod serve;

@@ -63,6 +63,25 @@ impl Pinned {
         Some(found.into())
     }
 
+    /// What all names that were looked up stand for, told so that another process understands it: equal texts, equal rows.
+    /// `None` when that cannot be told.
+    pub fn lasting(&self) -> Option<Vec<String>> {
+        if !self.travels_are_fixed() {
+            return None;
+        }
+        let mut texts: Vec<String> = self.pins().iter().map(|(name, version)| format!("at {name} {version}")).collect();
+        for (name, relation) in self.relations() {
+            texts.push(match relation {
+                Relation::View(view) => format!("view {name} {:?} {}", view.columns, view.sql),
+                Relation::Table(table) => format!("table {name} {} {}", table.id(), table.version()),
+                // Its version is among the pins, if it is a table that has versions.
+                Relation::External(external) => self.exact(&name).map(|_| format!("external {name} {external:?}"))?,
+            });
+        }
+        texts.sort();
+        Some(texts)
+    }
+
     /// The name under which a table was found, when it is one that can be told exactly.
     pub fn exact_name(&self, provider: &Arc<dyn TableProvider>) -> Option<TableName> {
         self.find_exact(|exact| std::ptr::addr_eq(Arc::as_ptr(&exact.provider), Arc::as_ptr(provider)))

@@ -11,6 +11,7 @@ pub(crate) mod listing;
 mod lookup;
 mod names;
 mod pinned;
+mod reads;
 mod resolve;
 pub(crate) mod system;
 mod travel;

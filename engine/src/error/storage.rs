@@ -53,6 +53,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::DuplicateColumn { .. }
         | StorageError::NullValue { .. }
         | StorageError::RuleViolated { .. }
+        | StorageError::Refused { .. }
         | StorageError::IdentityGiven { .. }
         | StorageError::NumbersExhausted { .. }
         | StorageError::InvalidChange { .. }

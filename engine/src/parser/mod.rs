@@ -40,7 +40,7 @@ pub(crate) use self::{
     history::{CloneTable, Recover},
     kill::Kill,
     limit::check_size,
-    parse::{Parser, object_name, parse, parse_query},
+    parse::{Parser, object_name, parse, parse_condition, parse_query},
     secret::{Concealed, conceal},
     show::Show,
     vacuum::Vacuum,

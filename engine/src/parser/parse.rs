@@ -203,6 +203,20 @@ pub(crate) fn parse_query(sql: &str) -> Result<Box<Query>, EngineError> {
     }
 }
 
+/// Checks that a text is one condition, and nothing besides.
+pub(crate) fn parse_condition(text: &str) -> Result<(), EngineError> {
+    let tokens =
+        Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|error| fault::from_tokenizer(&error, text))?;
+    limit::check_tokens(&tokens, text)?;
+    let mut parser =
+        SqlParser::new(&DIALECT).with_recursion_limit(limit::RECURSION_MAX).with_tokens_with_locations(tokens.clone());
+    parser.parse_expr().map_err(|error| fault::from_parser(error, text, &tokens))?;
+    match parser.peek_token() {
+        end if end.token == Token::EOF => Ok(()),
+        next => Err(fault::expected("the end of the condition", &next, text)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use boathouse_storage::task_context;
+use boathouse_storage::{task_context, write::Publication};
 use datafusion::{
     arrow::datatypes::SchemaRef,
     execution::{TaskContext, session_state::SessionState},
@@ -43,6 +43,10 @@ pub(crate) struct Context {
     pub plan_key: Option<Arc<PlanKey>>,
     /// For a run of a statement that changes rows: it does so once for this key.
     pub idempotency_key: Option<String>,
+    /// What a commit of this run has to pass.
+    pub publication: Option<Arc<Publication>>,
+    /// Versions that hold however often the statement runs again.
+    fixed: Arc<Pins>,
     /// The settings of the session that differ from the engine's.
     changed: Arc<BTreeMap<&'static str, String>>,
     /// Held while the statement runs; absent while it is only planned.
@@ -72,6 +76,8 @@ impl Context {
             result_cache: result_cache && engine.results().is_on(),
             plan_key: None,
             idempotency_key: None,
+            publication: None,
+            fixed: Arc::default(),
             changed,
             permit: None,
             stop: None,
@@ -95,9 +101,19 @@ impl Context {
         Self::new(&self.engine, &self.session, &self.sql, &Pins::new())
     }
 
+    /// The same, which reads these versions each time that it runs.
+    pub fn fixed_at(self, pins: Pins) -> Self {
+        Self { fixed: Arc::new(pins), ..self }.again()
+    }
+
+    /// The same, whose commit has to pass an audit.
+    pub fn publishing(&self, publication: Publication) -> Self {
+        Self { publication: Some(Arc::new(publication)), ..self.clone() }
+    }
+
     /// The same statement, run once more: its names are not bound yet.
     pub fn again(&self) -> Self {
-        let pinned = Pinned::new(self.engine.lake().clone(), &Pins::new());
+        let pinned = Pinned::new(self.engine.lake().clone(), &self.fixed);
         let mut state = self.state.as_ref().clone();
         state.register_catalog_list(pinned_catalogs(&pinned));
         state.mark_start_execution();

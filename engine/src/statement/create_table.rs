@@ -216,7 +216,7 @@ async fn plan_query(
 }
 
 /// A query's column as a table's: NULL is allowed, encodings are undone, a column of nothing but NULL is text.
-pub(super) fn plain(field: &FieldRef) -> FieldRef {
+pub(crate) fn plain(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
         DataType::Null | DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
         DataType::BinaryView | DataType::LargeBinary => DataType::Binary,

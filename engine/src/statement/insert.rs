@@ -243,7 +243,7 @@ fn same_columns(one: &SchemaRef, other: &SchemaRef) -> bool {
 }
 
 /// A column's type that a query's does not fit into can be had by saying so.
-pub(super) fn unfit(error: StorageError) -> EngineError {
+pub(crate) fn unfit(error: StorageError) -> EngineError {
     let of_type = matches!(error, StorageError::TypeMismatch { .. });
     let error = EngineError::from(error);
     match of_type && error.hint.is_none() {
@@ -387,7 +387,7 @@ fn type_parameters(plan: LogicalPlan, columns: &[FieldRef]) -> Result<LogicalPla
 }
 
 /// The rows under the names of their columns. Constants stay in the topmost node, where they can be checked.
-pub(super) fn under_names(plan: LogicalPlan, columns: &[FieldRef]) -> Result<LogicalPlan, EngineError> {
+pub(crate) fn under_names(plan: LogicalPlan, columns: &[FieldRef]) -> Result<LogicalPlan, EngineError> {
     let named = |expr: Expr, column: &FieldRef| expr.unalias().alias(column.name());
     match plan {
         LogicalPlan::Projection(Projection { expr, input, .. }) => {

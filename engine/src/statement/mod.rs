@@ -53,9 +53,11 @@ pub use self::{
 pub(crate) use self::{
     context::Context,
     create_table::CreateTable,
-    create_table::columns as columns_of,
+    create_table::{columns as columns_of, plain as plain_column},
     dispatch::Statement,
+    insert::{under_names, unfit},
     prepare::{Kept, constant},
+    property::check as check_property,
     settings::Settings,
     show::functions,
 };

@@ -48,7 +48,7 @@ pub(super) fn evolves(table: &Snapshot) -> bool {
 }
 
 /// Checks one property of a table with these columns. Known names are taken in any case and kept in theirs.
-pub(super) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(String, String), EngineError> {
+pub(crate) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(String, String), EngineError> {
     let lower = key.to_ascii_lowercase();
     let (known, whose) = match lower.split_once('.') {
         Some(("delta", _)) => (DELTA, "Delta"),

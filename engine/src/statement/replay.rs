@@ -40,15 +40,8 @@ impl Bound {
 /// Runs a statement, again and again while others change what it reads.
 pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound) -> Result<Outcome, EngineError> {
     let mut outcome = bound.run(statement, context).await;
-    for replay in 0..REPLAYS_MAX {
-        match &outcome {
-            Err(error) if is_collision(error) => {
-                tracing::debug!(replay, %error, "a statement runs again");
-                context.engine.queries().replayed();
-                tokio::time::sleep(wait(replay)).await;
-            }
-            _ => return outcome,
-        }
+    let mut replays = Replays::default();
+    while replays.next(context, outcome.as_ref().err()).await {
         let again = context.again();
         outcome = Box::pin(async { bound.run(&Statement::of_text(&again).await?, &again).await }).await;
     }
@@ -58,6 +51,22 @@ pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound)
         }
         error
     })
+}
+
+/// The runs of one statement behind its first.
+#[derive(Debug, Default)]
+pub(crate) struct Replays(u32);
+
+impl Replays {
+    /// Whether a statement that ended with this error is to run once more, after a wait that this call makes.
+    pub async fn next(&mut self, context: &Context, error: Option<&EngineError>) -> bool {
+        let Some(error) = error.filter(|error| is_collision(error) && self.0 < REPLAYS_MAX) else { return false };
+        tracing::debug!(replay = self.0, %error, "a statement runs again");
+        context.engine.queries().replayed();
+        tokio::time::sleep(wait(self.0)).await;
+        self.0 += 1;
+        true
+    }
 }
 
 /// Did another writer commit what this statement cannot follow? Nothing of it is in the table then.

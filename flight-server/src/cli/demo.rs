@@ -1,9 +1,11 @@
 //! `boathouse demo`: a lake with TPC-H in it, made and queried before the person's eyes.
 //!
-//! Makes the folder, loads the tables ([`crate::tpch`]), runs the scripts of `sql/demo` in their order and ends with what
+//! Makes the folder, loads the tables ([`crate::tpch`]), runs the scripts of `sql/demo` in their order, then the
+//! marts of `sql/marts`, and ends with what
 //! to type next. It may be run again on its own lake, whose tables are then made anew; it refuses to touch another's.
 
 mod folder;
+mod marts;
 mod script;
 
 use std::{
@@ -63,6 +65,7 @@ pub async fn run(
     for (name, text) in script::SCRIPTS {
         script::run(&client, name, text, &lake, look, out).await?;
     }
+    marts::run(&engine, look, out).await?;
     farewell(&args.lake, look, out)
 }
 

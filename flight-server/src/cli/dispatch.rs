@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use boathouse_engine::ErrorKind;
 
-use super::{Command, connect, demo, serve, sql, user};
+use super::{Command, connect, demo, mart, serve, sql, user};
 use crate::{
     client::ClientError,
     config::{Config, Flags},
@@ -15,13 +15,14 @@ use crate::{
 pub async fn run(command: Command) -> ExitCode {
     let lake = match &command {
         Command::Demo(_) | Command::Connect(_) => None,
-        Command::Serve(args) => Some(&args.lake),
-        Command::Sql(args) => Some(&args.lake),
+        Command::Serve(args) => Some(args.lake.as_str()),
+        Command::Sql(args) => Some(args.lake.as_str()),
+        Command::Mart(args) => Some(args.command.lake()),
         Command::User(args) => match &args.command {
-            user::Command::Create(create) => Some(&create.lake),
+            user::Command::Create(create) => Some(create.lake.as_str()),
         },
     };
-    if let Some(text) = lake.and_then(|lake| missing(lake)) {
+    if let Some(text) = lake.and_then(missing) {
         return fail(&text);
     }
     match command {
@@ -32,6 +33,7 @@ pub async fn run(command: Command) -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Sql(args) => sql::run(args).await,
         Command::User(args) => user::run(args).await,
+        Command::Mart(args) => mart::run(args).await,
         Command::Connect(args) => connect::run(&args).await,
     }
 }

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod demo;
 mod dispatch;
 pub mod login;
+pub mod mart;
 pub mod serve;
 pub mod sql;
 pub mod user;
@@ -34,6 +35,8 @@ pub enum Command {
     Sql(sql::Args),
     /// Make the first user of a lake
     User(user::Args),
+    /// Plan, run and test marts: SQL that keeps tables up to date
+    Mart(mart::Args),
     /// Print what to paste into a client for it to reach a server
     Connect(connect::Args),
 }

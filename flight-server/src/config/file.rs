@@ -10,6 +10,7 @@ use super::value::{Memory, Size, Span};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct File {
+    pub marts: Option<PathBuf>,
     pub server: Server,
     pub http: Http,
     pub tls: Tls,

@@ -39,6 +39,7 @@ fn a_flag_wins_over_a_variable_over_the_file() {
 #[test]
 fn every_key_of_the_file_arrives() {
     let file = r#"
+        marts = "sql/marts"
         [server]
         listen = "127.0.0.1:0"
         insecure = true

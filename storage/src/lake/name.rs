@@ -4,8 +4,8 @@ use crate::StorageError;
 
 const NAME_BYTES_MAX: usize = 200;
 
-/// Refuses names that no folder of a lake can have, or that hide: `kind` is `schema` or `table`.
-pub(crate) fn check_name(kind: &'static str, name: &str) -> Result<(), StorageError> {
+/// Refuses names that no folder of a lake can have, or that hide, as `InvalidName`: `kind` is `schema` or `table`.
+pub fn check_name(kind: &'static str, name: &str) -> Result<(), StorageError> {
     let reason = if name.is_empty() {
         "it is empty"
     } else if name.starts_with(['_', '.']) {

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{Schema, SchemaRef};
+use bytes::Bytes;
 use deltalake::kernel::{Metadata, Protocol, StructType, engine::arrow_conversion::TryIntoArrow};
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::ObjectStore;
@@ -12,7 +13,7 @@ use super::{
     action::{Add, AppTransaction},
     checkpoint::{self, Head},
     chunk::Chunk,
-    commit::{self, Commit, in_background},
+    commit::{self, Commit, RawCommit, in_background},
     layout::Layout,
     list::{Checkpoint, Listing, commit_path, hint, list},
     replay::{self, Replay},
@@ -217,6 +218,33 @@ pub(crate) async fn follow(state: &LogState, commits: Vec<Commit>) -> Result<Opt
     }
     let (columns, schema) = (state.columns.clone(), state.schema.clone());
     Ok(Some(LogState { version, protocol, metadata, files, transactions, stamp, columns, schema }))
+}
+
+/// The state that a log entry would make behind `base`, or as the first of a table, while it is in no log. One that changes
+/// the columns must take away all files that were there.
+pub(crate) async fn staged(base: Option<&LogState>, bytes: Bytes) -> Result<LogState, LogError> {
+    let version = base.map_or(0, |base| base.version + 1);
+    let commit = RawCommit::written(version, bytes, Stamp::of_none()).parse().await?;
+    let has_columns_of = |base: &LogState| {
+        commit.actions.metadata.as_ref().is_none_or(|new| {
+            new.schema_string() == base.metadata.schema_string()
+                && new.partition_columns() == base.metadata.partition_columns()
+        })
+    };
+    if let Some(base) = base.filter(|base| has_columns_of(base)) {
+        let state = follow(base, vec![commit]).await?;
+        let state = state.ok_or_else(|| LogError::Invalid { version, reason: "its columns changed".to_owned() })?;
+        return Ok(LogState { stamp: None, ..state });
+    }
+    let mut replay = Replay::new(std::iter::once(commit.actions));
+    if let Some(base) = base {
+        let invalid = |reason: String| LogError::Invalid { version, reason };
+        if base.files.without(&replay.seen).map_err(|error| invalid(error.to_string()))?.len() > 0 {
+            return Err(invalid("rows that stay have other columns than those that come".to_owned()));
+        }
+        replay.protocol = replay.protocol.or_else(|| Some(base.protocol.clone()));
+    }
+    build(version, None, replay, None).await
 }
 
 async fn stamp(store: &Arc<dyn ObjectStore>, version: u64) -> Result<Option<Stamp>, LogError> {

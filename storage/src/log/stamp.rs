@@ -25,6 +25,11 @@ impl Stamp {
         }
     }
 
+    /// Of a commit that is in no log.
+    pub(super) fn of_none() -> Self {
+        Self { e_tag: None, modified: DateTime::UNIX_EPOCH, size: 0 }
+    }
+
     /// From the answer to a GET or a HEAD. Not from a listing, whose times can be finer.
     pub(super) fn of(meta: &ObjectMeta) -> Self {
         Self { e_tag: meta.e_tag.clone(), modified: meta.last_modified, size: meta.size }

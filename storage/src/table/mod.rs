@@ -44,6 +44,7 @@ pub use changes::{ChangeFeed, Since, change_feed};
 pub(crate) use deletion::all_but;
 pub(crate) use files::FileIndex;
 pub use footers::{FooterCache, FooterReaders};
+pub(crate) use library::Library;
 pub(crate) use location::{absolute_url, file_at};
 pub(crate) use mapping::{COLUMN_ID, MappingMode, PARQUET_ID, holds, relabel};
 pub(crate) use open::{has_log, log_error, table_store};

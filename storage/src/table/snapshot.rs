@@ -111,6 +111,11 @@ impl Snapshot {
         self.log.metadata.description()
     }
 
+    /// The number of a program's last application transaction, if it ever committed one.
+    pub fn transaction(&self, program: &str) -> Option<i64> {
+        self.log.transactions.get(program).copied()
+    }
+
     /// Milliseconds since 1970, UTC.
     pub fn created_ms(&self) -> Option<i64> {
         self.log.metadata.created_time()

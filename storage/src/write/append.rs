@@ -100,7 +100,10 @@ async fn append_to(
         }
         // Only a plain append can share a file.
         Written::Held(held)
-            if altered.is_some() || info.idempotency_key.is_some() || !transaction.is_plain_append() =>
+            if altered.is_some()
+                || info.idempotency_key.is_some()
+                || info.publication.is_some()
+                || !transaction.is_plain_append() =>
         {
             transaction.append_written(write_held(&to.layout, &[&held], &store).await?)?;
             Held::default()
@@ -110,7 +113,10 @@ async fn append_to(
     if let Some(altered) = altered {
         altered.into_transaction(&mut transaction)?;
     }
-    commit_append(lake, transaction, held, info).await
+    match info.publication {
+        Some(_) => transaction.commit(lake, info).await,
+        None => commit_append(lake, transaction, held, info).await,
+    }
 }
 
 /// The version of the target that the query reads, if it reads it.

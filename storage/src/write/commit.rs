@@ -1,5 +1,8 @@
 //! What a commit is told and what it tells.
 
+use std::sync::Arc;
+
+use super::Publication;
 use crate::StorageError;
 
 /// Longer statements are cut in the history.
@@ -13,6 +16,8 @@ pub struct CommitInfo {
     pub statement: Option<String>,
     /// A statement that changes rows is carried out once for each key and table: again, it is answered as the first time.
     pub idempotency_key: Option<String>,
+    /// What the commit has to pass, of a writer that looks at its tables before others see them.
+    pub publication: Option<Arc<Publication>>,
 }
 
 /// A commit that happened, and what it tells the client.

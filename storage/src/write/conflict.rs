@@ -41,6 +41,8 @@ pub(crate) enum Collision {
     ReadFile { version: u64, operation: String, file: String },
     #[error("version {version} ({operation}) added rows that this statement should have read")]
     NewRows { version: u64, operation: String },
+    #[error("version {version} came between the audit of this statement's rows and its commit")]
+    Audited { version: u64 },
     #[error("the table was dropped or replaced meanwhile")]
     Replaced,
     #[error("others committed first {attempts} times")]

@@ -127,7 +127,9 @@ async fn commit(
     for attempt in 0.. {
         let replaced = existing(lake, table).await?;
         match commit_once(lake, table, folder, definition, files, info, replaced).await {
-            Err(StorageError::Conflict { .. }) if table.replace && attempt < REPLACE_ATTEMPTS_MAX => {
+            Err(StorageError::Conflict { .. })
+                if table.replace && info.publication.is_none() && attempt < REPLACE_ATTEMPTS_MAX =>
+            {
                 tokio::time::sleep(backoff(attempt)).await;
             }
             made => return made,
@@ -156,9 +158,8 @@ async fn commit_once(
     let metadata = definition.metadata.clone();
     let Some(old) = replaced else {
         let location = lake.table_url(&table.schema_name, folder);
-        let store = table_store(lake.store_registry(), &location)?;
         let beginning = Beginning { table: &definition.name, protocol, metadata, files };
-        return found(&store, beginning, &operation, info, lake.commits()).await;
+        return found(lake, &location, beginning, &operation, info).await;
     };
     let mut transaction = Transaction::new(lake, &old, operation)?;
     // Rows that came meanwhile would stay, under a definition that is not theirs.

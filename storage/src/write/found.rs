@@ -1,9 +1,8 @@
 //! Version 0: the log entry that makes a table.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use deltalake::kernel::{Action, Add, Metadata, Protocol};
-use object_store::ObjectStore;
+use url::Url;
 
 use super::{
     CommitInfo, Committed,
@@ -13,7 +12,7 @@ use super::{
     put::{Put, put},
     transaction::{Operation, now_ms},
 };
-use crate::{CommitCounts, StorageError};
+use crate::{Lake, StorageError, table::table_store};
 
 /// What a table begins with.
 pub(super) struct Beginning<'a> {
@@ -25,11 +24,11 @@ pub(super) struct Beginning<'a> {
 
 /// Commits version 0. `TableExists` when someone else made it meanwhile, `Undecided` when the store did not tell.
 pub(super) async fn found(
-    store: &Arc<dyn ObjectStore>,
+    lake: &Lake,
+    location: &Url,
     beginning: Beginning<'_>,
     operation: &Operation,
     info: &CommitInfo,
-    counts: &CommitCounts,
 ) -> Result<Committed, StorageError> {
     let Beginning { table, protocol, metadata, files } = beginning;
     let columns = metadata.parse_schema();
@@ -44,8 +43,13 @@ pub(super) async fn found(
     }
     let definition = [Action::Protocol(protocol), Action::Metadata(metadata)];
     let actions = definition.into_iter().chain(files.iter().cloned().map(Action::Add));
-    let bytes = lines_of(&provenance, actions)?;
-    match put(store.as_ref(), 0, &bytes, counts).await {
+    let mut bytes = lines_of(&provenance, actions)?;
+    if let Some(publication) = &info.publication {
+        bytes = Bytes::from([&bytes[..], format!("{}\n", publication.transaction()).as_bytes()].concat());
+        publication.audit_first(lake, table, location, &bytes).await?;
+    }
+    let store = table_store(lake.store_registry(), location)?;
+    match put(store.as_ref(), 0, &bytes, lake.commits()).await {
         Ok(Put::Written(_)) => Ok(Committed { rows_inserted: operation.inserted, ..Committed::default() }),
         Ok(Put::Taken(_)) => Err(StorageError::TableExists { table: table.to_owned() }),
         Err(source) => Err(StorageError::Undecided { table: table.to_owned(), version: 0, source }),

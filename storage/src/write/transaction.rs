@@ -260,8 +260,12 @@ impl Transaction {
     /// `Conflict` says what collided: nothing is committed then, and the statement may run again on the new version.
     /// `Undecided` when the store did not tell; the files stay in this case.
     ///
-    /// A caller that goes away does not stop it.
+    /// A caller that goes away does not stop it, once the audit is passed, if the commit has to pass one.
     pub(crate) async fn commit(self, lake: &Lake, info: &CommitInfo) -> Result<Committed, StorageError> {
+        if let Err(refused) = self.audited(lake, info).await {
+            self.written.delete().await;
+            return Err(refused);
+        }
         let (home, info) = (lake.home(), info.clone());
         let work = tokio::spawn(async move { self.commit_at(&home, &info).await });
         work.await.unwrap_or_else(|error| Err(StorageError::Internal { message: format!("a commit failed: {error}") }))
@@ -307,6 +311,9 @@ impl Transaction {
                     };
                     if let Some(found) = news.iter().find_map(|rival| collision(&claim, rival)) {
                         return Err(self.conflict(found).await);
+                    }
+                    if info.publication.is_some() {
+                        return Err(self.conflict(Collision::Audited { version }).await);
                     }
                     rivals.extend(news);
                 }
@@ -412,7 +419,7 @@ impl Transaction {
     }
 
     /// The time that the commit says of itself, where the table wants one.
-    async fn commit_time(&self, store: &dyn ObjectStore, version: u64) -> Result<Option<i64>, StorageError> {
+    pub(super) async fn commit_time(&self, store: &dyn ObjectStore, version: u64) -> Result<Option<i64>, StorageError> {
         let enabled = match &self.metadata {
             Some(metadata) => commit_time::is_enabled(metadata.configuration().get(commit_time::ENABLED)),
             None => commit_time::is_enabled(self.base.properties().get(commit_time::ENABLED)),
@@ -425,7 +432,7 @@ impl Transaction {
     }
 
     /// The log entry: what happened first, then what the table is, then its files.
-    fn bytes(&self, version: u64, info: &CommitInfo, time_ms: Option<i64>) -> Result<Bytes, StorageError> {
+    pub(super) fn bytes(&self, version: u64, info: &CommitInfo, time_ms: Option<i64>) -> Result<Bytes, StorageError> {
         let mut provenance = self.provenance(info);
         if let (Some(time), Some(fields)) = (time_ms, provenance.as_object_mut()) {
             fields.insert(commit_time::FIELD.to_owned(), time.into());
@@ -434,6 +441,7 @@ impl Transaction {
         if let Some(key) = &info.idempotency_key {
             lines.push(json!({ "txn": { "appId": app_id(key), "version": version, "lastUpdated": now_ms() } }));
         }
+        lines.extend(info.publication.as_ref().map(|publication| publication.transaction()));
         lines.extend(self.protocol.as_ref().map(|protocol| line(&Action::Protocol(protocol.clone()))).transpose()?);
         if let Some(metadata) = &self.metadata {
             let metadata = commit_time::with_beginning(metadata, &self.base, version, time_ms.unwrap_or_default());

@@ -1,6 +1,7 @@
-//! `system`: the running process described as tables. One file per table; rows are gathered when they are read.
+//! `system`: the running process, users and marts described as tables. One file per table; rows are gathered when they are read.
 
 mod caches;
+mod marts;
 mod queries;
 mod table;
 mod upkeep;

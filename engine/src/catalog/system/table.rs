@@ -11,17 +11,21 @@ use datafusion::{
 };
 use futures::stream;
 
-use super::{caches, queries, upkeep, users};
+use super::{caches, marts, queries, upkeep, users};
 use crate::{Engine, Identity, catalog::TableName, statement::Context};
 
 /// Tables of `system`, sorted.
-pub(crate) const TABLES: &[&str] = &["caches", "queries", "tokens", "upkeep", "users"];
+pub(crate) const TABLES: &[&str] =
+    &["caches", "mart_runs", "mart_tests", "marts", "queries", "tokens", "upkeep", "users"];
 
 /// One of the tables.
 pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn TableProvider>> {
     let (kind, schema) = match name.name.as_str() {
         _ if name.schema != "system" => return None,
         "caches" => (Kind::Caches, caches::schema()),
+        "mart_runs" => (Kind::MartRuns, marts::run_schema()),
+        "mart_tests" => (Kind::MartTests, marts::test_schema()),
+        "marts" => (Kind::Marts, marts::schema()),
         "queries" => (Kind::Queries, queries::schema()),
         "tokens" => (Kind::Tokens, users::token_schema()),
         "upkeep" => (Kind::Upkeep, upkeep::schema()),
@@ -36,6 +40,9 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Caches,
+    MartRuns,
+    MartTests,
+    Marts,
     Queries,
     Tokens,
     Upkeep,
@@ -67,6 +74,9 @@ impl PartitionStream for Source {
         let batch = async move {
             Ok(match kind {
                 Kind::Caches => caches::rows(&schema, &engine.cache_usages().await)?,
+                Kind::MartRuns => marts::run_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
+                Kind::MartTests => marts::test_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
+                Kind::Marts => marts::rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::Queries => queries::rows(&schema, &engine.queries().seen_by(&caller))?,
                 Kind::Tokens => {
                     users::token_rows(&schema, &*engine.users().newest().await.map_err(external)?, &caller)?

@@ -1,0 +1,167 @@
+//! `system.marts`, `system.mart_runs` and `system.mart_tests`: what is written down in the lake about its marts, whichever
+//! process ran them.
+
+use std::sync::Arc;
+
+use boathouse_storage::{
+    Lake,
+    catalog::{MartDocument, MartRun, MartRunState, MartTest},
+};
+use datafusion::arrow::{
+    array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray},
+    compute::cast,
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    error::ArrowError,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::EngineError;
+
+/// Documents read together.
+const READS_AT_ONCE: usize = 16;
+
+fn time() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn text(name: &str, nullable: bool) -> Field {
+    Field::new(name, DataType::Utf8, nullable)
+}
+
+/// Of `system.marts`.
+pub(super) fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        text("name", false),
+        text("strategy", false),
+        text("state", true),
+        text("description", true),
+        text("owner", true),
+        text("tags", true),
+        text("reads", false),
+        Field::new("version", DataType::Int64, true),
+        Field::new("rows", DataType::Int64, true),
+        Field::new("published_at", time(), true),
+        text("definition", false),
+    ]))
+}
+
+/// Of `system.mart_runs`.
+pub(super) fn run_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        text("mart", false),
+        text("run_id", false),
+        text("state", false),
+        Field::new("started_at", time(), false),
+        Field::new("ended_at", time(), true),
+        Field::new("rows", DataType::Int64, true),
+        Field::new("version", DataType::Int64, true),
+        text("inputs", false),
+        text("error", true),
+    ]))
+}
+
+/// Of `system.mart_tests`.
+pub(super) fn test_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        text("mart", false),
+        text("run_id", false),
+        text("test", false),
+        text("state", false),
+        text("on_violation", false),
+        Field::new("violations", DataType::Int64, false),
+        text("samples", true),
+        Field::new("tested_at", time(), false),
+    ]))
+}
+
+/// All marts that ever ran, by name.
+pub(super) async fn all(lake: &Lake) -> Result<Vec<(String, Arc<MartDocument>)>, EngineError> {
+    let names = lake.marts().await?;
+    let read = stream::iter(names).map(|name| async move {
+        let document = lake.mart(&name).await?;
+        Ok((name, document))
+    });
+    read.buffered(READS_AT_ONCE).try_collect().await
+}
+
+/// A row per mart.
+pub(super) fn rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]) -> Result<RecordBatch, ArrowError> {
+    let texts = |of: fn(&MartDocument) -> Option<String>| texts(marts.iter().map(|(_, mart)| of(mart)));
+    let published = || marts.iter().map(|(_, mart)| mart.published());
+    let columns = vec![
+        self::texts(marts.iter().map(|(name, _)| Some(name.clone()))),
+        texts(|mart| Some(mart.definition.strategy.clone())),
+        texts(|mart| match mart.lease {
+            Some(_) => Some("running".to_owned()),
+            None => mart.runs.last().map(|run| run.state.word().to_owned()),
+        }),
+        texts(|mart| mart.definition.description.clone()),
+        texts(|mart| mart.definition.owner.clone()),
+        texts(|mart| Some(mart.definition.tags.join(", ")).filter(|tags| !tags.is_empty())),
+        texts(|mart| Some(mart.definition.reads.join(", "))),
+        numbers(published().map(|run| run?.version)),
+        numbers(published().map(|run| run.map(|run| run.rows))),
+        times(published().map(|run| run.map(|run| run.ended_ms)))?,
+        texts(|mart| Some(mart.definition.text.clone())),
+    ];
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+/// A row per run that is known, oldest first, then the one that goes on.
+pub(super) fn run_rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]) -> Result<RecordBatch, ArrowError> {
+    let runs: Vec<(&String, &MartRun)> = marts
+        .iter()
+        .flat_map(|(name, mart)| {
+            mart.runs.iter().chain(mart.lease.as_ref().map(|lease| &lease.run)).map(move |run| (name, run))
+        })
+        .collect();
+    let texts = |of: fn(&MartRun) -> Option<String>| texts(runs.iter().map(|(_, run)| of(run)));
+    let ended = |run: &MartRun| (run.state != MartRunState::Running).then_some(run.ended_ms);
+    let columns = vec![
+        self::texts(runs.iter().map(|(name, _)| Some((*name).clone()))),
+        texts(|run| Some(run.id.clone())),
+        texts(|run| Some(run.state.word().to_owned())),
+        times(runs.iter().map(|(_, run)| Some(run.started_ms)))?,
+        times(runs.iter().map(|(_, run)| ended(run)))?,
+        numbers(runs.iter().map(|(_, run)| run.version.map(|_| run.rows))),
+        numbers(runs.iter().map(|(_, run)| run.version)),
+        texts(|run| {
+            let inputs = run.inputs.iter().map(|input| format!("{}@v{}", input.table, input.version));
+            Some(inputs.collect::<Vec<_>>().join(", "))
+        }),
+        texts(|run| run.error.clone()),
+    ];
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+/// A row per test of each of these runs.
+pub(super) fn test_rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]) -> Result<RecordBatch, ArrowError> {
+    let runs = marts.iter().flat_map(|(name, mart)| mart.runs.iter().map(move |run| (name, run)));
+    let tests: Vec<(&String, &MartRun, &MartTest)> =
+        runs.flat_map(|(name, run)| run.tests.iter().map(move |test| (name, run, test))).collect();
+    let texts = |of: fn(&MartTest) -> Option<String>| texts(tests.iter().map(|(_, _, test)| of(test)));
+    let columns = vec![
+        self::texts(tests.iter().map(|(name, ..)| Some((*name).clone()))),
+        self::texts(tests.iter().map(|(_, run, _)| Some(run.id.clone()))),
+        texts(|test| Some(test.name.clone())),
+        texts(|test| Some(test.state.word().to_owned())),
+        texts(|test| Some(test.on_violation.clone())),
+        numbers(tests.iter().map(|(_, _, test)| Some(test.violations))),
+        texts(|test| Some(test.samples.join("\n")).filter(|samples| !samples.is_empty())),
+        times(tests.iter().map(|(_, run, _)| Some(run.ended_ms)))?,
+    ];
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+fn texts(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
+    Arc::new(texts.collect::<StringArray>())
+}
+
+fn numbers(numbers: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(numbers.map(|number| number.and_then(|n| i64::try_from(n).ok())).collect::<Int64Array>())
+}
+
+fn times(ms: impl Iterator<Item = Option<i64>>) -> Result<ArrayRef, ArrowError> {
+    let times: ArrayRef = Arc::new(ms.collect::<TimestampMillisecondArray>().with_timezone("UTC"));
+    cast(&times, &time())
+}

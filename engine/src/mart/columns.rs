@@ -1,0 +1,141 @@
+//! The columns of a mart's table: those of its query, under what the definition declares.
+
+use std::sync::Arc;
+
+use boathouse_storage::{
+    StorageError,
+    write::{self, Rules, kept_type},
+};
+use datafusion::{
+    arrow::datatypes::{DataType, Field, FieldRef, Schema},
+    logical_expr::LogicalPlan,
+};
+
+use super::{
+    definition::{Column, Definition},
+    fault::Fault,
+    test_sql::quoted,
+};
+use crate::{
+    EngineError,
+    error::did_you_mean,
+    parser::{self, Ast, create::Create},
+    statement::{Context, columns_of, plain_column, under_names, unfit},
+};
+
+/// The columns of the table that the rows of `plan` are for, which must fit into them.
+pub(super) fn columns(context: &Context, definition: &Definition, plan: LogicalPlan) -> Result<Vec<FieldRef>, Fault> {
+    let file = &definition.file;
+    let given: Vec<FieldRef> = plan.schema().fields().iter().map(plain_column).collect();
+    for (n, field) in given.iter().enumerate() {
+        if given[..n].iter().any(|other| other.name().eq_ignore_ascii_case(field.name())) {
+            let error = EngineError::invalid(format!("two columns of the query have the name \"{}\"", field.name()));
+            return Err(Fault::new(file, None, error.with_hint("Give one of them another name with AS.")));
+        }
+    }
+    let names = || given.iter().map(|field| field.name().as_str());
+    for column in &definition.columns {
+        if !names().any(|name| name == column.name) {
+            return Err(Fault::new(file, column.line, no_column(&column.name, names())));
+        }
+    }
+    let mut fields: Vec<FieldRef> = Vec::with_capacity(given.len());
+    for field in &given {
+        let declared = definition.columns.iter().find(|column| column.name == *field.name());
+        if declared.is_none() && definition.contract {
+            let error = EngineError::invalid(format!("column \"{}\" is not declared", field.name()));
+            let hint = "The definition has contract = true: add a [[column]], or leave the column out of the query.";
+            return Err(Fault::new(file, None, error.with_hint(hint)));
+        }
+        fields.push(Arc::new(table_field(context, definition, field, declared)?));
+    }
+    check_partitions(definition, &fields)?;
+    let plan = under_names(plan, &fields).map_err(|error| Fault::new(file, None, error))?;
+    let fit = write::conform(&definition.name(), &Schema::new(fields.clone()), &Rules::default(), plan);
+    fit.map_err(|error| {
+        let named = match &error {
+            StorageError::TypeMismatch { column, .. } | StorageError::NullValue { column, .. } => Some(column),
+            _ => None,
+        };
+        let declared = definition.columns.iter().find(|column| Some(&column.name) == named);
+        Fault::new(file, declared.map(|column| column.line), unfit(error))
+    })?;
+    Ok(fields)
+}
+
+/// `column "x" is not one of the query's`, with the nearest one.
+pub(super) fn no_column<'a>(name: &str, columns: impl Iterator<Item = &'a str> + Clone) -> EngineError {
+    let hint = did_you_mean(name, columns.clone());
+    let hint = hint.unwrap_or_else(|| format!("Its columns are {}.", columns.collect::<Vec<_>>().join(", ")));
+    EngineError::invalid(format!("column \"{name}\" is not one of the query's")).with_hint(hint)
+}
+
+fn table_field(
+    context: &Context,
+    definition: &Definition,
+    given: &Field,
+    declared: Option<&Column>,
+) -> Result<Field, Fault> {
+    let kept = |data_type: &DataType| {
+        kept_type(data_type).map_err(|why| {
+            let message = format!("column \"{}\" has a type that a table does not keep: {why}", given.name());
+            let error = EngineError::unsupported(message).with_hint("CAST it to another type in the query.");
+            Fault::new(&definition.file, None, error)
+        })
+    };
+    let Some(column) = declared else {
+        return Ok(Field::new(given.name(), kept(given.data_type())?, true));
+    };
+    let data_type = match &column.data_type {
+        None => kept(given.data_type())?,
+        Some(sql) => declared_type(context, sql).map_err(|error| Fault::new(&definition.file, column.line, error))?,
+    };
+    let field = Field::new(given.name(), data_type, !column.not_null);
+    Ok(match &column.description {
+        Some(text) => field.with_metadata([("comment".to_owned(), text.clone())].into()),
+        None => field,
+    })
+}
+
+fn declared_type(context: &Context, sql: &str) -> Result<DataType, EngineError> {
+    let wrong = || {
+        EngineError::invalid(format!("\"{sql}\" is not a type"))
+            .with_hint("Write it as in CREATE TABLE: BIGINT, DECIMAL(10, 2), VARCHAR, DATE, TIMESTAMP.")
+    };
+    let text = format!("CREATE TABLE t ({} {sql})", quoted("c"));
+    let Ok(Ast::Create(create)) = parser::parse(&text) else { return Err(wrong()) };
+    let Create::Table(table) = *create else { return Err(wrong()) };
+    let [column] = table.columns.as_slice() else { return Err(wrong()) };
+    let is_plain = !column.not_null
+        && column.comment.is_none()
+        && column.default.is_none()
+        && column.generated.is_none()
+        && column.identity.is_none()
+        && column.checks.is_empty();
+    if !is_plain || !table.checks.is_empty() || !table.partitioned_by.is_empty() || table.query.is_some() {
+        return Err(wrong());
+    }
+    let fields = columns_of(context, &table.columns).map_err(EngineError::without_excerpt)?;
+    fields.first().map(|field| field.data_type().clone()).ok_or_else(wrong)
+}
+
+fn check_partitions(definition: &Definition, fields: &[FieldRef]) -> Result<(), Fault> {
+    let at = |error| Fault::new(&definition.file, definition.partition_line, error);
+    for (n, name) in definition.partition_by.iter().enumerate() {
+        let Some(field) = fields.iter().find(|field| field.name() == name) else {
+            return Err(at(no_column(name, fields.iter().map(|field| field.name().as_str()))));
+        };
+        if definition.partition_by[..n].contains(name) {
+            return Err(at(EngineError::invalid(format!("column \"{name}\" is named twice"))));
+        }
+        if field.data_type().is_nested() || *field.data_type() == DataType::Binary {
+            let error = EngineError::unsupported(format!("a table cannot be partitioned by column \"{name}\""));
+            return Err(at(error.with_hint("Choose a column of numbers, dates or short texts.")));
+        }
+    }
+    if !definition.partition_by.is_empty() && definition.partition_by.len() == fields.len() {
+        let error = EngineError::invalid("the table has no columns besides those of partition_by");
+        return Err(at(error.with_hint("Leave one of them out of partition_by.")));
+    }
+    Ok(())
+}

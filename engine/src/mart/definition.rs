@@ -1,0 +1,291 @@
+//! A definition: a plain SELECT that runs in any SQL tool, under a comment block in TOML for what SQL cannot say.
+//!
+//! ```sql
+//! /*---
+//! name = "marts.daily_revenue"           # or else the file's name without .sql
+//! owner = "bi@example.com"
+//! description = "Revenue per day"
+//! [[test]]
+//! unique = "day"
+//! ---*/
+//! SELECT ...
+//! ```
+
+use std::path::Path;
+
+use boathouse_storage::check_name;
+use datafusion::sql::sqlparser::ast::Query;
+
+use super::{
+    fault::Fault,
+    fingerprint,
+    header::{Block, Header},
+    test::Test,
+};
+use crate::{
+    EngineError,
+    catalog::{TableName, is_reserved},
+    error::did_you_mean,
+    parser,
+};
+
+/// A mart as a person wrote it, checked as far as that goes without the lake.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// The path of the file.
+    pub file: String,
+    /// All of it. Places of faults are places in it.
+    pub(super) text: String,
+    pub(super) name: TableName,
+    pub(super) description: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) strategy: Strategy,
+    pub(super) partition_by: Vec<String>,
+    /// Where `partition_by` stands.
+    pub(super) partition_line: Option<usize>,
+    /// The columns that are declared are all that there may be.
+    pub(super) contract: bool,
+    pub(super) columns: Vec<Column>,
+    pub(super) tests: Vec<Test>,
+    pub(super) query: Query,
+    /// Stands for all of it that has an effect on the table.
+    pub(super) fingerprint: String,
+}
+
+/// How the rows of a run get into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strategy {
+    /// They take the place of all that were there.
+    Full,
+}
+
+impl Strategy {
+    const ALL: [(&'static str, Self); 1] = [("full", Self::Full)];
+
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, of)| *of == self).map_or("", |(word, _)| word)
+    }
+}
+
+/// A declared column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub line: usize,
+    pub name: String,
+    /// As SQL writes it.
+    pub data_type: Option<String>,
+    pub not_null: bool,
+    pub description: Option<String>,
+}
+
+impl Definition {
+    /// Reads a definition. The fault tells the file, the line and the cure.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Fault> {
+        let block = Block::find(file, text)?;
+        let header = block.header()?;
+        let at = |place: Option<usize>, error| Fault::new(file, place.map(|place| block.line(place)), error);
+        let place = header.name.as_ref().map(|name| name.span().start);
+        let name = name(file, header.name.as_ref().map(|name| name.get_ref().as_str())).map_err(|e| at(place, e))?;
+        let strategy = match &header.strategy {
+            None => Strategy::Full,
+            Some(word) => strategy(word.get_ref()).map_err(|error| at(Some(word.span().start), error))?,
+        };
+        let query = parser::parse_query(text).map_err(|error| Fault::new(file, None, of_query(error)))?;
+        let Header { description, owner, tags, contract, .. } = header;
+        let partition_line = header.partition_by.as_ref().map(|names| block.line(names.span().start));
+        let partition_by = header.partition_by.map(|names| names.into_inner().0).unwrap_or_default();
+        let mut columns: Vec<Column> = Vec::new();
+        for written in header.column {
+            let line = block.line(written.span().start);
+            let written = written.into_inner();
+            if columns.iter().any(|column| column.name == written.name) {
+                let error = EngineError::invalid(format!("column \"{}\" is declared twice", written.name));
+                return Err(Fault::new(file, line, error));
+            }
+            let (name, data_type, not_null) = (written.name, written.data_type, written.not_null);
+            columns.push(Column { line, name, data_type, not_null, description: written.description });
+        }
+        let mut tests: Vec<Test> = Vec::new();
+        for written in header.test {
+            let line = block.line(written.span().start);
+            let test = Test::of(written.into_inner(), line).map_err(|error| Fault::new(file, line, error))?;
+            if tests.iter().any(|other| other.name == test.name) {
+                let error = EngineError::invalid(format!("two tests have the name \"{}\"", test.name));
+                return Err(Fault::new(file, line, error.with_hint("Give one of them another with the key name.")));
+            }
+            tests.push(test);
+        }
+        let declared = columns.iter().map(|Column { name, data_type, not_null, description, .. }| {
+            format!("{name} {data_type:?} {not_null} {description:?}")
+        });
+        let tested = tests.iter().map(|test| format!("{:?} {:?}", test.check, test.on_violation));
+        let said = [strategy.word().to_owned(), format!("{partition_by:?} {contract} {description:?}")];
+        let body = [text[block.query..].trim().to_owned()];
+        let fingerprint = fingerprint::of(said.into_iter().chain(body).chain(declared).chain(tested));
+        let (file, text, query) = (file.to_owned(), text.to_owned(), *query);
+        Ok(Self {
+            file,
+            text,
+            name,
+            description,
+            owner,
+            tags,
+            strategy,
+            partition_by,
+            partition_line,
+            contract,
+            columns,
+            tests,
+            query,
+            fingerprint,
+        })
+    }
+
+    /// `schema.table`
+    pub fn name(&self) -> String {
+        self.name.to_string()
+    }
+}
+
+/// The mart's name: as it is said, else as its file is called.
+fn name(file: &str, said: Option<&str>) -> Result<TableName, EngineError> {
+    let stem = Path::new(file).file_stem().unwrap_or_default().to_string_lossy();
+    let name = said.unwrap_or(&stem);
+    let hint = "Call the file schema.table.sql, or write name = \"schema.table\".";
+    let wrong =
+        |why: &str| EngineError::invalid(format!("\"{name}\" is not the name of a mart: {why}")).with_hint(hint);
+    let (schema, table) = name.split_once('.').ok_or_else(|| wrong("it has no schema"))?;
+    if is_reserved(schema) {
+        return Err(wrong("the schema belongs to the system"));
+    }
+    for (kind, part) in [("schema", schema), ("table", table)] {
+        check_name(kind, part).map_err(|error| wrong(&error.to_string()))?;
+    }
+    if table.contains('.') {
+        return Err(wrong("it has more than two parts"));
+    }
+    Ok(TableName::new(schema, table))
+}
+
+fn strategy(word: &str) -> Result<Strategy, EngineError> {
+    if let Some((_, known)) = Strategy::ALL.iter().find(|(known, _)| *known == word) {
+        return Ok(*known);
+    }
+    let known = Strategy::ALL.map(|(word, _)| word);
+    let hint = did_you_mean(word, known).unwrap_or_else(|| format!("What there is: {}.", known.join(", ")));
+    Err(EngineError::unsupported(format!("strategy = \"{word}\" is not supported")).with_hint(hint))
+}
+
+fn of_query(error: EngineError) -> EngineError {
+    match error.message.as_str() {
+        "the statement is empty" => EngineError::invalid("there is no query behind the block"),
+        "this is not a query" => error.with_hint("A mart is a SELECT; what is done with its rows the strategy says."),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mart::test::{Check, OnViolation};
+
+    fn fault(text: &str) -> String {
+        Definition::parse("sql/marts/m.t.sql", text).unwrap_err().to_string()
+    }
+
+    fn block(toml: &str) -> String {
+        format!("/*---\n{toml}\n---*/\nSELECT 1 AS a")
+    }
+
+    #[test]
+    fn a_plain_select_is_a_mart() {
+        let mart = Definition::parse("x/m.t.sql", "SELECT 1 AS a;\n").unwrap();
+        assert_eq!((mart.name().as_str(), mart.strategy, mart.tests.len()), ("m.t", Strategy::Full, 0));
+    }
+
+    #[test]
+    fn the_block_says_what_sql_cannot() {
+        let text = block(
+            "name = \"s.n\"\nowner = \"o\"\ntags = [\"x\"]\ndescription = \"d\"\npartition_by = \"a\"\ncontract = true\n\
+             [[column]]\nname = \"a\"\ntype = \"BIGINT\"\nnot_null = true\n[[test]]\nunique = [\"a\", \"b\"]\n[[test]]\n\
+             accepted_values = { column = \"a\", values = [1, \"it's\"] }\non_violation = \"drop\"",
+        );
+        let mart = Definition::parse("x/m.t.sql", &text).unwrap();
+        assert_eq!((mart.name(), mart.partition_by.clone(), mart.columns[0].line), ("s.n".into(), vec!["a".into()], 8));
+        assert_eq!(mart.tests[0].name, "unique(a, b)");
+        let values = Check::AcceptedValues { column: "a".into(), values: vec!["1".into(), "'it''s'".into()] };
+        assert_eq!((&mart.tests[1].check, mart.tests[1].on_violation), (&values, OnViolation::Drop));
+        assert_eq!(mart.tests[1].line, 14);
+    }
+
+    #[test]
+    fn a_fault_tells_file_line_and_cure() {
+        for (toml, expected) in [
+            ("ownr = \"x\"", "sql/marts/m.t.sql:2: key \"ownr\" is not known\nHINT: Did you mean \"owner\"?"),
+            ("\nretry = 3", "sql/marts/m.t.sql:3: key \"retry\" is not supported\nHINT: Leave it out; keys here are "),
+            (
+                "strategy = \"ful\"",
+                "sql/marts/m.t.sql:2: strategy = \"ful\" is not supported\nHINT: Did you mean \"full\"?",
+            ),
+            ("name = \"t\"", "sql/marts/m.t.sql:2: \"t\" is not the name of a mart: it has no schema\nHINT: "),
+            ("name = \"system.t\"", "sql/marts/m.t.sql:2: \"system.t\" is not the name of a mart: the schema belongs"),
+            ("owner = 3", "sql/marts/m.t.sql:2: the block is not understood: invalid type: integer \"3\", expected a"),
+            ("owner = ", "sql/marts/m.t.sql:2: the block is not understood: "),
+            ("[[column]]\ntype = \"INT\"", "sql/marts/m.t.sql:2: key \"name\" is missing"),
+            ("[[test]]\n", "sql/marts/m.t.sql:2: the test says nothing\nHINT: Write one of unique"),
+            ("\n[[test]]\nunique = \"a\"\nnot_null = \"a\"", "sql/marts/m.t.sql:3: the test says more than one thing"),
+            ("[[test]]\nunique = []", "sql/marts/m.t.sql:3: the block is not understood: the list of columns is empty"),
+            (
+                "[[test]]\nuniqe = \"a\"",
+                "sql/marts/m.t.sql:3: key \"uniqe\" is not known\nHINT: Did you mean \"unique\"?",
+            ),
+            ("[[test]]\nanomaly = \"row_count\"", "sql/marts/m.t.sql:3: key \"anomaly\" is not supported"),
+            ("[[test]]\nexpect = \"a >\"", "sql/marts/m.t.sql:2: expect: "),
+            ("[[test]]\nexpect = \"a > 1) OR (a < 1\"", "sql/marts/m.t.sql:2: expect: "),
+            (
+                "[[test]]\nunique = \"a\"\non_violation = \"drop\"",
+                "sql/marts/m.t.sql:2: on_violation = \"drop\" is for tests",
+            ),
+            (
+                "[[test]]\nunique = \"a\"\non_violation = \"x\"",
+                "sql/marts/m.t.sql:2: on_violation = \"x\" is not known",
+            ),
+            ("[[test]]\nrow_count = {}", "sql/marts/m.t.sql:2: row_count has neither min nor max"),
+            (
+                "[[test]]\nfreshness = { column = \"a\", max_age = \"2 years\" }",
+                "sql/marts/m.t.sql:3: the block is not understood: \"2 years\" is not a length of time",
+            ),
+            (
+                "[[test]]\nunique = \"a\"\n[[test]]\nunique = \"a\"",
+                "sql/marts/m.t.sql:4: two tests have the name \"unique(a)\"",
+            ),
+        ] {
+            let text = fault(&block(toml));
+            assert!(text.starts_with(expected), "{toml}\n{text}\nexpected {expected}");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_the_query_tells_its_line_in_the_file() {
+        let text = fault("/*---\nowner = \"x\"\n---*/\nSELECT a\nFROM t WHER a = 1");
+        assert!(text.starts_with("sql/marts/m.t.sql:5: syntax error: "), "{text}");
+        assert!(text.contains("LINE 5: FROM t WHER a = 1"), "{text}");
+        assert!(fault("/*---\n---*/\n").contains("there is no query behind the block"));
+        assert!(fault("DROP TABLE t").contains("this is not a query\nHINT: A mart is a SELECT"));
+        assert!(
+            fault("SELECT 1 /*---\nowner = \"x\" ---*/")
+                .contains("m.t.sql:1: the block /*--- ... ---*/ does not stand first")
+        );
+        assert!(fault("/*---\nowner = \"x\"").contains("m.t.sql:1: the block that begins with /*--- does not end"));
+    }
+
+    #[test]
+    fn what_has_no_effect_on_rows_does_not_change_the_fingerprint() {
+        let of = |text: &str| Definition::parse("m.t.sql", text).unwrap().fingerprint;
+        assert_eq!(of(&block("owner = \"x\"")), of(&block("owner = \"y\"")));
+        assert_ne!(of(&block("")), of(&block("description = \"y\"")));
+        assert_ne!(of(&block("")), of(&block("[[test]]\nunique = \"a\"")));
+        assert_ne!(of("SELECT 1 AS a"), of("SELECT 2 AS a"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Marts: SQL that keeps a table up to date, tested before anyone sees it.
+//!
+//! ```text
+//! folder -> definition (TOML block, SELECT) -> project: names, graph, each query and test planned --faults--> nothing runs
+//! run, mart by mart in the graph's order:
+//!   inputs pinned -> fingerprint --the table says it was published--> skipped
+//!                 -> lease -> statement (publish) -> data files -> audit (tests as SQL over them) --> one commit
+//! ```
+//! A mart's table is changed by the statements that people write, CREATE OR REPLACE TABLE and INSERT OVERWRITE: there is no
+//! second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
+//! document of the mart in the lake keeps the lease and the history, and nothing that the rows depend on.
+
+mod audit;
+mod clock;
+mod columns;
+mod definition;
+mod duration;
+mod fault;
+mod fingerprint;
+mod folder;
+mod graph;
+mod header;
+mod lease;
+mod outcome;
+mod plan;
+mod project;
+mod publish;
+mod quarantine;
+mod run;
+mod test;
+mod test_sql;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    clock::Clock,
+    definition::Definition,
+    fault::Fault,
+    folder::read_folder,
+    lease::LeaseTimes,
+    outcome::{Outcome as MartOutcome, Report, TestReport},
+    plan::{Change, Planned},
+    project::{MartOptions, Project},
+};
+pub use boathouse_storage::catalog::{MartRun, MartRunState, MartTest, MartTestState};
+
+/// The program under whose name a mart's commits tell which run they are.
+pub(crate) const PROGRAM: &str = "boathouse-mart";

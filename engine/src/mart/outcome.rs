@@ -1,0 +1,58 @@
+//! How runs and tests of marts went, for whoever asked for them.
+
+use std::time::Duration;
+
+use boathouse_storage::catalog::MartTest;
+
+use crate::EngineError;
+
+/// What became of a mart that was to run.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its rows are published.
+    Succeeded { rows: u64, version: u64 },
+    /// Definition and inputs are those of the rows that are published.
+    Skipped { version: u64 },
+    /// Nothing was published; the rows that were there are there.
+    Failed(EngineError),
+    /// It was not run, because what it reads failed.
+    Blocked { by: String },
+    /// Another process runs it.
+    Busy { holder: String },
+}
+
+impl Outcome {
+    /// As people are told of it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Succeeded { .. } => "succeeded",
+            Self::Skipped { .. } => "skipped",
+            Self::Failed(_) => "failed",
+            Self::Blocked { .. } => "blocked",
+            Self::Busy { .. } => "busy",
+        }
+    }
+
+    /// Whether the mart's rows are those of its inputs now.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::Succeeded { .. } | Self::Skipped { .. })
+    }
+}
+
+/// One mart of a run.
+#[derive(Debug)]
+pub struct Report {
+    pub mart: String,
+    pub outcome: Outcome,
+    /// In the order of the definition; none when the run did not come so far.
+    pub tests: Vec<MartTest>,
+    pub took: Duration,
+}
+
+/// The tests of one mart, of the rows that are published.
+#[derive(Debug)]
+pub struct TestReport {
+    pub mart: String,
+    /// An error when they could not be run, as when the mart was never built.
+    pub tests: Result<Vec<MartTest>, EngineError>,
+}

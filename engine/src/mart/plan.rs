@@ -1,0 +1,144 @@
+//! What a run would do, and why: nothing is written.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use boathouse_storage::{Snapshot, StorageError, catalog::MartInput};
+
+use super::{
+    PROGRAM, fingerprint,
+    project::{Mart, Project},
+};
+use crate::{
+    Engine, EngineError,
+    cache::{detach, is_fixed},
+    catalog::TableName,
+    session::Pins,
+    statement::{Context, data_type::sql_type},
+};
+
+/// A mart, and what a run would do with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    pub mart: String,
+    pub strategy: &'static str,
+    pub change: Change,
+    /// The tables that it reads, through views, marts among them.
+    pub reads: Vec<String>,
+    /// Name and type.
+    pub columns: Vec<(String, String)>,
+    pub tests: usize,
+}
+
+/// Why a mart would run, or that it would not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It was never published.
+    New,
+    /// Its definition is another one than that which was published.
+    Definition,
+    /// What it reads changed: the table, the version that was read, if it was, and the version now, if it is there.
+    Inputs(Vec<(String, Option<u64>, Option<u64>)>),
+    /// These marts that it reads would run.
+    Upstream(Vec<String>),
+    /// Its rows cannot be told from its inputs alone, so it always runs.
+    Always,
+    UpToDate,
+}
+
+impl Project {
+    /// What a run of these marts, or of all, would do.
+    pub async fn plan(&self, names: &[String]) -> Result<Vec<Planned>, EngineError> {
+        let (project, selected) = (self.clone(), self.selected(names)?);
+        let work = async move {
+            let (mut planned, mut will_run) = (Vec::new(), BTreeSet::new());
+            for at in selected {
+                let change = project.change(at, &will_run).await?;
+                if change != Change::UpToDate {
+                    will_run.insert(at);
+                }
+                planned.push(project.marts[at].planned(change));
+            }
+            Ok(planned)
+        };
+        self.engine.runtime().spawn(work).await?
+    }
+
+    async fn change(&self, at: usize, will_run: &BTreeSet<usize>) -> Result<Change, EngineError> {
+        let mart = &self.marts[at];
+        let Some(target) = published(&self.engine, &mart.definition.name).await? else { return Ok(Change::New) };
+        let upstream = mart.upstream.iter().filter(|read| will_run.contains(read));
+        let upstream: Vec<String> = upstream.map(|read| self.marts[*read].definition.name()).collect();
+        if !upstream.is_empty() {
+            return Ok(Change::Upstream(upstream));
+        }
+        let inputs = Inputs::of(&mart.context(&self.engine, &Pins::new()), mart).await?;
+        let Some(fingerprint) = &inputs.fingerprint else { return Ok(Change::Always) };
+        if target.transaction(PROGRAM) == Some(fingerprint::number(fingerprint)) {
+            return Ok(Change::UpToDate);
+        }
+        let document = self.engine.lake().mart(&mart.definition.name()).await?;
+        match document.published() {
+            Some(run) if run.definition != mart.definition.fingerprint => Ok(Change::Definition),
+            Some(run) => Ok(Change::Inputs(differences(&run.inputs, &inputs.tables))),
+            None => Ok(Change::Inputs(Vec::new())),
+        }
+    }
+}
+
+impl Mart {
+    fn planned(&self, change: Change) -> Planned {
+        let columns = self.columns.iter().map(|field| (field.name().clone(), sql_type(field.data_type())));
+        Planned {
+            mart: self.definition.name(),
+            strategy: self.definition.strategy.word(),
+            change,
+            reads: self.reads.iter().map(ToString::to_string).collect(),
+            columns: columns.collect(),
+            tests: self.definition.tests.len(),
+        }
+    }
+}
+
+/// The mart's table, when a run of it was ever published.
+pub(super) async fn published(engine: &Engine, name: &TableName) -> Result<Option<Arc<Snapshot>>, EngineError> {
+    match engine.lake().table(&name.schema, &name.name).await {
+        Ok(table) => Ok(Some(table).filter(|table| table.transaction(PROGRAM).is_some())),
+        Err(StorageError::TableNotFound { .. } | StorageError::SchemaNotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a run reads.
+pub(super) struct Inputs {
+    /// The versions, for this run and those behind it.
+    pub pins: Pins,
+    pub tables: Vec<MartInput>,
+    /// Equal for equal rows; `None` when nothing can be told of them.
+    pub fingerprint: Option<String>,
+}
+
+impl Inputs {
+    /// Binds the names of the mart's query in `context`.
+    pub async fn of(context: &Context, mart: &Mart) -> Result<Self, EngineError> {
+        let plan = context.analyze(context.plan_query(mart.definition.query.clone()).await?)?;
+        let in_lake = detach(plan.clone(), &context.pinned).map_err(|error| context.error(error))?.is_some();
+        let fixed = is_fixed(&plan).map_err(|error| context.error(error))?;
+        let told = context.pinned.lasting().filter(|_| in_lake && fixed);
+        let fingerprint = told.map(|told| {
+            let definition = std::iter::once(mart.definition.fingerprint.clone());
+            fingerprint::of(definition.chain(told))
+        });
+        let pins = context.pinned.pins();
+        let tables =
+            pins.iter().map(|(table, version)| MartInput { table: table.clone(), version: *version }).collect();
+        Ok(Self { pins, tables, fingerprint })
+    }
+}
+
+fn differences(before: &[MartInput], now: &[MartInput]) -> Vec<(String, Option<u64>, Option<u64>)> {
+    let version =
+        |of: &[MartInput], table: &str| of.iter().find(|input| input.table == table).map(|input| input.version);
+    let names: BTreeSet<&str> = before.iter().chain(now).map(|input| input.table.as_str()).collect();
+    let each = names.into_iter().map(|name| (name.to_owned(), version(before, name), version(now, name)));
+    each.filter(|(_, before, now)| before != now).collect()
+}

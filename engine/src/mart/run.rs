@@ -1,0 +1,422 @@
+//! A run: mart by mart, each written, audited, published, or left alone.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use boathouse_storage::{
+    Snapshot, StorageError,
+    catalog::{MartColumn, MartDefinition, MartInput, MartRun, MartRunState, MartTest},
+    write::Publication,
+};
+use datafusion::{catalog::view::ViewTable, sql::sqlparser::ast::Query};
+use futures::FutureExt;
+use parking_lot::Mutex;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    PROGRAM,
+    audit::{Audited, audit},
+    fingerprint,
+    lease::{self, Lease, Taken},
+    outcome::{Outcome, Report, TestReport},
+    plan::{Inputs, published},
+    project::{Mart, Project},
+    publish, quarantine,
+    test::Test,
+    test_sql::quoted,
+};
+use crate::{
+    EngineError, Origin,
+    catalog::TableName,
+    parser::Ast,
+    queries::Phase,
+    session::Pins,
+    statement::{Context, Statement, data_type::sql_type, replay::Replays},
+};
+
+/// The rows of a run before they are in the table, for tests that take some of them away.
+const ROWS: &str = "rows of a mart";
+
+impl Project {
+    /// Runs these marts, or all, in their order; `told` hears of each when it is done. A mart whose definition and inputs are
+    /// those of its rows is skipped, unless `force` says otherwise. What one mart of the run reads of the lake, the others
+    /// read at the same version.
+    ///
+    /// An error when a name is not a mart's; what goes wrong with a mart is in its report.
+    pub async fn run(
+        &self,
+        names: &[String],
+        force: bool,
+        mut told: impl FnMut(&Report),
+    ) -> Result<Vec<Report>, EngineError> {
+        let mut reports: Vec<Report> = Vec::new();
+        let mut bad: BTreeMap<usize, String> = BTreeMap::new();
+        let mut pins: BTreeMap<String, u64> = BTreeMap::new();
+        for at in self.selected(names)? {
+            let began = Instant::now();
+            let mart = self.marts[at].definition.name();
+            let blocked = self.marts[at].upstream.iter().find_map(|read| bad.get(read).cloned());
+            let ran = match blocked {
+                Some(by) => self.blocked(at, by).await,
+                None => {
+                    let (project, pins) = (self.clone(), pins.clone().into_iter().collect());
+                    let run = async move { project.run_one(at, pins, force).await };
+                    match self.engine.runtime().spawn(run).await {
+                        Ok(Ok(ran)) => ran,
+                        Ok(Err(error)) | Err(error) => Ran::of(Outcome::Failed(error)),
+                    }
+                }
+            };
+            for (table, version) in ran.pins {
+                pins.entry(table).or_insert(version);
+            }
+            if let Outcome::Succeeded { version, .. } | Outcome::Skipped { version } = ran.outcome {
+                pins.insert(mart.clone(), version);
+            }
+            if !ran.outcome.is_good() {
+                bad.insert(at, mart.clone());
+            }
+            let report = Report { mart, outcome: ran.outcome, tests: ran.tests, took: began.elapsed() };
+            told(&report);
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    /// Carries out the tests of these marts, or of all, over the rows that are published.
+    pub async fn test(&self, names: &[String]) -> Result<Vec<TestReport>, EngineError> {
+        let (project, selected) = (self.clone(), self.selected(names)?);
+        let work = async move {
+            let mut reports = Vec::with_capacity(selected.len());
+            for at in selected {
+                let mart = project.marts[at].definition.name();
+                reports.push(TestReport { mart, tests: project.test_one(at).await.map(|audited| audited.tests) });
+            }
+            reports
+        };
+        self.engine.runtime().spawn(work).await
+    }
+
+    async fn test_one(&self, at: usize) -> Result<Audited, EngineError> {
+        let mart = &self.marts[at];
+        let name = &mart.definition.name;
+        if published(&self.engine, name).await?.is_none() {
+            let error = EngineError::not_found(format!("mart \"{name}\" was never published"));
+            return Err(error.with_hint("boathouse mart run builds it."));
+        }
+        let live = self.engine.queries().begin(&Origin::default(), &format!("MART TEST {name}"), Phase::Queued);
+        live.is_a("MART");
+        let permit = Arc::new(self.engine.permits().acquire(None, live).await?);
+        let context = mart.context(&self.engine, &Pins::new()).for_run(permit.clone());
+        let tests: Vec<&Test> = mart.definition.tests.iter().collect();
+        let audited = permit.bound(audit(&context, name, &tests, self.options.clock.now_ms())).await;
+        match &audited {
+            Ok(_) => permit.live().done(),
+            Err(error) => permit.live().failed(error),
+        }
+        audited
+    }
+
+    /// Writes down that a mart was not run.
+    async fn blocked(&self, at: usize, by: String) -> Ran {
+        let mart = &self.marts[at];
+        let run = MartRun { error: Some(format!("\"{by}\" was not published")), ..self.begun(mart, Vec::new(), 0) };
+        let run = MartRun { state: MartRunState::Blocked, ..run };
+        let name = mart.definition.name();
+        let written = self.engine.lake().change_mart(&name, |document| {
+            document.push(run.clone());
+            document.definition = mart.told();
+        });
+        if let Err(error) = written.await {
+            tracing::warn!(mart = name, %error, "it could not be written down that a mart is blocked");
+        }
+        Ran::of(Outcome::Blocked { by })
+    }
+
+    async fn run_one(&self, at: usize, pins: Pins, force: bool) -> Result<Ran, EngineError> {
+        let mart = &self.marts[at];
+        let name = mart.definition.name();
+        let inputs = Inputs::of(&mart.context(&self.engine, &pins), mart).await?;
+        let id = Uuid::new_v4().to_string();
+        // What cannot be told from its inputs is published under the name of its run.
+        let number = fingerprint::number(&inputs.fingerprint.clone().unwrap_or_else(|| fingerprint::of([&id])));
+        let target = published(&self.engine, &mart.definition.name).await?;
+        let there = is_there(target.as_deref(), number).filter(|_| !force);
+        // A lease may be what a process left that ended behind its commit: then how its run went is still to be told.
+        if let Some(version) = there
+            && self.engine.lake().mart(&name).await?.lease.is_none()
+        {
+            return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
+        }
+        let run = MartRun { id, number, ..self.begun(mart, inputs.tables.clone(), number) };
+        let holder = format!("process {}", std::process::id());
+        let lake = self.engine.lake();
+        let (lease, left) = match lease::take(lake, &name, &holder, &run, self.options.lease).await? {
+            Taken::Ours(lease, left) => (lease, left),
+            Taken::Busy { holder } => {
+                let outcome = there.map_or(Outcome::Busy { holder }, |version| Outcome::Skipped { version });
+                return Ok(Ran { pins: inputs.pins, ..Ran::of(outcome) });
+            }
+        };
+        // Another process may have published it between the look and the lease.
+        let target = published(&self.engine, &mart.definition.name).await?;
+        self.tell_what_was_left(mart, left, target.as_deref()).await?;
+        if !force && let Some(version) = is_there(target.as_deref(), number) {
+            lease.end(None, &mart.told()).await?;
+            return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
+        }
+        let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
+        let running = Running { project: self, mart, pins: all_pins, run, found: Arc::default() };
+        let ended = tokio::select! {
+            ended = running.carry_out() => ended,
+            lost = lease.beat() => Err(lost),
+        };
+        let Ran { outcome, tests, .. } = running.end(lease, ended).await;
+        Ok(Ran { outcome, tests, pins: inputs.pins })
+    }
+
+    /// A process that ended behind its commit did not write down how its run went.
+    async fn tell_what_was_left(
+        &self,
+        mart: &Mart,
+        left: Option<MartRun>,
+        target: Option<&Snapshot>,
+    ) -> Result<(), EngineError> {
+        let Some(left) = left else { return Ok(()) };
+        let published = is_there(target, left.number);
+        let (state, error) = match published {
+            Some(_) => (MartRunState::Succeeded, None),
+            None => (MartRunState::Failed, Some("the process that ran it ended".to_owned())),
+        };
+        let run = MartRun { state, error, version: published, ..left };
+        self.engine.lake().change_mart(&mart.definition.name(), |document| document.push(run.clone())).await?;
+        Ok(())
+    }
+
+    fn begun(&self, mart: &Mart, inputs: Vec<MartInput>, number: i64) -> MartRun {
+        let now = self.options.clock.now_ms();
+        MartRun {
+            id: Uuid::new_v4().to_string(),
+            state: MartRunState::Running,
+            started_ms: now,
+            ended_ms: now,
+            number,
+            definition: mart.definition.fingerprint.clone(),
+            inputs,
+            version: None,
+            rows: 0,
+            error: None,
+            tests: Vec::new(),
+        }
+    }
+}
+
+/// The version of a table that holds the run of this number.
+fn is_there(target: Option<&Snapshot>, number: i64) -> Option<u64> {
+    target.filter(|table| table.transaction(PROGRAM) == Some(number)).map(Snapshot::version)
+}
+
+/// What became of one mart.
+struct Ran {
+    outcome: Outcome,
+    tests: Vec<MartTest>,
+    /// What it read.
+    pins: Pins,
+}
+
+impl Ran {
+    fn of(outcome: Outcome) -> Self {
+        Self { outcome, tests: Vec::new(), pins: Pins::new() }
+    }
+}
+
+/// What the audit found, and in which version.
+#[derive(Default)]
+struct Found {
+    version: Option<u64>,
+    audited: Audited,
+    error: Option<EngineError>,
+}
+
+/// A mart whose lease is held.
+struct Running<'a> {
+    project: &'a Project,
+    mart: &'a Mart,
+    pins: Pins,
+    run: MartRun,
+    found: Arc<Mutex<Found>>,
+}
+
+impl Running<'_> {
+    async fn carry_out(&self) -> Result<(), EngineError> {
+        let engine = &self.project.engine;
+        let name = &self.mart.definition.name;
+        // Before its turn: this statement waits for one of its own.
+        if !engine.lake().schemas().await?.contains(&name.schema) {
+            let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&name.schema));
+            engine.session().execute(&sql).await?;
+        }
+        let live = engine.queries().begin(&Origin::default(), &format!("MART RUN {name}"), Phase::Queued);
+        live.is_a("MART");
+        let permit = Arc::new(engine.permits().acquire(None, live).await?);
+        let context = self.mart.context(engine, &self.pins).for_run(permit.clone());
+        let written = permit.bound(self.write(&context)).await;
+        match &written {
+            Ok(()) => permit.live().done(),
+            Err(error) => permit.live().failed(error),
+        }
+        written
+    }
+
+    async fn write(&self, context: &Context) -> Result<(), EngineError> {
+        let definition = &self.mart.definition;
+        let taken = self.take_rows(context).await?;
+        let now_ms = self.project.options.clock.now_ms();
+        let tests: Arc<[Test]> =
+            definition.tests.iter().filter(|test| !test.on_violation.takes_rows()).cloned().collect();
+        let (found, name, looking) = (self.found.clone(), definition.name.clone(), context.clone());
+        let look = move |staged: Arc<Snapshot>| {
+            let (found, name, tests) = (found.clone(), name.clone(), tests.clone());
+            let (context, taken) = (looking.again(), taken.clone());
+            async move {
+                context.pinned.keep_provider(name.clone(), staged.provider()?);
+                let audited = audit(&context, &name, &tests.iter().collect::<Vec<_>>(), now_ms).await;
+                let refused = match &audited {
+                    Ok(audited) => audited.refusal(),
+                    Err(error) => Some(error.message.clone()),
+                };
+                {
+                    let mut found = found.lock();
+                    found.version = Some(staged.version());
+                    match audited {
+                        Ok(mut audited) => {
+                            audited.tests.extend(taken);
+                            found.audited = audited;
+                        }
+                        Err(error) => found.error = Some(error),
+                    }
+                }
+                let table = name.to_string();
+                refused.map_or(Ok(()), |reason| Err(StorageError::Refused { table, reason }))
+            }
+            .boxed()
+        };
+        let publication = Publication::new(PROGRAM, self.run.number, self.told(), look);
+        let context = context.publishing(publication);
+        let violations = publish::violations(definition.tests.iter().filter(|test| test.on_violation.takes_rows()));
+        let query = publish::without(definition.query.clone(), &violations)?;
+        self.publish(&context, query).await
+    }
+
+    /// Publishes the rows of `query`, again on the newest version when another writer was faster.
+    async fn publish(&self, context: &Context, query: Query) -> Result<(), EngineError> {
+        let (engine, definition) = (&self.project.engine, &self.mart.definition);
+        let mut replays = Replays::default();
+        loop {
+            let context = context.again();
+            let target = published(engine, &definition.name).await?;
+            let ast = publish::statement(definition, &self.mart.columns, target.as_deref(), query.clone())?;
+            let written = carry_out(&context, ast).await;
+            if !replays.next(&context, written.as_ref().err()).await {
+                return written.map_err(|error| self.found.lock().error.take().unwrap_or(error));
+            }
+        }
+    }
+
+    /// Looks for rows that tests keep out of the table, and puts those that are to be kept elsewhere there.
+    async fn take_rows(&self, context: &Context) -> Result<Vec<MartTest>, EngineError> {
+        let definition = &self.mart.definition;
+        let tests: Vec<&Test> = definition.tests.iter().filter(|test| test.on_violation.takes_rows()).collect();
+        if tests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let looking = context.again();
+        let plan = looking.analyze(looking.plan_query(definition.query.clone()).await?)?;
+        let rows = TableName::new(&definition.name.schema, ROWS);
+        looking.pinned.keep_provider(rows.clone(), Arc::new(ViewTable::new(plan, None)));
+        let audited = audit(&looking, &rows, &tests, self.project.options.clock.now_ms()).await?;
+        if !quarantine::tests(definition).is_empty() {
+            self.quarantine(context).await?;
+        }
+        Ok(audited.tests)
+    }
+
+    async fn quarantine(&self, context: &Context) -> Result<(), EngineError> {
+        let definition = &self.mart.definition;
+        let publication =
+            Publication::new(quarantine::PROGRAM, self.run.number, self.told(), |_| async { Ok(()) }.boxed());
+        let context = context.publishing(publication);
+        let mut replays = Replays::default();
+        loop {
+            let (context, query) = (context.again(), definition.query.clone());
+            let ast = quarantine::statement(definition, &self.mart.columns, query, &self.run.id)?;
+            let written = carry_out(&context, ast).await;
+            if !replays.next(&context, written.as_ref().err()).await {
+                return written;
+            }
+        }
+    }
+
+    /// For the history of the table.
+    fn told(&self) -> serde_json::Value {
+        let inputs: Vec<_> =
+            self.run.inputs.iter().map(|input| json!({ "table": input.table, "version": input.version })).collect();
+        json!({
+            "mart": self.mart.definition.name(),
+            "run": self.run.id,
+            "definition": self.run.definition,
+            "inputs": inputs,
+        })
+    }
+
+    /// Gives the lease back, and tells how the run went.
+    async fn end(&self, lease: Lease, ended: Result<(), EngineError>) -> Ran {
+        let found = std::mem::take(&mut *self.found.lock());
+        let Audited { rows, tests } = found.audited;
+        let mut run = MartRun { ended_ms: self.project.options.clock.now_ms(), rows, tests, ..self.run.clone() };
+        let outcome = match ended {
+            Ok(()) => {
+                let version = found.version.unwrap_or_default();
+                (run.state, run.version) = (MartRunState::Succeeded, Some(version));
+                Outcome::Succeeded { rows, version }
+            }
+            Err(error) => {
+                (run.state, run.error) = (MartRunState::Failed, Some(error.to_string()));
+                Outcome::Failed(error)
+            }
+        };
+        // The rows are right whether or not this can be written; then the next run tells what it found.
+        if let Err(error) = lease.end(Some(&run), &self.mart.told()).await {
+            tracing::warn!(mart = %self.mart.definition.name, %error, "how a run went could not be written down");
+        }
+        Ran { outcome, tests: run.tests, pins: Pins::new() }
+    }
+}
+
+/// Plans a statement and runs it.
+async fn carry_out(context: &Context, ast: Ast) -> Result<(), EngineError> {
+    let statement = Statement::plan(context, ast).await?;
+    statement.run(context, &[]).await.map(drop)
+}
+
+impl Mart {
+    /// What people are told of it.
+    pub(super) fn told(&self) -> MartDefinition {
+        let columns = self.columns.iter().map(|field| MartColumn {
+            name: field.name().clone(),
+            data_type: sql_type(field.data_type()),
+            description: field.metadata().get("comment").cloned(),
+        });
+        let definition = &self.definition;
+        MartDefinition {
+            text: definition.text.clone(),
+            strategy: definition.strategy.word().to_owned(),
+            description: definition.description.clone(),
+            owner: definition.owner.clone(),
+            tags: definition.tags.clone(),
+            columns: columns.collect(),
+            reads: self.reads.iter().map(ToString::to_string).collect(),
+            fingerprint: definition.fingerprint.clone(),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `boathouse mart`: plan, run and test the marts of a folder, where the lake is.
+
+mod graph;
+mod history;
+mod plan;
+mod run;
+mod test;
+pub(crate) mod text;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use boathouse_engine::{
+    Engine, MartOptions, Project,
+    mart::{Fault, read_folder},
+};
+
+use crate::config::{Config, Flags};
+
+/// How long the end waits for what goes on behind the last commit.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
+
+/// The flags of `boathouse mart`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Check the definitions, and show what a run would do and why; nothing is written
+    Plan(Selection),
+    /// Bring marts up to date: those whose definition or inputs changed
+    Run(run::Args),
+    /// Carry out the tests over the rows that are published
+    Test(Selection),
+    /// Show which mart reads what
+    Graph(Selection),
+    /// Show the last runs
+    History(history::Args),
+}
+
+impl Command {
+    /// The lake that it is about.
+    pub fn lake(&self) -> &str {
+        match self {
+            Self::Plan(args) | Self::Test(args) | Self::Graph(args) => &args.lake,
+            Self::Run(args) => &args.selection.lake,
+            Self::History(args) => &args.lake,
+        }
+    }
+}
+
+/// Which marts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Selection {
+    /// Names of marts, schema.table; all when none is given
+    #[arg(value_name = "MART")]
+    pub names: Vec<String>,
+    /// A folder (./lake) or a bucket (s3://bucket/prefix)
+    #[arg(long, value_name = "LAKE")]
+    pub lake: String,
+    /// The folder of the definitions [default: `marts` of the settings]
+    #[arg(long, value_name = "FOLDER")]
+    pub marts: Option<PathBuf>,
+    /// A file of settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Does it. What it tells is on standard output, errors on standard error.
+pub async fn run(args: Args) -> ExitCode {
+    let done = match args.command {
+        Command::Plan(args) => plan::run(&args).await,
+        Command::Run(args) => run::run(&args).await,
+        Command::Test(args) => test::run(&args).await,
+        Command::Graph(args) => graph::run(&args).await,
+        Command::History(args) => history::run(&args).await,
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The marts of the folder, checked. The error holds all faults.
+async fn open(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
+    let config = Config::load(selection.config.as_deref(), Flags::default()).map_err(|error| error_text(&error))?;
+    let folder = selection.marts.clone().or(config.marts).ok_or_else(|| {
+        "ERROR: it is not said where the marts are\nHINT: --marts FOLDER names their folder, or `marts` in the settings."
+            .to_owned()
+    })?;
+    let definitions = read_folder(&folder).map_err(faults)?;
+    let engine = Engine::open(&selection.lake, config.engine).await.map_err(|error| error_text(&error))?;
+    let project = Project::open(&engine, definitions, MartOptions::default()).await.map_err(faults)?;
+    Ok((engine, project))
+}
+
+fn faults(faults: Vec<Fault>) -> String {
+    let texts: Vec<String> = faults.iter().map(|fault| format!("ERROR: {fault}")).collect();
+    let count = match texts.len() {
+        1 => String::new(),
+        count => format!("\n{count} faults; nothing was run"),
+    };
+    texts.join("\n") + &count
+}
+
+fn error_text(error: &dyn std::fmt::Display) -> String {
+    format!("ERROR: {error}")
+}
+
+/// Gives work behind the commits some time to end.
+async fn settle(engine: &Engine) {
+    let _ = tokio::time::timeout(SETTLE_MAX, engine.idle()).await;
+}

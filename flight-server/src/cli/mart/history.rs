@@ -1,0 +1,55 @@
+//! `boathouse mart history`: the runs that the lake knows, newest first.
+
+use std::path::PathBuf;
+
+use crate::{
+    client::Embedded,
+    config::{Config, Flags},
+    shell::{Out, Screen, Settings, Shell, output::Format},
+};
+
+/// The flags of `boathouse mart history`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Names of marts, schema.table; all when none is given
+    #[arg(value_name = "MART")]
+    pub names: Vec<String>,
+    /// A folder (./lake) or a bucket (s3://bucket/prefix)
+    #[arg(long, value_name = "LAKE")]
+    pub lake: String,
+    /// How they are written
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// A file of settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Shows the runs.
+pub(super) async fn run(args: &Args) -> Result<bool, String> {
+    let config = Config::load(args.config.as_deref(), Flags::default()).map_err(|error| super::error_text(&error))?;
+    let client = Embedded::open(&args.lake, config.engine).await.map_err(|error| super::error_text(&error))?;
+    let listed: Vec<String> = args.names.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
+    let only = match listed.as_slice() {
+        [] => String::new(),
+        listed => format!(" WHERE mart IN ({})", listed.join(", ")),
+    };
+    let sql = format!(
+        "SELECT started_at, mart, state, rows, version, inputs, error FROM system.mart_runs{only} ORDER BY started_at DESC, mart"
+    );
+    let screen = Screen::detect();
+    let settings = Settings::new(args.format, false);
+    let mut shell = Shell::new(Box::new(client), settings, screen, Out::standard(screen), false);
+    let shown = async {
+        shell.run_script(sql.as_bytes(), "").await?;
+        shell.finish()
+    };
+    match shown.await {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_reader_gone() => Ok(true),
+        Err(error) => {
+            error.report(screen);
+            Ok(false)
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `boathouse mart run`
+
+use super::{Selection, error_text, open, settle, text};
+
+/// The flags of `boathouse mart run`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Run also those that are up to date
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Runs the marts, and tells of each when it is done. False when one of them is not up to date then.
+pub(super) async fn run(args: &Args) -> Result<bool, String> {
+    let (engine, project) = open(&args.selection).await?;
+    let names = &args.selection.names;
+    let width = project.names().iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let reports = project.run(names, args.force, |report| print!("{}", text::report(report, width))).await;
+    settle(&engine).await;
+    let reports = reports.map_err(|error| error_text(&error))?;
+    Ok(reports.iter().all(|report| report.outcome.is_good()))
+}

@@ -1,0 +1,109 @@
+//! `boathouse mart`: a folder of definitions over a lake.
+
+use std::{fs, path::Path};
+
+use crate::{Call, boathouse, check};
+
+const ORDERS: &str = "CREATE TABLE orders AS SELECT * FROM (VALUES (1, 'north', 10), (2, 'south', 20), (3, 'north', 30)) AS v (id, region, amount)";
+const REVENUE: &str = "\
+/*---
+owner = \"bi@example.com\"
+description = \"Revenue per region\"
+
+[[test]]
+unique = \"region\"
+
+[[test]]
+expect = \"revenue >= 0\"
+---*/
+SELECT region, sum(amount) AS revenue
+FROM orders
+GROUP BY region
+";
+const TOTAL: &str = "SELECT sum(revenue) AS total FROM marts.revenue\n";
+
+/// A lake with orders, and two marts.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::create_dir_all(place.path().join("sql/marts")).unwrap();
+        fs::create_dir(place.path().join("lake")).unwrap();
+        place.sql(ORDERS);
+        place.write("marts.revenue.sql", REVENUE);
+        place.write("marts.total.sql", TOTAL);
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join("sql/marts").join(name), text).unwrap();
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        boathouse(["sql", "lake", "--format", "csv", "-c", sql]).folder(self.path()).stdout()
+    }
+
+    fn mart(&self, arguments: &[&str]) -> Call {
+        let more = ["--lake", "lake", "--marts", "sql/marts"];
+        boathouse(["mart"].iter().chain(arguments).chain(&more)).folder(self.path())
+    }
+}
+
+#[test]
+fn marts_are_planned_run_skipped_tested_and_told_of() {
+    let place = Place::new();
+    check!("mart_plan_new", place.mart(&["plan"]).text());
+    check!("mart_run", place.mart(&["run"]).text());
+    assert_eq!(place.sql("SELECT * FROM marts.revenue ORDER BY 1"), "region,revenue\nnorth,40\nsouth,20\n");
+    check!("mart_run_again", place.mart(&["run"]).text());
+    place.sql("INSERT INTO orders VALUES (4, 'east', 5)");
+    check!("mart_plan_stale", place.mart(&["plan"]).text());
+    check!("mart_run_one", place.mart(&["run", "marts.revenue"]).text());
+    check!("mart_test", place.mart(&["test"]).text());
+    check!("mart_graph", place.mart(&["graph"]).text());
+    let history = boathouse(["mart", "history", "marts.revenue", "--lake", "lake", "--format", "csv"]);
+    let history = history.folder(place.path()).stdout();
+    let runs: Vec<&str> = history.lines().skip(1).map(|line| line.split_once(',').unwrap().1).collect();
+    assert_eq!(runs, ["marts.revenue,succeeded,3,1,main.orders@v1,", "marts.revenue,succeeded,2,0,main.orders@v0,"]);
+}
+
+#[test]
+fn a_failed_test_leaves_the_rows_that_were_there() {
+    let place = Place::new();
+    place.mart(&["run"]).stdout();
+    place.sql("INSERT INTO orders VALUES (4, 'east', -5)");
+    check!("mart_run_failed", place.mart(&["run"]).text());
+    assert_eq!(place.sql("SELECT * FROM marts.total"), "total\n60\n");
+}
+
+#[test]
+fn faults_tell_file_line_and_cure_and_nothing_runs() {
+    let place = Place::new();
+    place.write("marts.broken.sql", "/*---\nownr = \"me\"\n---*/\nSELECT 1 AS a\n");
+    place.write("total.sql", "SELECT 1 AS a\n");
+    check!("mart_faults_of_files", place.mart(&["run"]).text());
+    fs::remove_file(place.path().join("sql/marts/total.sql")).unwrap();
+    place.write("marts.broken.sql", "/*---\n[[test]]\nunique = \"totl\"\n---*/\nSELECT total\nFROM marts.total\n");
+    place.write("marts.other.sql", "SELECT id,\n  amont\nFROM orders\n");
+    check!("mart_faults_of_marts", place.mart(&["run"]).text());
+    assert!(!place.path().join("lake/marts").exists());
+    let text = place.mart(&["run", "marts.totl"]).text();
+    assert!(text.contains("2 faults"), "{text}");
+}
+
+#[test]
+fn what_is_not_there_is_named() {
+    let place = Place::new();
+    check!("mart_unknown", place.mart(&["run", "marts.totl"]).text());
+    let call = boathouse(["mart", "run", "--lake", "lake", "--marts", "nowhere"]);
+    check!("mart_no_folder", call.folder(place.path()).text());
+    check!("mart_no_folder_said", boathouse(["mart", "run", "--lake", "lake"]).folder(place.path()).text());
+    fs::write(place.path().join("boathouse.toml"), "marts = \"sql/marts\"\n").unwrap();
+    let call = boathouse(["mart", "run", "--lake", "lake", "--config", "boathouse.toml"]);
+    assert!(call.folder(place.path()).stdout().contains("marts.total    succeeded"));
+}
