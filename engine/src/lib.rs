@@ -31,7 +31,7 @@ pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use exec::{MemoryUsage, RowStream};
 pub use identity::{Identity, LOCAL_USER, LoginError, Role, Secret, Users};
-pub use queries::{Durations, Origin, QueryRecord, QueryState, QueryTotals};
+pub use queries::{Durations, Origin, QueryPart, QueryRecord, QuerySpan, QueryState, QueryTotals, Trace};
 pub use session::{Batches, Pins, Session, TableEntry};
 pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;

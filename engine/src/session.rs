@@ -212,6 +212,12 @@ impl Session {
         self.engine.runtime().spawn(async move { listing::tables(&context, &schema).await }).await?
     }
 
+    /// The same as far as listings tell: without the comments of tables, which lie in the tables.
+    pub async fn table_names(&self, schema: &str) -> Result<Vec<TableEntry>, EngineError> {
+        let (context, schema) = (self.context("")?, schema.to_owned());
+        self.engine.runtime().spawn(async move { listing::names(&context, &schema).await }).await?
+    }
+
     pub async fn table_schema(&self, schema: &str, table: &str) -> Result<SchemaRef, EngineError> {
         let context = self.context("")?;
         let name = TableName::new(schema, table);

@@ -13,6 +13,7 @@
 //!
 //! [http]
 //! listen = "127.0.0.1:9090"       # BOATHOUSE_HTTP; metrics and health; not listened to by default
+//! tls = false                     # BOATHOUSE_HTTP_TLS; encrypted, with what [tls] says
 //!
 //! [tls]                           # not used by default
 //! certificate = "server.pem"      # BOATHOUSE_TLS_CERT; with those that lead to its authority; read anew when it changes
@@ -44,6 +45,10 @@
 //! bytes = "0"                     # BOATHOUSE_HOT_BYTES; what they may weigh, "10GiB"; 0 keeps none
 //! folder = "/var/cache/boathouse" # BOATHOUSE_HOT_FOLDER; default: one per lake in the user's cache folder
 //!
+//! [traces]                        # OpenTelemetry: not sent by default; OTLP over gRPC
+//! endpoint = "http://127.0.0.1:4317"   # OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT
+//! sample = 1.0                    # OTEL_TRACES_SAMPLER_ARG; the share that is traced where no client says whether
+//!
 //! [auth]                          # how a server knows its clients
 //! session = "12h"                 # BOATHOUSE_AUTH_SESSION; how long a login lasts that nobody uses
 //! key = "..."                     # BOATHOUSE_AUTH_KEY; any secret, the same for all servers of one address; default: random
@@ -69,6 +74,7 @@
 mod auth;
 mod file;
 mod tls;
+mod traces;
 mod value;
 
 use std::{
@@ -86,7 +92,7 @@ pub use self::{
     value::{Memory, Size, Span},
 };
 
-use crate::{AuthOptions, PollOptions};
+use crate::{AuthOptions, PollOptions, TraceOptions};
 use file::File;
 
 /// Where a server listens unless it is told otherwise.
@@ -102,6 +108,8 @@ pub struct Config {
     pub insecure: bool,
     /// Where metrics and health are told, if anywhere.
     pub http: Option<String>,
+    /// Whether that is encrypted, with the certificates of `tls`.
+    pub http_tls: bool,
     pub tls: Option<TlsSettings>,
     pub drain: Duration,
     pub polls: PollOptions,
@@ -113,6 +121,8 @@ pub struct Config {
     pub auth: AuthOptions,
     /// The folder of the marts' definitions.
     pub marts: Option<PathBuf>,
+    /// Where a server's traces go. Programs share these variables: what is wrong with them is told by whoever needs them.
+    pub traces: Result<Option<TraceOptions>, ConfigError>,
     /// For a shell: its statements may name any file.
     pub engine: EngineConfig,
 }
@@ -226,6 +236,13 @@ impl Config {
             session_token: s3.session_token,
             path_style: s3.path_style,
         };
+        let tls = tls::settings(flags.tls, variable, file.tls)?;
+        let http_tls = parsed(variable, "HTTP_TLS")?.or(file.http.tls).unwrap_or(false);
+        if http_tls && tls.is_none() {
+            return Err(ConfigError(
+                "http.tls is set, but the server has no certificate: set tls.certificate and tls.key, too".to_owned(),
+            ));
+        }
         let server = file.server;
         let roots = variable("BOATHOUSE_FILE_ROOTS").map(|roots| roots.split(',').map(str::to_owned).collect());
         let roots: Vec<String> = roots.or(server.file_roots).unwrap_or_default();
@@ -237,7 +254,8 @@ impl Config {
                 .unwrap_or_else(|| LISTEN.to_owned()),
             insecure: flags.insecure || parsed(variable, "INSECURE")?.or(server.insecure).unwrap_or(false),
             http: flags.http.or(variable("BOATHOUSE_HTTP")).or(file.http.listen),
-            tls: tls::settings(flags.tls, variable, file.tls)?,
+            http_tls,
+            tls,
             drain: parsed(variable, "DRAIN")?.or(server.drain).map_or(Duration::from_secs(30), |Span(drain)| drain),
             polls: match parsed(variable, "RESULTS_KEPT")?.or(server.results_kept) {
                 Some(Span(kept)) if kept.is_zero() => {
@@ -251,6 +269,7 @@ impl Config {
             hot_folder: parsed(variable, "HOT_FOLDER")?.or(file.hot.folder),
             auth: auth::options(variable, file.auth)?,
             marts: parsed(variable, "MARTS")?.or(file.marts),
+            traces: traces::options(variable, file.traces),
             engine,
         })
     }

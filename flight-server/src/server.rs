@@ -19,9 +19,10 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tonic::transport::server::Server;
 
 use crate::{
-    AuthOptions, Clock, PollOptions, http,
+    AuthOptions, Clock, PollOptions, TraceOptions, http,
     service::{Service, Watched},
     tls::Tls,
+    traces::Traces,
 };
 
 pub(crate) use connection::Peer;
@@ -42,7 +43,7 @@ const CERTIFICATES_LOOKED_AT: Duration = Duration::from_secs(10);
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// How a server runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerOptions {
     /// How long a shutdown waits for running statements before it stops them. Default: 30 seconds.
     pub drain_max: Duration,
@@ -50,6 +51,8 @@ pub struct ServerOptions {
     pub auth: AuthOptions,
     /// How statements are polled.
     pub polls: PollOptions,
+    /// Where traces go; nowhere by default.
+    pub traces: Option<TraceOptions>,
     /// The time by which polled statements expire, and failed logins are forgotten.
     pub clock: Clock,
 }
@@ -60,6 +63,7 @@ impl Default for ServerOptions {
             drain_max: Duration::from_secs(30),
             auth: AuthOptions::default(),
             polls: PollOptions::default(),
+            traces: None,
             clock: Clock::default(),
         }
     }
@@ -73,29 +77,48 @@ pub struct Listeners {
     pub http: Option<TcpListener>,
     /// For Flight SQL.
     pub tls: Option<Arc<Tls>>,
+    /// For metrics and health: the same, or nothing.
+    pub http_tls: Option<Arc<Tls>>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(flight: TcpListener) -> Self {
-        Self { flight, http: None, tls: None }
+        Self { flight, http: None, tls: None, http_tls: None }
     }
 }
 
 /// Serves Flight SQL, and metrics when there is a listener for them, until `shutdown` completes. Then takes no more
-/// connections, lets running statements finish up to [`ServerOptions::drain_max`], and stops what still runs.
+/// connections, lets running statements finish up to [`ServerOptions::drain_max`], and stops what still runs. At the end the
+/// last traces go out, which takes a few seconds at most.
 pub async fn run(
     listeners: impl Into<Listeners>,
     engine: Arc<Engine>,
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Listeners { flight: listener, http, tls } = listeners.into();
-    let service = Service::new(&engine, &options).map_err(io::Error::other)?;
+    let Some(to) = &options.traces else {
+        return serve(listeners.into(), engine, &options, None, shutdown).await;
+    };
+    let (traces, exporter) = Traces::open(to).map_err(io::Error::other)?;
+    let exporter = tokio::spawn(exporter.run());
+    let served = serve(listeners.into(), engine, &options, Some(traces.clone()), shutdown).await;
+    traces.end(exporter).await;
+    served
+}
+
+async fn serve(
+    Listeners { flight: listener, http, tls, http_tls }: Listeners,
+    engine: Arc<Engine>,
+    options: &ServerOptions,
+    traces: Option<Arc<Traces>>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let service = Service::new(&engine, options, traces).map_err(io::Error::other)?;
     // Ends with this function.
     let mut watchers = JoinSet::new();
     watchers.spawn(service.clone().tidy());
     if let Some(http) = http {
-        watchers.spawn(http::listener::run(http, engine.clone(), service.clone()));
+        watchers.spawn(http::listener::run(http, http_tls, engine.clone(), service.clone()));
     }
     let flight = FlightServiceServer::new(service.clone())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -124,8 +147,13 @@ pub async fn run(
     drop(stop);
     let ended = Instant::now();
     if let Ok(result) = timeout(options.drain_max, &mut serve).await {
+        let left = || options.drain_max.saturating_sub(ended.elapsed());
+        if timeout(left(), service.finish()).await.is_err() {
+            tracing::warn!(drain_max = ?options.drain_max, "stopping polled statements that still run");
+            service.close();
+        }
         // A checkpoint that is being written has the rest of the time.
-        let _ = timeout(options.drain_max.saturating_sub(ended.elapsed()), engine.idle()).await;
+        let _ = timeout(left(), engine.idle()).await;
         return result.map_err(io::Error::other);
     }
     tracing::warn!(drain_max = ?options.drain_max, "stopping the statements that still run");

@@ -18,6 +18,8 @@ use nix::{
     unistd::{setsid, ttyname},
 };
 
+use crate::{boathouse, served::Served};
+
 /// Long enough for the busiest machine; waiting ends as soon as the text is there.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// Tells the test binary which terminal to open.
@@ -80,12 +82,11 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// Waits until `text` appears after what was waited for before.
-    fn wait_for(&mut self, text: &str) {
+    /// Waits until `text` appears after what was waited for before; gives what appeared until then.
+    fn wait_for(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.screen.find(text) {
-                self.screen.drain(..at + text.len());
-                return;
+                return self.screen.drain(..at + text.len()).collect();
             }
             let chunk = self.chunks.recv_timeout(WAIT_MAX);
             let chunk = chunk.unwrap_or_else(|_| panic!("no {text:?} after {:?}", self.screen));
@@ -224,4 +225,41 @@ fn the_demo_shows_how_far_the_load_is() {
     terminal.wait_for("/86,642 rows 00:00:");
     terminal.wait_for("lineitem ");
     terminal.wait_for(" rows  in ");
+}
+
+#[test]
+fn a_password_is_asked_for_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    std::fs::create_dir(&lake).unwrap();
+    let lake = lake.to_str().unwrap();
+    let create = ["user", "create", "root", "--lake", lake];
+    boathouse(create).variable("BOATHOUSE_PASSWORD", "größe of it").stdout();
+    let server = Served::lake(lake, &[]);
+    let shell = ["sql", &server.url, "--user", "root"];
+    let open = || Terminal::start(&shell, &[("NO_COLOR", "1"), ("PAGER", "cat")], folder.path());
+
+    let mut terminal = open();
+    terminal.wait_for("Password of root: ");
+    // A slip is taken back, and then all of it.
+    terminal.press("nonsensex\x7f\x15größe of it\r");
+    let shown = terminal.wait_for("lake> ");
+    assert!(!shown.contains("nonsense") && !shown.contains("of it"), "{shown:?}");
+    terminal.press("SELECT current_user AS who;\r");
+    terminal.wait_for(" root");
+    terminal.wait_for("lake> ");
+    terminal.press("\\q\r");
+    assert!(terminal.child.wait().unwrap().success());
+
+    let mut terminal = open();
+    terminal.wait_for("Password of root: ");
+    terminal.press("another\r");
+    let shown = terminal.wait_for("wrong user name or password");
+    assert!(!shown.contains("another"), "{shown:?}");
+
+    let mut terminal = open();
+    terminal.wait_for("Password of root: ");
+    terminal.press("\x03");
+    terminal.wait_for("no password was given");
+    assert!(!terminal.child.wait().unwrap().success());
 }

@@ -36,7 +36,12 @@ pub fn boathouse<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = 
     command.args(arguments);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("BOATHOUSE_") || name.starts_with("AWS_") || name == "NO_COLOR" || name == "PAGER" {
+        if name.starts_with("BOATHOUSE_")
+            || name.starts_with("AWS_")
+            || name.starts_with("OTEL_")
+            || name == "NO_COLOR"
+            || name == "PAGER"
+        {
             command.env_remove(name);
         }
     }

@@ -136,12 +136,13 @@ async fn clients_that_read_nothing_or_send_nothing_hold_nobody_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_takes_too_long_is_cancelled() {
-    let timeout = Some(Duration::from_millis(300));
+    // Enough for what makes the table on a busy machine.
+    let timeout = Some(Duration::from_secs(3));
     let (lake, server) = server_with(EngineConfig { statement_timeout: timeout, ..config() }).await;
     let client = server.client().await.unwrap();
     let error = within("the timeout", run_to_the_end(&*client, ENDLESS)).await;
     assert_eq!(error.kind, ErrorKind::Cancelled);
-    assert!(error.text.contains("300"), "{error}");
+    assert!(error.text.contains("longer than 3s"), "{error}");
     until("the query ends", || lake.engine().statements_active() == 0).await;
     assert_eq!(number(&*client, "SELECT count(*) FROM t").await, 3);
 }

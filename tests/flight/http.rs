@@ -22,14 +22,14 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> (String, String) 
     (head.lines().next().unwrap().trim_start_matches("HTTP/1.1 ").to_owned(), body.to_owned())
 }
 
-async fn metrics(address: SocketAddr) -> String {
+pub async fn metrics(address: SocketAddr) -> String {
     let (status, text) = ask(address, "GET", "/metrics").await;
     assert_eq!(status, "200 OK");
     text
 }
 
 /// The value of a sample, with its labels as they are written.
-fn sample(text: &str, name: &str) -> f64 {
+pub fn sample(text: &str, name: &str) -> f64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }

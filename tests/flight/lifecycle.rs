@@ -1,14 +1,30 @@
 //! Where a server listens, and how it ends.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use boathouse_engine::ErrorKind;
+use arrow_flight::{
+    FlightDescriptor,
+    sql::{CommandStatementQuery, ProstMessageExt},
+};
+
+use boathouse_engine::{Engine, ErrorKind};
 use boathouse_flight_server::{
     client::Answer,
     server::{BindError, ServerOptions, bind},
 };
-use boathouse_tests::{TestLake, TestServer};
+use boathouse_storage::Lake;
+use boathouse_tests::{
+    TestLake, TestServer, config,
+    store::{Fate, RequestKind, RequestLog},
+};
 use futures::StreamExt;
+use prost::Message;
 
 use crate::support::{ENDLESS, server, until, within};
 
@@ -86,4 +102,35 @@ async fn a_shutdown_does_not_wait_for_idle_clients() {
     let (_lake, server) = server().await;
     let _idle = server.client().await.unwrap();
     within("the end of the server", server.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_waits_for_a_polled_insert_that_has_no_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Arc::new(RequestLog::default());
+    let lake = Lake::open_layered(folder.path().to_str().unwrap(), &config().storage, Some(log.layer())).await.unwrap();
+    let engine = Engine::on(lake, config()).unwrap();
+    for sql in ["CREATE TABLE s (a INT)", "INSERT INTO s VALUES (1)", "CREATE TABLE t (a INT)"] {
+        engine.session().execute(sql).await.unwrap();
+    }
+    let server = TestServer::spawn(engine.clone()).await;
+    let reached = Arc::new(AtomicBool::new(false));
+    let seen = reached.clone();
+    log.set_rule(move |request| {
+        let reads = request.kind == RequestKind::Get && request.path.ends_with(".parquet");
+        seen.fetch_or(reads, Ordering::Relaxed);
+        if reads { Fate::Held } else { Fate::Served }
+    });
+    let mut flight = server.flight().await;
+    let command = CommandStatementQuery { query: "INSERT INTO t SELECT a FROM s".to_owned(), transaction_id: None };
+    let asked = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    let answer = within("a poll", flight.inner_mut().poll_flight_info(asked)).await.unwrap().into_inner();
+    assert!(answer.flight_descriptor.is_some(), "it is not done");
+    drop(flight);
+    until("it reads", || reached.load(Ordering::Relaxed)).await;
+    let mut stopping = tokio::spawn(server.stop());
+    assert!(tokio::time::timeout(Duration::from_millis(500), &mut stopping).await.is_err(), "it was left behind");
+    log.clear_rule();
+    within("the end of the server", stopping).await.unwrap();
+    assert_eq!(engine.lake().table("main", "t").await.unwrap().version(), 1);
 }

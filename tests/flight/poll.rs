@@ -278,6 +278,24 @@ async fn cancelling_and_killing_end_what_is_polled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_killed_query_gives_the_error_and_none_of_the_rows_that_were_made() {
+    let (lake, server) = server().await;
+    let mut flight = server.flight().await;
+    // It waits for room.
+    let info = poll_to_the_end(&mut flight, ENDLESS).await.unwrap().info.unwrap();
+    let running = lake.engine().query_records().last().unwrap().origin.query_id;
+    server.client().await.unwrap().run(&format!("KILL QUERY '{running}'")).await.unwrap();
+    until("the query ends", || lake.engine().statements_active() == 0).await;
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    // The end is noted a moment after its place is free; a ticket is polled as its handle is.
+    let handle = FlightDescriptor::new_cmd(ticket.ticket.clone());
+    let noted = async { while poll(&mut flight, handle.clone()).await.is_ok() {} };
+    within("the end", noted).await;
+    let status = flight.inner_mut().do_get(ticket).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Cancelled, "the statement was killed by KILL QUERY"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_asks_for_ends_after_its_time() {
     let lake = TestLake::folder().await;
     let (server, clock) = quick_server(&lake).await;

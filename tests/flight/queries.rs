@@ -61,6 +61,21 @@ async fn a_failed_statement_is_found_by_the_id_that_its_client_was_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_fails_when_it_is_fetched_is_found_by_the_id_that_its_client_is_told() {
+    let (lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let info = flight.execute("SELECT b FROM t".to_owned(), None).await.unwrap();
+    lake.run("DROP TABLE t PURGE").await;
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let status = flight.inner_mut().do_get(ticket).await.unwrap_err();
+    assert_ne!(status.code(), Code::Ok);
+    let records = lake.engine().query_records();
+    let failed = records.iter().find(|query| &*query.sql == "SELECT b FROM t").unwrap();
+    let details = String::from_utf8_lossy(status.details());
+    assert!(details.contains(&failed.origin.query_id.to_string()), "{details}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_prepared_insert_counts_for_each_call() {
     let (lake, server) = server().await;
     let mut flight = server.flight().await;

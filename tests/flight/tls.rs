@@ -194,3 +194,20 @@ fn files_that_cannot_be_used_are_named() {
     assert!(open(TlsFiles { client_ca: Some(absent), ..good.clone() }).contains("client authorities \""));
     Tls::open(good, []).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_http_port_is_encrypted_with_the_same_certificate_where_that_is_wanted() {
+    let (ours, others) = (Authority::new(), Authority::new());
+    let (lake, _) = server().await;
+    let tls = Tls::open(files(&ours.server("server", "localhost"), None, false), []).unwrap();
+    let server = TestServer::encrypted_and_watched(lake.engine().clone(), tls).await;
+    let url = |scheme: &str| format!("{scheme}://localhost:{}/health", server.http().port());
+    let trusting = |authority: &Authority| {
+        let ca = reqwest::Certificate::from_pem(&fs::read(authority.ca()).unwrap()).unwrap();
+        reqwest::Client::builder().no_proxy().tls_certs_only([ca]).build().unwrap()
+    };
+    let answer = within("an answer", trusting(&ours).get(url("https")).send()).await.unwrap();
+    assert_eq!(answer.status(), reqwest::StatusCode::OK);
+    assert!(within("a refusal", trusting(&others).get(url("https")).send()).await.is_err());
+    assert!(within("a refusal", trusting(&ours).get(url("http")).send()).await.is_err());
+}

@@ -33,9 +33,23 @@ impl TestServer {
 
     /// With an HTTP port.
     pub async fn watched(engine: Arc<Engine>) -> Self {
+        let options = ServerOptions { drain_max: Duration::from_secs(5), ..ServerOptions::default() };
+        Self::watched_with(engine, options).await
+    }
+
+    pub async fn watched_with(engine: Arc<Engine>, options: ServerOptions) -> Self {
+        let ((flight, _), (http, address)) = (free_port().await, free_port().await);
+        let mut server = Self::listening(Listeners { http: Some(http), ..flight.into() }, engine, options);
+        server.http = Some(address);
+        server
+    }
+
+    /// With an HTTP port that is encrypted, too.
+    pub async fn encrypted_and_watched(engine: Arc<Engine>, tls: Arc<Tls>) -> Self {
         let ((flight, _), (http, address)) = (free_port().await, free_port().await);
         let options = ServerOptions { drain_max: Duration::from_secs(5), ..ServerOptions::default() };
-        let mut server = Self::listening(Listeners { http: Some(http), ..flight.into() }, engine, options);
+        let listeners = Listeners { http: Some(http), tls: Some(tls.clone()), http_tls: Some(tls), ..flight.into() };
+        let mut server = Self::listening(listeners, engine, options);
         server.http = Some(address);
         server
     }

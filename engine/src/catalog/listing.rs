@@ -77,8 +77,8 @@ pub(crate) async fn relations(context: &Context) -> Result<Vec<Entry>, EngineErr
     Ok(found)
 }
 
-/// Tables and views of a schema, sorted by name.
-pub(crate) async fn tables(context: &Context, schema: &str) -> Result<Vec<TableEntry>, EngineError> {
+/// Tables and views of a schema, sorted by name, with the comments that the catalog has: nothing but listings is read.
+pub(crate) async fn names(context: &Context, schema: &str) -> Result<Vec<TableEntry>, EngineError> {
     if is_reserved(schema) {
         let entry =
             |name: &&str| TableEntry { schema: schema.to_owned(), name: name.to_string(), kind: "VIEW", comment: None };
@@ -87,13 +87,22 @@ pub(crate) async fn tables(context: &Context, schema: &str) -> Result<Vec<TableE
             _ => system::TABLES.iter().map(entry).collect(),
         });
     }
-    let found = stream::iter(entries(context, schema).await?).map(|entry| async move {
-        let comment = match entry.kind {
-            Kind::Table => table_comment(context, &entry.name).await,
-            Kind::View | Kind::External | Kind::System => entry.comment,
-        };
+    let entry = |entry: Entry| {
         let kind = if entry.kind == Kind::View { "VIEW" } else { "TABLE" };
-        TableEntry { schema: entry.name.schema, name: entry.name.name, kind, comment }
+        TableEntry { schema: entry.name.schema, name: entry.name.name, kind, comment: entry.comment }
+    };
+    Ok(entries(context, schema).await?.into_iter().map(entry).collect())
+}
+
+/// The same with the comments that lie in the tables.
+pub(crate) async fn tables(context: &Context, schema: &str) -> Result<Vec<TableEntry>, EngineError> {
+    let found = stream::iter(names(context, schema).await?).map(|entry| async move {
+        // A reserved schema has no tables, and views and external tables have theirs in the catalog.
+        if entry.kind == "VIEW" || entry.comment.is_some() {
+            return entry;
+        }
+        let comment = table_comment(context, &TableName::new(&entry.schema, &entry.name)).await;
+        TableEntry { comment, ..entry }
     });
     Ok(found.buffered(LOOKUPS_AT_ONCE).collect().await)
 }

@@ -4,7 +4,9 @@
 //! plan -> producer on the CPU threads (holds the permit) -> a few batches in a channel -> RowStream -> client
 //! ```
 //!
-//! A slow client stops the producer at the channel's bound, and after a while others run in its place. Dropping the stream stops it altogether.
+//! A slow client stops the producer at the channel's bound, and after a while others run in its place. Dropping the stream stops
+//! it altogether.
+//! A statement that is cancelled (killed, or out of time) says so at once: rows that wait in the channel are wanted by nobody.
 
 use std::{
     pin::Pin,
@@ -17,7 +19,7 @@ use datafusion::{
     execution::SendableRecordBatchStream,
 };
 use futures::{Stream, StreamExt, TryStreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{CpuRuntime, Permit, Stop, runtime::Task, wire::wire_batch};
 use crate::{EngineError, ErrorKind, cache::Recording, error::convert};
@@ -31,6 +33,8 @@ const BATCHES_QUEUED_MAX: usize = 4;
 pub struct RowStream {
     schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, EngineError>>,
+    /// Overtakes the batches; `None` once it was told.
+    cancelled: Option<oneshot::Receiver<EngineError>>,
     /// `None` for rows that were there from the start, and once the producer has ended.
     producer: Option<Task<()>>,
     ready_rows: Option<usize>,
@@ -44,6 +48,27 @@ impl RowStream {
     /// All batches. For tests and small results: nothing bounds what it holds.
     pub async fn collect(self) -> Result<Vec<RecordBatch>, EngineError> {
         self.try_collect().await
+    }
+
+    /// Waits until somebody cancels the statement while there are rows left of it; for who does not ask for rows just now. Never
+    /// ends otherwise.
+    pub async fn cancelled(&mut self) -> EngineError {
+        if let Some(cancelled) = &mut self.cancelled
+            && let Ok(error) = cancelled.await
+        {
+            self.end();
+            return error;
+        }
+        // It has run to its end.
+        self.cancelled = None;
+        std::future::pending().await
+    }
+
+    /// No rows come any more.
+    fn end(&mut self) {
+        self.cancelled = None;
+        self.batches.close();
+        while self.batches.try_recv().is_ok() {}
     }
 
     /// How many rows there are, if they were there from the start.
@@ -64,7 +89,7 @@ impl RowStream {
             // There is room for all.
             let _ = sender.try_send(Ok(batch));
         }
-        Self { schema, batches, producer: None, ready_rows }
+        Self { schema, batches, cancelled: None, producer: None, ready_rows }
     }
 
     /// Starts to pull `rows` on the CPU threads. The permit is given back when they end or the stream is dropped. All rows
@@ -78,9 +103,17 @@ impl RowStream {
         stop: Option<Arc<Stop>>,
     ) -> Self {
         let (sender, batches) = mpsc::channel(BATCHES_QUEUED_MAX);
-        let producer = runtime.spawn(produce(schema.clone(), rows, permit, recording, sender)).stopping(stop);
-        Self { schema, batches, producer: Some(producer), ready_rows: None }
+        let (cancel, cancelled) = oneshot::channel();
+        let to = Client { batches: sender, cancel };
+        let producer = runtime.spawn(produce(schema.clone(), rows, permit, recording, to)).stopping(stop);
+        Self { schema, batches, cancelled: Some(cancelled), producer: Some(producer), ready_rows: None }
     }
+}
+
+/// Where rows go, and an end before their time.
+struct Client {
+    batches: mpsc::Sender<Result<RecordBatch, EngineError>>,
+    cancel: oneshot::Sender<EngineError>,
 }
 
 async fn produce(
@@ -88,7 +121,7 @@ async fn produce(
     mut rows: SendableRecordBatchStream,
     permit: Option<Arc<Permit>>,
     mut recording: Option<Recording>,
-    sender: mpsc::Sender<Result<RecordBatch, EngineError>>,
+    Client { batches: sender, cancel }: Client,
 ) {
     let pull = async {
         while let Some(batch) = rows.next().await {
@@ -130,6 +163,11 @@ async fn produce(
         Ok(()) => recording.into_iter().for_each(Recording::finish),
         Err(error) => {
             drop(recording);
+            if error.kind == ErrorKind::Cancelled {
+                // Before the sender is dropped: who sees the end of the batches finds it.
+                let _ = cancel.send(error);
+                return;
+            }
             let _ = sender.send(Err(error)).await;
         }
     }
@@ -139,20 +177,45 @@ impl Stream for RowStream {
     type Item = Result<RecordBatch, EngineError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Poll::Ready(Some(error)) = self.poll_cancelled(context) {
+            return Poll::Ready(Some(Err(error)));
+        }
         match self.batches.poll_recv(context) {
             Poll::Ready(Some(batch)) => Poll::Ready(Some(batch)),
             Poll::Pending => Poll::Pending,
             // The channel is closed: by a producer that has ended, or by one that panicked.
-            Poll::Ready(None) => match self.producer.as_mut() {
-                None => Poll::Ready(None),
-                Some(producer) => match Pin::new(producer).poll(context) {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(ended) => {
-                        self.producer = None;
-                        Poll::Ready(ended.err().map(Err))
-                    }
-                },
+            Poll::Ready(None) => match self.poll_cancelled(context) {
+                Poll::Ready(Some(error)) => Poll::Ready(Some(Err(error))),
+                _ => self.poll_producer(context),
             },
+        }
+    }
+}
+
+impl RowStream {
+    fn poll_cancelled(&mut self, context: &mut Context<'_>) -> Poll<Option<EngineError>> {
+        let Some(cancelled) = &mut self.cancelled else { return Poll::Ready(None) };
+        match Pin::new(cancelled).poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(error)) => {
+                self.end();
+                Poll::Ready(Some(error))
+            }
+            Poll::Ready(Err(_)) => {
+                self.cancelled = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn poll_producer(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<RecordBatch, EngineError>>> {
+        let Some(producer) = self.producer.as_mut() else { return Poll::Ready(None) };
+        match Pin::new(producer).poll(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(ended) => {
+                self.producer = None;
+                Poll::Ready(ended.err().map(Err))
+            }
         }
     }
 }

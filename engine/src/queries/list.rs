@@ -89,7 +89,7 @@ impl Queries {
     }
 
     /// A statement runs again, because another writer came first.
-    pub fn replayed(&self) {
+    pub(super) fn replayed(&self) {
         self.lists.lock().totals.replays += 1;
     }
 
@@ -100,6 +100,9 @@ impl Queries {
 
     pub(super) fn ended(&self, number: u64, record: Arc<QueryRecord>) {
         record.log();
+        if let Some(trace) = &record.origin.trace {
+            (trace.tell)(&record);
+        }
         let mut lists = self.lists.lock();
         lists.live.remove(&number);
         lists.totals.add(&record);

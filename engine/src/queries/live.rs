@@ -6,19 +6,21 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use boathouse_storage::{Account, Usage};
+use boathouse_storage::{Account, Usage, write::CommitTimes};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Origin, Queries, QueryRecord, QueryState};
+use super::{Origin, Queries, QueryPart, QueryRecord, QuerySpan, QueryState, trace::SPANS_MAX};
 use crate::{EngineError, ErrorKind, Outcome, exec::Stop, parser::redact};
 
 /// The part of a statement's text that is shown.
 const SQL_BYTES_MAX: usize = 4 << 10;
+/// Less of a phase is not told of, unless it is the last.
+const MOMENT: Duration = Duration::from_micros(100);
 
 /// What a statement's time goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub(crate) struct Live {
     account: OnceLock<Arc<Account>>,
     stop: OnceLock<Arc<Stop>>,
     rows: AtomicU64,
+    replays: AtomicU64,
+    /// Noted for its trace.
+    commits: Option<Arc<CommitTimes>>,
     result_cache_hit: AtomicBool,
     killed: watch::Sender<bool>,
     over: AtomicBool,
@@ -55,6 +60,8 @@ struct Clock {
     phase: Phase,
     since: Instant,
     spent: [Duration; 3],
+    /// For the trace; `None` when there is none.
+    spans: Option<Vec<QuerySpan>>,
 }
 
 impl Clock {
@@ -64,11 +71,35 @@ impl Clock {
         spent[self.phase as usize] += self.since.elapsed();
         spent
     }
+
+    /// The phase under way, as far as it has come.
+    fn span(&self) -> QuerySpan {
+        let part = match self.phase {
+            Phase::Queued => QueryPart::Queued,
+            Phase::Planning => QueryPart::Planning,
+            Phase::Executing => QueryPart::Executing,
+        };
+        let took = self.since.elapsed();
+        QuerySpan { part, began: SystemTime::now().checked_sub(took).unwrap_or(UNIX_EPOCH), took }
+    }
+
+    fn note_span(&mut self) {
+        let span = self.span();
+        // A statement whose turn has come is planned anew, after a moment that is no part of its execution.
+        if span.part == QueryPart::Executing && span.took < MOMENT {
+            return;
+        }
+        if let Some(spans) = self.spans.as_mut().filter(|spans| spans.len() < SPANS_MAX) {
+            spans.push(span);
+        }
+    }
 }
 
 impl Live {
     pub(super) fn new(list: &Arc<Queries>, number: u64, origin: &Origin, sql: &str, phase: Phase) -> Self {
         let shown = redact(sql, SQL_BYTES_MAX);
+        let traced = origin.trace.is_some();
+        let spans = traced.then(Vec::new);
         Self {
             list: list.clone(),
             number,
@@ -77,11 +108,13 @@ impl Live {
             secret: shown.secret,
             started: SystemTime::now(),
             planned_before: OnceLock::new(),
-            clock: Mutex::new(Clock { phase, since: Instant::now(), spent: [Duration::ZERO; 3] }),
+            clock: Mutex::new(Clock { phase, since: Instant::now(), spent: [Duration::ZERO; 3], spans }),
             statement: OnceLock::new(),
             account: OnceLock::new(),
             stop: OnceLock::new(),
             rows: AtomicU64::new(0),
+            replays: AtomicU64::new(0),
+            commits: traced.then(Arc::default),
             result_cache_hit: AtomicBool::new(false),
             killed: watch::Sender::new(false),
             over: AtomicBool::new(false),
@@ -100,6 +133,12 @@ impl Live {
 
     pub fn enter(&self, phase: Phase) {
         let mut clock = self.clock.lock();
+        if clock.phase == phase {
+            return;
+        }
+        if clock.spans.is_some() {
+            clock.note_span();
+        }
         clock.spent = clock.spent();
         clock.since = Instant::now();
         clock.phase = phase;
@@ -120,6 +159,17 @@ impl Live {
             stop.ask();
         }
         account
+    }
+
+    /// Where the times of its commits are noted, when it is traced.
+    pub fn commit_times(&self) -> Option<Arc<CommitTimes>> {
+        self.commits.clone()
+    }
+
+    /// It runs again, because another writer came first.
+    pub fn replayed(&self) {
+        self.replays.fetch_add(1, Ordering::Relaxed);
+        self.list.replayed();
     }
 
     pub fn add_rows(&self, rows: usize) {
@@ -162,6 +212,9 @@ impl Live {
     pub fn planned(&self) -> Duration {
         self.over.store(true, Ordering::Relaxed);
         self.list.forget(self.number);
+        if let Some(trace) = &self.origin.trace {
+            (trace.tell)(&self.as_record(QueryState::Planning));
+        }
         self.clock.lock().spent()[Phase::Planning as usize]
     }
 
@@ -213,6 +266,19 @@ impl Live {
         self.list.ended(self.number, record.clone());
     }
 
+    /// Phases and commits until now, for the trace.
+    fn spans(&self) -> Vec<QuerySpan> {
+        let clock = self.clock.lock();
+        let Some(mut spans) = clock.spans.clone() else { return Vec::new() };
+        spans.push(clock.span());
+        drop(clock);
+        for commit in self.commits.iter().flat_map(|commits| commits.all()) {
+            let (part, began, took) = (QueryPart::Commit { version: commit.version }, commit.began, commit.took);
+            spans.push(QuerySpan { part, began, took });
+        }
+        spans
+    }
+
     fn as_record(&self, state: QueryState) -> QueryRecord {
         let [queued_us, planning_us, executing_us] = self.clock.lock().spent().map(micros);
         QueryRecord {
@@ -230,6 +296,8 @@ impl Live {
             started: self.planned_before.get().and_then(|time| self.started.checked_sub(*time)).unwrap_or(self.started),
             ended: None,
             result_cache_hit: self.result_cache_hit.load(Ordering::Relaxed),
+            replays: self.replays.load(Ordering::Relaxed),
+            spans: self.spans(),
         }
     }
 }

@@ -6,7 +6,8 @@
 //!                            --fails----> QueryRecord
 //! run     -> Live (queued, planning, running) --ends, however--> QueryRecord -> ring, one line of the log, totals
 //! ```
-//! A [`Live`] that is dropped before it was told how it ended was given up by its client: it was cancelled.
+//! Both times a [`Trace`] is told, if the caller has one. A [`Live`] that is dropped before it was told how it ended was given
+//! up by its client: it was cancelled.
 
 mod list;
 mod live;
@@ -15,6 +16,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod trace;
 
 pub(crate) use self::{
     list::Queries,
@@ -24,4 +26,5 @@ pub use self::{
     origin::Origin,
     record::{QueryRecord, QueryState},
     totals::{Durations, QueryTotals},
+    trace::{QueryPart, QuerySpan, Trace},
 };

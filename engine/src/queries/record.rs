@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use boathouse_storage::Usage;
 
-use super::Origin;
+use super::{Origin, QuerySpan};
 use crate::ErrorKind;
 
 /// How far a statement has come.
@@ -56,9 +56,18 @@ pub struct QueryRecord {
     pub ended: Option<SystemTime>,
     /// Its rows are those of an earlier run.
     pub result_cache_hit: bool,
+    /// How often it ran again because another writer came first.
+    pub replays: u64,
+    /// Where its time went, as far as its trace was not told before; empty without a trace.
+    pub spans: Vec<QuerySpan>,
 }
 
 impl QueryRecord {
+    /// The trace that it is part of, as W3C Trace Context writes its id.
+    pub fn trace_id(&self) -> Option<String> {
+        self.origin.trace.as_ref().map(|trace| format!("{:032x}", trace.trace_id))
+    }
+
     /// One line of the log.
     pub(super) fn log(&self) {
         tracing::info!(
@@ -66,6 +75,7 @@ impl QueryRecord {
             query_id = %self.origin.query_id,
             user = self.origin.user.as_deref(),
             client = self.origin.client.as_deref(),
+            trace_id = self.trace_id(),
             state = self.state.as_str(),
             statement = self.statement,
             error_kind = self.error_kind.map(ErrorKind::as_str),
@@ -79,6 +89,7 @@ impl QueryRecord {
             planning_us = self.planning_us,
             executing_us = self.executing_us,
             result_cache_hit = self.result_cache_hit,
+            replays = self.replays,
             sql = &*self.sql,
             "query ended",
         );

@@ -44,6 +44,7 @@ impl Prepared {
     pub(crate) fn new(context: Context, statement: Statement, live: &Live) -> Self {
         let parameters = statement.parameters();
         let pins = context.pinned.pins();
+        live.is_a(statement.title());
         let (origin, planning) = (live.origin().clone(), live.planned());
         let planning_us = AtomicU64::new(u64::try_from(planning.as_micros()).unwrap_or(u64::MAX));
         Self { context, statement: Arc::new(statement), parameters, pins, origin, planning_us }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use boathouse_storage::{task_context, write::Publication};
+use boathouse_storage::{
+    task_context,
+    write::{CommitTimes, Publication},
+};
 use datafusion::{
     arrow::datatypes::SchemaRef,
     execution::{TaskContext, session_state::SessionState},
@@ -136,6 +139,18 @@ impl Context {
         if let Some(permit) = &self.permit {
             permit.live().enter(phase);
         }
+    }
+
+    /// It runs again, because another writer came first.
+    pub fn replayed(&self) {
+        if let Some(permit) = &self.permit {
+            permit.live().replayed();
+        }
+    }
+
+    /// Where the times of its commits are noted, if somebody wants to know.
+    pub fn commit_times(&self) -> Option<Arc<CommitTimes>> {
+        self.permit.as_ref().and_then(|permit| permit.live().commit_times())
     }
 
     /// Under what a plan of this run is executed.

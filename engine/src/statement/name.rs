@@ -97,6 +97,10 @@ pub(super) fn taken(name: &TableName, kind: Kind, hint: &str) -> EngineError {
 /// What the history of a table keeps of this statement.
 pub(super) fn commit_info(context: &Context) -> CommitInfo {
     let statement = redact(&context.sql, STATEMENT_MAX).text;
-    let (idempotency_key, publication) = (context.idempotency_key.clone(), context.publication.clone());
-    CommitInfo { statement: Some(statement), idempotency_key, publication }
+    CommitInfo {
+        statement: Some(statement),
+        idempotency_key: context.idempotency_key.clone(),
+        publication: context.publication.clone(),
+        times: context.commit_times(),
+    }
 }

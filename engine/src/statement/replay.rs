@@ -12,7 +12,7 @@ use boathouse_storage::StorageError;
 use datafusion::{arrow::array::RecordBatch, common::ScalarValue};
 
 use super::{Context, Outcome, Statement};
-use crate::{EngineError, ErrorKind};
+use crate::{EngineError, ErrorKind, queries::Phase};
 
 /// How often a statement runs again.
 const REPLAYS_MAX: u32 = 50;
@@ -43,7 +43,13 @@ pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound)
     let mut replays = Replays::default();
     while replays.next(context, outcome.as_ref().err()).await {
         let again = context.again();
-        outcome = Box::pin(async { bound.run(&Statement::of_text(&again).await?, &again).await }).await;
+        context.enter(Phase::Planning);
+        outcome = Box::pin(async {
+            let statement = Statement::of_text(&again).await?;
+            context.enter(Phase::Executing);
+            bound.run(&statement, &again).await
+        })
+        .await;
     }
     outcome.map_err(|mut error| {
         if is_collision(&error) {
@@ -62,7 +68,7 @@ impl Replays {
     pub async fn next(&mut self, context: &Context, error: Option<&EngineError>) -> bool {
         let Some(error) = error.filter(|error| is_collision(error) && self.0 < REPLAYS_MAX) else { return false };
         tracing::debug!(replay = self.0, %error, "a statement runs again");
-        context.engine.queries().replayed();
+        context.replayed();
         tokio::time::sleep(wait(self.0)).await;
         self.0 += 1;
         true

@@ -55,10 +55,10 @@ pub fn password(prompt: &str) -> Result<Secret, String> {
         return Err("there is nobody to ask for the password\nHINT: Set BOATHOUSE_PASSWORD.".to_owned());
     }
     let failed = |error: io::Error| format!("could not read a password: {error}");
-    eprint!("{prompt}: ");
-    io::stderr().flush().map_err(failed)?;
+    // Before anyone is asked: who types ahead must not see the password either.
     terminal::enable_raw_mode().map_err(failed)?;
-    let typed = typed();
+    eprint!("{prompt}: ");
+    let typed = io::stderr().flush().and_then(|()| typed());
     // In any case, or the terminal stays dumb.
     let restored = terminal::disable_raw_mode();
     eprintln!();

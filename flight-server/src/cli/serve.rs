@@ -60,6 +60,7 @@ async fn serve(args: Args) -> Result<(), String> {
         statement_timeout: args.statement_timeout,
     };
     let config = Config::load(args.config.as_deref(), flags).map_err(|error| error.to_string())?;
+    let traces = config.traces.clone().map_err(|error| error.to_string())?;
     // It tells sums, and takes nothing: it may be reached from elsewhere.
     let http = match &config.http {
         Some(listen) => Some(server::bind(listen, true).await.map_err(|error| error.to_string())?),
@@ -71,6 +72,7 @@ async fn serve(args: Args) -> Result<(), String> {
         }
         None => None,
     };
+    let http_tls = tls.clone().filter(|_| config.http_tls);
     let mut engine = config.server_engine();
     engine.storage.hot = config.hot(&args.lake);
     let engine = Engine::open(&args.lake, engine).await.map_err(|error| error.to_string())?;
@@ -82,7 +84,8 @@ async fn serve(args: Args) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on {}://{address}", if tls.is_some() { "grpc+tls" } else { "grpc" });
     if let Some(http) = &http {
-        println!("metrics on http://{}/metrics", http.local_addr().map_err(|error| error.to_string())?);
+        let scheme = if http_tls.is_some() { "https" } else { "http" };
+        println!("metrics on {scheme}://{}/metrics", http.local_addr().map_err(|error| error.to_string())?);
     }
     let is_exposed = !address.ip().to_canonical().is_loopback();
     if !asks {
@@ -91,9 +94,10 @@ async fn serve(args: Args) -> Result<(), String> {
         eprintln!("warning: passwords and rows go to {address} unencrypted: --tls-cert and --tls-key change that");
     }
     let auth = AuthOptions { open: config.insecure || !is_exposed, ..config.auth };
-    let options = ServerOptions { drain_max: config.drain, auth, polls: config.polls, ..ServerOptions::default() };
+    let options =
+        ServerOptions { drain_max: config.drain, auth, polls: config.polls, traces, ..ServerOptions::default() };
     let (told, stop) = tokio::sync::oneshot::channel::<()>();
-    let server = server::run(Listeners { flight: listener, http, tls }, engine, options, async {
+    let server = server::run(Listeners { flight: listener, http, tls, http_tls }, engine, options, async {
         // The sender is dropped only after this server.
         let _ = stop.await;
     });

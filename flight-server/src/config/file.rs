@@ -19,6 +19,7 @@ pub struct File {
     pub hot: Hot,
     pub upkeep: Upkeep,
     pub auth: Auth,
+    pub traces: Traces,
     pub s3: S3,
 }
 
@@ -36,6 +37,7 @@ pub struct Server {
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     pub listen: Option<String>,
+    pub tls: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +81,13 @@ pub struct Upkeep {
 pub struct Hot {
     pub bytes: Option<Size>,
     pub folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    pub endpoint: Option<String>,
+    pub sample: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

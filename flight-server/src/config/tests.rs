@@ -159,3 +159,57 @@ fn tls_is_a_certificate_and_its_key() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn the_http_port_is_encrypted_only_with_a_certificate() {
+    let error = check("[http]\ntls = true", &[], Flags::default()).unwrap_err().to_string();
+    assert!(error.contains("http.tls is set, but the server has no certificate"), "{error}");
+    let file = "[http]\ntls = false\n[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'";
+    assert!(!check(file, &[], Flags::default()).unwrap().http_tls);
+    assert!(check(file, &[("BOATHOUSE_HTTP_TLS", "true")], Flags::default()).unwrap().http_tls);
+}
+
+#[test]
+fn traces_go_where_the_variables_of_opentelemetry_say() {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20eA==,x-tenant=a"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=other,deployment.environment.name=test"),
+        ("OTEL_SERVICE_NAME", "lake"),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+    ];
+    let file = "[traces]\nendpoint = 'http://file:4317'\nsample = 0.5";
+    let traces = check(file, &variables, Flags::default()).unwrap().traces.unwrap().unwrap();
+    assert_eq!((traces.endpoint.as_str(), traces.sample), ("http://collector:4317", 0.25));
+    assert_eq!(traces.timeout, Duration::from_millis(2500));
+    let headers: Vec<_> = traces.headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+    assert_eq!(headers, [("authorization", "Basic eA=="), ("x-tenant", "a")]);
+    assert!(!format!("{traces:?}").contains("eA=="));
+    let resource: Vec<_> = traces.resource.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(resource, [("deployment.environment.name", "test"), ("service.name", "lake")]);
+
+    let traces = check(file, &[], Flags::default()).unwrap().traces.unwrap().unwrap();
+    let expected = crate::TraceOptions { sample: 0.5, ..crate::TraceOptions::to("http://file:4317") };
+    assert_eq!(traces, expected);
+    assert_eq!(check("", &[], Flags::default()).unwrap().traces, Ok(None));
+    let off = [("OTEL_SDK_DISABLED", "true")];
+    assert_eq!(check(file, &off, Flags::default()).unwrap().traces, Ok(None));
+}
+
+#[test]
+fn traces_that_could_not_be_sent_are_refused_by_those_who_would_send_them() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    for (variables, part) in [
+        (vec![("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")], "write http://host:4317"),
+        (vec![endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")], "over gRPC only"),
+        (vec![endpoint, ("OTEL_TRACES_SAMPLER_ARG", "2")], "from 0, for none, to 1"),
+        (vec![endpoint, ("OTEL_TRACES_SAMPLER_ARG", "half")], "OTEL_TRACES_SAMPLER_ARG is \"half\""),
+        (vec![endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "secret")], "is not a list such as"),
+        (vec![endpoint, ("OTEL_EXPORTER_OTLP_TIMEOUT", "1s")], "number of milliseconds"),
+    ] {
+        // Whoever serves nothing does not mind.
+        let error = check("", &variables, Flags::default()).unwrap().traces.unwrap_err().to_string();
+        assert!(error.contains(part) && !error.contains("secret"), "{error}");
+    }
+}

@@ -1,23 +1,28 @@
-//! Connections of the HTTP port: few at a time, and none that only waits.
+//! Connections of the HTTP port, plain or encrypted: few at a time, and none that only waits.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use boathouse_engine::Engine;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 use super::answer::Asked;
-use crate::service::Service;
+use crate::{service::Service, tls::Tls};
 
 const CONNECTIONS_MAX: usize = 64;
-/// A client has this long for the head of a request.
+/// A client has this long for its handshake, and for the head of a request.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// After a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers until it is dropped. More than [`CONNECTIONS_MAX`] connections wait for one to end.
-pub async fn run(listener: TcpListener, engine: Arc<Engine>, service: Service) {
+pub async fn run(listener: TcpListener, tls: Option<Arc<Tls>>, engine: Arc<Engine>, service: Service) {
     let asked = Arc::new(Asked::new(&engine, service));
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Dropped with this future, and their connections with them.
@@ -33,19 +38,30 @@ pub async fn run(listener: TcpListener, engine: Arc<Engine>, service: Service) {
                 continue;
             }
         };
-        let asked = asked.clone();
+        let (asked, tls) = (asked.clone(), tls.clone());
         tasks.spawn(async move {
-            let answer = service_fn(move |request: Request<Incoming>| {
-                let asked = asked.clone();
-                async move { Ok::<_, Infallible>(asked.answer(&request).await) }
-            });
-            let mut http = http1::Builder::new();
-            let served = http.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT);
-            if let Err(error) = served.serve_connection(TokioIo::new(stream), answer).await {
-                tracing::debug!(%error, "an HTTP connection ended early");
+            match tls {
+                None => serve(stream, asked).await,
+                Some(tls) => match timeout(HEAD_WAIT, tls.http_acceptor().accept(stream)).await {
+                    Ok(Ok(stream)) => serve(stream, asked).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "no TLS handshake on the HTTP port"),
+                    Err(_) => tracing::debug!("a TLS handshake on the HTTP port took too long"),
+                },
             }
             drop(place);
         });
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, asked: Arc<Asked>) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let asked = asked.clone();
+        async move { Ok::<_, Infallible>(asked.answer(&request).await) }
+    });
+    let mut http = http1::Builder::new();
+    let served = http.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT);
+    if let Err(error) = served.serve_connection(TokioIo::new(stream), answer).await {
+        tracing::debug!(%error, "an HTTP connection ended early");
     }
 }
 

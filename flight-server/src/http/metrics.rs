@@ -17,6 +17,7 @@ pub async fn gather(engine: &Arc<Engine>, service: &Service) -> String {
         .add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     queries(&mut text, engine, &engine.query_totals());
     sent(&mut text, service);
+    traces(&mut text, service);
     memory(&mut text, engine);
     caches(&mut text, &engine.cache_usages().await);
     lake(&mut text, engine);
@@ -74,6 +75,14 @@ fn sent(text: &mut Exposition, service: &Service) {
         "Sessions that are kept for clients with cookies.",
         service.sessions(),
     );
+}
+
+fn traces(text: &mut Exposition, service: &Service) {
+    let Some(totals) = service.traces() else { return };
+    let mut samples = text.metric("boathouse_trace_spans_total", Counter, "Spans for OpenTelemetry.");
+    for (outcome, count) in [("sent", totals.sent), ("failed", totals.failed), ("dropped", totals.dropped)] {
+        samples.add(&[("outcome", outcome)], count);
+    }
 }
 
 fn memory(text: &mut Exposition, engine: &Engine) {

@@ -34,7 +34,13 @@ use super::{
     stream, update,
     whole::Whole,
 };
-use crate::{auth::Auth, server::ServerOptions, status, ticket::Ticket};
+use crate::{
+    auth::Auth,
+    server::ServerOptions,
+    status,
+    ticket::Ticket,
+    traces::{Call, Open, TraceTotals, Traces, follow},
+};
 
 /// Flight SQL over one engine.
 #[derive(Clone)]
@@ -48,6 +54,7 @@ pub struct Shared {
     pub running: Arc<Running>,
     pub plans: Plans,
     pub jobs: Jobs,
+    traces: Option<Arc<Traces>>,
     facts: metadata::Facts,
 }
 
@@ -57,13 +64,13 @@ const TIDIED: Duration = Duration::from_secs(1);
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
 
 impl Service {
-    pub fn new(engine: &Arc<Engine>, options: &ServerOptions) -> Result<Self, Status> {
+    pub fn new(engine: &Arc<Engine>, options: &ServerOptions, traces: Option<Arc<Traces>>) -> Result<Self, Status> {
         let facts =
             metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
         let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), &options.auth, options.clock.clone())?);
         let jobs = Jobs::new(options.polls.clone(), options.clock.clone(), engine.config().memory_bytes_max);
         let (running, plans) = Default::default();
-        Ok(Self { shared: Arc::new(Shared { sessions, running, plans, jobs, facts }) })
+        Ok(Self { shared: Arc::new(Shared { sessions, running, plans, jobs, traces, facts }) })
     }
 
     /// Ends statements that nobody polls any more, as long as it is awaited.
@@ -87,6 +94,11 @@ impl Service {
         self.shared.running.sent()
     }
 
+    /// What became of spans, if there are any.
+    pub fn traces(&self) -> Option<TraceTotals> {
+        self.shared.traces.as_ref().map(|traces| traces.totals())
+    }
+
     /// Results that are being fetched.
     pub fn streams(&self) -> usize {
         self.shared.running.count()
@@ -97,6 +109,11 @@ impl Service {
         self.shared.sessions.count()
     }
 
+    /// Waits for what goes on without a connection and must not be cut off: statements with an effect that were polled for.
+    pub async fn finish(&self) {
+        self.shared.jobs.effects_done().await;
+    }
+
     /// Stops what runs and refuses what comes.
     pub fn close(&self) {
         self.shared.running.close();
@@ -105,18 +122,46 @@ impl Service {
     /// Runs one call: with its session, until the server ends, and so that a panic fails this call only.
     async fn call<T>(
         &self,
-        (metadata, extensions): (&MetadataMap, &Extensions),
+        method: &'static str,
+        from: (&MetadataMap, &Extensions),
         work: impl AsyncFnOnce(&Arc<Shared>, &mut Caller) -> Result<T, Status>,
     ) -> Result<Response<T>, Status> {
-        let query_id = Uuid::new_v4();
-        let detailed = |status| status::detailed(status, query_id);
-        let caller = self.shared.running.until_closed(self.shared.sessions.caller((metadata, extensions), query_id));
-        let mut caller = status::guarded(caller).await.map_err(detailed)?;
-        let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
-        let mut response = Response::new(status::guarded(work).await.map_err(detailed)?);
-        caller.sign(response.metadata_mut());
+        let (response, call) = self.begin(method, from, work).await?;
+        call.end(Ok(()));
         Ok(response)
     }
+
+    /// The same for a call that goes on while its answer is taken.
+    async fn begin<T>(
+        &self,
+        method: &'static str,
+        from: (&MetadataMap, &Extensions),
+        work: impl AsyncFnOnce(&Arc<Shared>, &mut Caller) -> Result<T, Status>,
+    ) -> Result<(Response<T>, Open), Status> {
+        let query_id = Uuid::new_v4();
+        let call = match &self.shared.traces {
+            Some(traces) => Call::begin(traces, method, from, query_id),
+            None => Open::none(),
+        };
+        let caller = self.shared.running.until_closed(self.shared.sessions.caller(from, query_id, call.call()));
+        let mut caller = match status::guarded(caller).await {
+            Ok(caller) => caller,
+            Err(status) => return Err(ended(call, status, query_id)),
+        };
+        let work = self.shared.running.until_closed(work(&self.shared, &mut caller));
+        let mut response = match status::guarded(work).await {
+            Ok(answer) => Response::new(answer),
+            Err(status) => return Err(ended(call, status, caller.query_id)),
+        };
+        caller.sign(response.metadata_mut());
+        Ok((response, call))
+    }
+}
+
+/// A call ends with an error.
+fn ended(call: Open, status: Status, query_id: Uuid) -> Status {
+    call.end(Err(&status));
+    status::detailed(status, query_id)
 }
 
 #[tonic::async_trait]
@@ -146,12 +191,18 @@ impl FlightService for Service {
 
     async fn list_flights(&self, request: Request<Criteria>) -> Result<Response<Self::ListFlightsStream>, Status> {
         let (metadata, extensions, criteria) = request.into_parts();
-        self.call((&metadata, &extensions), async |shared, caller| path::list(shared, caller, &criteria).await).await
+        self.call("ListFlights", (&metadata, &extensions), async |shared, caller| {
+            path::list(shared, caller, &criteria).await
+        })
+        .await
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
         let (metadata, extensions, descriptor) = request.into_parts();
-        self.call((&metadata, &extensions), async |shared, caller| info(shared, caller, descriptor).await).await
+        self.call("GetFlightInfo", (&metadata, &extensions), async |shared, caller| {
+            info(shared, caller, descriptor).await
+        })
+        .await
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
@@ -168,17 +219,22 @@ impl FlightService for Service {
                 }
             }
         };
-        self.call((&metadata, &extensions), work).await
+        self.call("PollFlightInfo", (&metadata, &extensions), work).await
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         let (metadata, extensions, descriptor) = request.into_parts();
-        self.call((&metadata, &extensions), async |shared, caller| schema(shared, caller, &descriptor).await).await
+        self.call("GetSchema", (&metadata, &extensions), async |shared, caller| {
+            schema(shared, caller, &descriptor).await
+        })
+        .await
     }
 
     async fn do_get(&self, request: Request<FlightTicket>) -> Result<Response<Self::DoGetStream>, Status> {
         let (metadata, extensions, ticket) = request.into_parts();
-        self.call((&metadata, &extensions), async |shared, caller| rows(shared, caller, &ticket).await).await
+        let work = async |shared: &Arc<Shared>, caller: &mut Caller| rows(shared, caller, &ticket).await;
+        let (response, call) = self.begin("DoGet", (&metadata, &extensions), work).await?;
+        Ok(response.map(|rows| follow(rows, call)))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
@@ -189,12 +245,12 @@ impl FlightService for Service {
             let app_metadata = put(shared, caller, first, data, whole).await?;
             Ok(one(PutResult { app_metadata }))
         };
-        self.call((&metadata, &extensions), work).await
+        self.call("DoPut", (&metadata, &extensions), work).await
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         let (metadata, extensions, action) = request.into_parts();
-        self.call((&metadata, &extensions), async |shared, caller| act(shared, caller, &action).await).await
+        self.call("DoAction", (&metadata, &extensions), async |shared, caller| act(shared, caller, &action).await).await
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
@@ -204,7 +260,7 @@ impl FlightService for Service {
             });
             Ok(futures::stream::iter(actions).boxed())
         };
-        self.call((request.metadata(), request.extensions()), actions).await
+        self.call("ListActions", (request.metadata(), request.extensions()), actions).await
     }
 
     async fn do_exchange(
@@ -213,7 +269,7 @@ impl FlightService for Service {
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
         let refuse =
             async |_: &Arc<Shared>, _: &mut Caller| Err(status::unsupported("DoExchange is", "Use DoGet and DoPut."));
-        self.call((request.metadata(), request.extensions()), refuse).await
+        self.call("DoExchange", (request.metadata(), request.extensions()), refuse).await
     }
 }
 
@@ -278,7 +334,11 @@ async fn schema(shared: &Shared, caller: &mut Caller, descriptor: &FlightDescrip
     Ok(SchemaResult { schema: encode::schema_bytes(&query::schema(&prepared))? })
 }
 
-async fn rows(shared: &Arc<Shared>, caller: &Caller, ticket: &FlightTicket) -> Result<stream::FlightStream, Status> {
+async fn rows(
+    shared: &Arc<Shared>,
+    caller: &mut Caller,
+    ticket: &FlightTicket,
+) -> Result<stream::FlightStream, Status> {
     match decode(&ticket.ticket)? {
         Command::TicketStatementQuery(ticket) => {
             let ticket = Ticket::take(&ticket.statement_handle, "ticket", &caller.user())?;

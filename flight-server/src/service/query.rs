@@ -13,7 +13,7 @@ use arrow_flight::{
     FlightDescriptor, FlightEndpoint, FlightInfo,
     sql::{ProstMessageExt, TicketStatementQuery},
 };
-use boathouse_engine::{Effect, Origin, Prepared};
+use boathouse_engine::{Effect, Prepared};
 use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
@@ -47,13 +47,11 @@ pub async fn info(
     let schema = encode::schema_bytes(&schema(&prepared))?;
     let (ticket, note) = match prepared.effect() {
         Effect::Rows if parts(caller, &prepared) > 1 => {
-            return jobs::spread(shared, caller, prepared, &batches, descriptor, schema);
+            return jobs::spread(shared, caller, prepared, &batches, descriptor);
         }
         Effect::Rows => {
-            let mut ticket = Ticket::new(&statement.sql, caller.session.changed_settings());
-            ticket.id = caller.query_id.to_string();
+            let mut ticket = planned(caller, &prepared, &statement.sql);
             ticket.set_parameters(&batches).map_err(|error| status::internal(&error))?;
-            ticket.set_pins(prepared.pins());
             (ticket, None)
         }
         Effect::Change | Effect::Define => {
@@ -64,6 +62,14 @@ pub async fn info(
     let ticket = self::ticket(&ticket, &caller.user());
     let note = note.map(|note| note.write()).unwrap_or_default();
     Ok(flight_info(schema, vec![ticket], descriptor, note))
+}
+
+/// A ticket for a query as it was planned: under the same settings, on the same versions.
+pub fn planned(caller: &Caller, prepared: &Prepared, sql: &str) -> Ticket {
+    let mut ticket = Ticket::new(sql, caller.session.changed_settings());
+    ticket.id = caller.query_id.to_string();
+    ticket.set_pins(prepared.pins());
+    ticket
 }
 
 /// Into how many streams the rows of a statement go: rows in an order go into one.
@@ -77,15 +83,16 @@ pub fn ticket(ticket: &Ticket, user: &str) -> Bytes {
 }
 
 /// Streams the rows of a query, or the count of a statement that has run.
-pub async fn rows(shared: &Shared, caller: &Caller, ticket: &Ticket) -> Result<FlightStream, Status> {
+pub async fn rows(shared: &Shared, caller: &mut Caller, ticket: &Ticket) -> Result<FlightStream, Status> {
     if let Some(effect) = &ticket.effect {
         return done(effect);
     }
     let session = shared.sessions.with_settings(caller, &ticket.settings()).await?;
     let run = shared.running.enter(&caller.user(), &ticket.id);
     // Under the id that its client knows.
-    let origin = Origin { query_id: run.query_id(), ..caller.origin() };
-    let prepared = session.prepare_as(&origin, &ticket.sql, &ticket.pins()).await.map_err(status::from_engine)?;
+    caller.is_for(run.query_id());
+    let prepared =
+        session.prepare_as(&caller.origin(), &ticket.sql, &ticket.pins()).await.map_err(status::from_engine)?;
     match prepared.effect() {
         Effect::Rows => {}
         Effect::Change | Effect::Define => return Err(status::malformed("a ticket runs queries only")),

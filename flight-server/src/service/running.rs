@@ -102,12 +102,17 @@ impl Running {
 
     /// Runs `work` until the server ends.
     pub async fn until_closed<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        let mut closed = self.closed.subscribe();
         tokio::select! {
             biased;
-            _ = closed.wait_for(|closed| *closed) => Err(closing()),
+            reason = self.ended() => Err(reason),
             result = work => result,
         }
+    }
+
+    /// Waits for the end of the server.
+    pub async fn ended(&self) -> Status {
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+        closing()
     }
 }
 
@@ -117,17 +122,16 @@ impl Run {
         Uuid::parse_str(&self.name.1).unwrap_or_default()
     }
 
-    /// Counts rows that go to the client.
-    pub fn sends(&self, rows: usize, messages: &[FlightData]) {
-        self.server.sends(rows, messages);
+    pub fn server(&self) -> &Arc<Running> {
+        &self.server
     }
 
     /// Waits for the reason to stop.
     pub async fn stopped(&self) -> Status {
-        let (mut closed, mut cancelled) = (self.server.closed.subscribe(), self.cancelled.subscribe());
+        let mut cancelled = self.cancelled.subscribe();
         tokio::select! {
             biased;
-            _ = closed.wait_for(|closed| *closed) => closing(),
+            reason = self.server.ended() => reason,
             _ = cancelled.wait_for(|cancelled| *cancelled) => Status::cancelled("statement cancelled on request"),
         }
     }

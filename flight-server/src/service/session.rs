@@ -26,6 +26,7 @@ use crate::{
     auth::{Auth, Verified},
     server::Peer,
     status,
+    traces::Call,
 };
 
 const COOKIE: &str = "boathouse_session";
@@ -55,6 +56,8 @@ pub struct Caller {
     pub query_id: Uuid,
     /// The program that calls.
     pub client: Option<Arc<str>>,
+    /// Follows it for OpenTelemetry.
+    call: Option<Arc<Call>>,
     id: Uuid,
     /// Whether the client holds the cookie already.
     known: bool,
@@ -86,12 +89,26 @@ impl Sessions {
         &self,
         (metadata, extensions): (&MetadataMap, &Extensions),
         query_id: Uuid,
+        call: Option<&Arc<Call>>,
     ) -> Result<Caller, Status> {
         let Verified { identity, token } = self.auth.identify(metadata, &peer(extensions)).await?;
         let client = origin::client(metadata, extensions);
+        if let Some(call) = call {
+            call.is_by(identity.name().to_owned());
+        }
+        let call = call.cloned();
         let Some(id) = cookie(metadata) else {
             let session = self.engine.session_of(identity);
-            return Ok(Caller { session, query_id, client, id: Uuid::new_v4(), known: false, offer: None, token });
+            return Ok(Caller {
+                session,
+                query_id,
+                client,
+                call,
+                id: Uuid::new_v4(),
+                known: false,
+                offer: None,
+                token,
+            });
         };
         let now = Instant::now();
         if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
@@ -101,7 +118,7 @@ impl Sessions {
             kept.session.set_role(identity.role());
             kept.used = now;
             let session = kept.session.clone();
-            return Ok(Caller { session, query_id, client, id, known: true, offer: None, token });
+            return Ok(Caller { session, query_id, client, call, id, known: true, offer: None, token });
         }
         self.keep(id, self.engine.session_of(identity));
         Err(Status::aborted(
@@ -163,7 +180,24 @@ impl Caller {
 
     /// Whom the statement of this call is for.
     pub fn origin(&self) -> Origin {
-        Origin { query_id: self.query_id, user: Some(self.user().into()), client: self.client.clone() }
+        Origin {
+            query_id: self.query_id,
+            user: Some(self.user().into()),
+            client: self.client.clone(),
+            trace: self.call.as_ref().and_then(Call::trace),
+        }
+    }
+
+    /// This call is for a statement that an earlier call has begun.
+    pub fn is_for(&mut self, query_id: Uuid) {
+        // A client may have made the ticket itself.
+        if query_id.is_nil() {
+            return;
+        }
+        self.query_id = query_id;
+        if let Some(call) = &self.call {
+            call.is_for(query_id);
+        }
     }
 
     /// Plans a statement of this call on the newest versions of its tables.
@@ -173,8 +207,17 @@ impl Caller {
 
     /// The same call, gone on with behind its answer.
     pub fn apart(&self) -> Self {
-        let (session, client) = (self.session.clone(), self.client.clone());
-        Self { session, query_id: self.query_id, client, id: self.id, known: self.known, offer: None, token: None }
+        let (session, client, call) = (self.session.clone(), self.client.clone(), self.call.clone());
+        Self {
+            session,
+            query_id: self.query_id,
+            client,
+            call,
+            id: self.id,
+            known: self.known,
+            offer: None,
+            token: None,
+        }
     }
 
     /// Which session it is, if it is kept.

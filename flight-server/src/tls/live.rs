@@ -17,6 +17,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{TlsError, TlsFiles, subject};
 
+/// What the HTTP port speaks.
+const HTTP: &[u8] = b"http/1.1";
+
 /// How a file looks from outside.
 type Stamp = Option<(SystemTime, u64)>;
 
@@ -25,29 +28,50 @@ pub struct Tls {
     files: TlsFiles,
     /// By the subject of a client's certificate, as RFC 4514 writes it.
     users: BTreeMap<String, Arc<str>>,
-    current: RwLock<(Arc<ServerConfig>, CertificateDer<'static>)>,
+    current: RwLock<Current>,
     /// Of the files when they were last looked at, whatever was found.
     stamps: Mutex<Vec<Stamp>>,
+}
+
+/// What is in use.
+struct Current {
+    flight: TlsAcceptor,
+    /// The same for the HTTP port, which speaks another protocol.
+    http: TlsAcceptor,
+    certificate: CertificateDer<'static>,
+}
+
+impl Current {
+    fn new((config, certificate): (ServerConfig, CertificateDer<'static>)) -> Self {
+        let mut http = config.clone();
+        http.alpn_protocols = vec![HTTP.to_vec()];
+        let acceptor = |config| TlsAcceptor::from(Arc::new(config));
+        Self { flight: acceptor(config), http: acceptor(http), certificate }
+    }
 }
 
 impl Tls {
     /// Reads the files; an error names the one that cannot be used. `users`: the user of each subject that is one's.
     pub fn open(files: TlsFiles, users: impl IntoIterator<Item = (String, String)>) -> Result<Arc<Self>, TlsError> {
         let stamps = stamps(&files);
-        let (config, certificate) = files.load()?;
-        let current = RwLock::new((Arc::new(config), certificate));
+        let current = RwLock::new(Current::new(files.load()?));
         let users = users.into_iter().map(|(subject, user)| (subject, user.into())).collect();
         Ok(Arc::new(Self { files, users, current, stamps: Mutex::new(stamps) }))
     }
 
     /// For one connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current.read().0.clone())
+        self.current.read().flight.clone()
+    }
+
+    /// For one connection of the HTTP port.
+    pub(crate) fn http_acceptor(&self) -> TlsAcceptor {
+        self.current.read().http.clone()
     }
 
     /// The certificate in use, in DER.
     pub fn certificate(&self) -> Vec<u8> {
-        self.current.read().1.to_vec()
+        self.current.read().certificate.to_vec()
     }
 
     /// The user whose certificate it is, and the subject in it.
@@ -72,8 +96,7 @@ impl Tls {
 
     /// Reads the files.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let (config, certificate) = self.files.load()?;
-        *self.current.write() = (Arc::new(config), certificate);
+        *self.current.write() = Current::new(self.files.load()?);
         Ok(())
     }
 

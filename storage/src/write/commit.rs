@@ -1,6 +1,11 @@
 //! What a commit is told and what it tells.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
 
 use super::Publication;
 use crate::StorageError;
@@ -18,6 +23,49 @@ pub struct CommitInfo {
     pub idempotency_key: Option<String>,
     /// What the commit has to pass, of a writer that looks at its tables before others see them.
     pub publication: Option<Arc<Publication>>,
+    /// Where the times of its commits are noted, if somebody wants to know.
+    pub times: Option<Arc<CommitTimes>>,
+}
+
+/// How long the commits of one statement took. Safe to use from many tasks.
+#[derive(Debug, Default)]
+pub struct CommitTimes(Mutex<Vec<CommitTime>>);
+
+/// One commit, from the moment when its files were written, or its rows waited for those of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitTime {
+    pub began: SystemTime,
+    pub took: Duration,
+    /// `None` when nothing was committed.
+    pub version: Option<u64>,
+}
+
+/// Commits of one statement that are noted.
+const TIMES_MAX: usize = 16;
+
+impl CommitTimes {
+    /// Those noted so far, in the order in which they ended.
+    pub fn all(&self) -> Vec<CommitTime> {
+        self.0.lock().clone()
+    }
+}
+
+impl CommitInfo {
+    /// Notes how long a commit takes, if somebody wants to know.
+    pub(super) async fn timed(
+        &self,
+        commit: impl Future<Output = Result<Committed, StorageError>>,
+    ) -> Result<Committed, StorageError> {
+        let Some(CommitTimes(times)) = self.times.as_deref() else { return commit.await };
+        let (began, clock) = (SystemTime::now(), Instant::now());
+        let committed = commit.await;
+        let version = committed.as_ref().ok().map(|committed| committed.version);
+        let mut times = times.lock();
+        if times.len() < TIMES_MAX {
+            times.push(CommitTime { began, took: clock.elapsed(), version });
+        }
+        committed
+    }
 }
 
 /// A commit that happened, and what it tells the client.

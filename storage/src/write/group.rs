@@ -75,6 +75,10 @@ impl Groups {
 ///
 /// A caller that goes away while it waits takes its append out; once the commit is under way it no longer can.
 pub(super) async fn commit_append(lake: &Lake, append: Transaction, held: Held, info: &CommitInfo) -> Answer {
+    info.timed(commit_in_turn(lake, append, held, info)).await
+}
+
+async fn commit_in_turn(lake: &Lake, append: Transaction, held: Held, info: &CommitInfo) -> Answer {
     let (answer, mut answered) = oneshot::channel();
     let waiting = Waiting { append, held, info: info.clone(), answer };
     if !waiting.can_share() {

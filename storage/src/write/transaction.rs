@@ -266,9 +266,10 @@ impl Transaction {
             self.written.delete().await;
             return Err(refused);
         }
-        let (home, info) = (lake.home(), info.clone());
-        let work = tokio::spawn(async move { self.commit_at(&home, &info).await });
-        work.await.unwrap_or_else(|error| Err(StorageError::Internal { message: format!("a commit failed: {error}") }))
+        let (home, own) = (lake.home(), info.clone());
+        let work = tokio::spawn(async move { self.commit_at(&home, &own).await });
+        let failed = |error| StorageError::Internal { message: format!("a commit failed: {error}") };
+        info.timed(async { work.await.unwrap_or_else(|error| Err(failed(error))) }).await
     }
 
     pub(super) async fn commit_at(self, home: &Home, info: &CommitInfo) -> Result<Committed, StorageError> {

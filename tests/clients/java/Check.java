@@ -1,7 +1,7 @@
 // The Flight SQL JDBC driver against a server: what DBeaver, Tableau and other tools ask through it.
 //
-// `java -cp DRIVER.jar --add-opens=java.base/java.nio=ALL-UNNAMED Check.java HOST:PORT` prints a line per check and ends
-// with 1 when one of them failed.
+// `java -cp DRIVER.jar --add-opens=java.base/java.nio=ALL-UNNAMED Check.java HOST:PORT [AUTHORITY.pem]` prints a line per
+// check and ends with 1 when one of them failed; with an authority it encrypts.
 
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
@@ -17,7 +17,9 @@ public class Check {
     static int passed, failed;
 
     public static void main(String[] arguments) {
-        url = "jdbc:arrow-flight-sql://" + arguments[0] + "/?useEncryption=false";
+        boolean encrypted = arguments.length > 1;
+        url = "jdbc:arrow-flight-sql://" + arguments[0] + "/?useEncryption=" + encrypted;
+        if (encrypted) url += "&tlsRootCerts=" + arguments[1];
         check("connects and says who it is", Check::identity);
         check("browses as DBeaver does", Check::browse);
         check("values of all types come as they are", Check::types);

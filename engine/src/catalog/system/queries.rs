@@ -15,7 +15,7 @@ use crate::{ErrorKind, QueryRecord};
 
 type Number = fn(&QueryRecord) -> u64;
 
-const NUMBERS: [(&str, Number); 8] = [
+const NUMBERS: [(&str, Number); 9] = [
     ("rows", |query| query.rows),
     ("bytes_read", |query| query.usage.bytes_read),
     ("files_read", |query| query.usage.files_read),
@@ -24,6 +24,7 @@ const NUMBERS: [(&str, Number); 8] = [
     ("queued_us", |query| query.queued_us),
     ("planning_us", |query| query.planning_us),
     ("executing_us", |query| query.executing_us),
+    ("replays", |query| query.replays),
 ];
 
 pub(super) fn schema() -> SchemaRef {
@@ -43,6 +44,7 @@ pub(super) fn schema() -> SchemaRef {
         Field::new("started_at", time.clone(), false),
         Field::new("ended_at", time, true),
         Field::new("result_cache_hit", DataType::Boolean, false),
+        Field::new("trace_id", DataType::Utf8, true),
     ]);
     Arc::new(Schema::new(fields))
 }
@@ -74,6 +76,7 @@ pub(super) fn rows(schema: &SchemaRef, queries: &[Arc<QueryRecord>]) -> Result<R
     columns.extend([time(|query| Some(query.started)), time(|query| query.ended)]);
     let hits = queries.iter().map(|query| Some(query.result_cache_hit));
     columns.push(Arc::new(hits.collect::<BooleanArray>()));
+    columns.push(Arc::new(queries.iter().map(|query| query.trace_id()).collect::<StringArray>()));
     RecordBatch::try_new(schema.clone(), columns)
 }
 

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use boathouse_engine::Effect;
-use tokio::sync::mpsc;
 use tonic::Status;
 
 use super::{
     super::{
-        encode::{self, Encoder},
         flight::Shared,
         session::Caller,
-        stream::{FlightStream, MESSAGES_MAX, messages},
+        stream::{About, FlightStream, Source, deliver},
     },
     job::{Job, Told},
     run,
@@ -20,8 +18,9 @@ use super::{
 use crate::status;
 
 /// Streams what is there and what comes. Once per part: rows that went out are forgotten.
-pub fn rows(shared: &Arc<Shared>, caller: &Caller, id: &str, part: u32) -> Result<FlightStream, Status> {
+pub fn rows(shared: &Arc<Shared>, caller: &mut Caller, id: &str, part: u32) -> Result<FlightStream, Status> {
     let job = shared.jobs.find(&caller.user(), id)?;
+    caller.is_for(job.terms.query_id);
     job.terms.prepared.check_right(&caller.session.identity()).map_err(status::from_engine)?;
     if job.terms.prepared.effect() != Effect::Rows {
         return Err(status::malformed(
@@ -40,25 +39,9 @@ pub fn rows(shared: &Arc<Shared>, caller: &Caller, id: &str, part: u32) -> Resul
     }
     // The first one of the parts.
     run::start(shared, &job);
-    let fetch = Fetch { shared: shared.clone(), job, part };
-    let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-    tokio::spawn(async move {
-        let work = async {
-            tokio::select! {
-                biased;
-                () = sender.closed() => Ok(()),
-                result = fetch.shared.running.until_closed(fetch.send(&sender)) => result,
-            }
-        };
-        // A task that only died would look like a clean end of the stream.
-        if let Err(status) = status::guarded(work).await {
-            let status = status::detailed(status, fetch.job.terms.query_id);
-            drop(fetch);
-            // Fails when the client went away, which is fine.
-            let _ = sender.send(Err(status)).await;
-        }
-    });
-    Ok(messages(receiver))
+    let running = shared.running.clone();
+    let about = About { schema: job.terms.schema.clone(), query_id: job.terms.query_id, server: running.clone() };
+    Ok(deliver(Fetch { shared: shared.clone(), job, part }, about, async move { running.ended().await }))
 }
 
 /// A part on its way.
@@ -68,24 +51,9 @@ struct Fetch {
     part: usize,
 }
 
-impl Fetch {
-    async fn send(&self, sender: &mpsc::Sender<Result<arrow_flight::FlightData, Status>>) -> Result<(), Status> {
-        let mut encoder = Encoder::new();
-        if sender.send(Ok(encoder.schema(&self.job.terms.schema))).await.is_err() {
-            return Ok(());
-        }
-        while let Some(batch) = self.job.take().await {
-            for part in encode::cut(batch?).filter(|part: &RecordBatch| part.num_rows() > 0) {
-                let encoded = encoder.batch(&part)?;
-                self.shared.running.sends(part.num_rows(), &encoded);
-                for message in encoded {
-                    if sender.send(Ok(message)).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-        Ok(())
+impl Source for Fetch {
+    async fn next(&mut self) -> Result<Option<RecordBatch>, Status> {
+        self.job.take().await.transpose()
     }
 }
 

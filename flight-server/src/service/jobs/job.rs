@@ -19,7 +19,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{
-    super::{note::Note, query::ticket},
+    super::{encode, note::Note, query, session::Caller},
     run::Work,
 };
 use crate::ticket::Ticket;
@@ -43,6 +43,29 @@ pub struct Terms {
     pub parts: usize,
     /// How often the statement runs: once per row of parameters.
     pub runs: usize,
+}
+
+impl Terms {
+    /// Of a statement that `caller` asks for.
+    pub fn new(
+        caller: &Caller,
+        prepared: Arc<Prepared>,
+        descriptor: FlightDescriptor,
+        runs: usize,
+    ) -> Result<Self, Status> {
+        let schema = query::schema(&prepared);
+        Ok(Self {
+            query_id: caller.query_id,
+            owner: caller.user(),
+            session: caller.kept_id(),
+            descriptor,
+            parts: query::parts(caller, &prepared),
+            schema_bytes: encode::schema_bytes(&schema)?,
+            schema,
+            prepared,
+            runs,
+        })
+    }
 }
 
 /// A statement that runs in the background. Methods may be called at once.
@@ -121,7 +144,7 @@ impl Job {
 
     /// A ticket for each of its parts.
     pub fn tickets(&self, user: &str) -> Vec<Bytes> {
-        (0..).take(self.terms.parts).map(|part| ticket(&Ticket::part_of(self.id, part), user)).collect()
+        (0..).take(self.terms.parts).map(|part| query::ticket(&Ticket::part_of(self.id, part), user)).collect()
     }
 
     /// Somebody asked for it.

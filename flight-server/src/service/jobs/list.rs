@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use boathouse_engine::Effect;
 use parking_lot::Mutex;
 use tonic::Status;
 use uuid::Uuid;
@@ -117,6 +118,15 @@ impl Jobs {
         self.remove_where(|job| {
             job.idle_since().is_some_and(|since| now.saturating_duration_since(since) >= self.options.kept)
         });
+    }
+
+    /// Waits for the end of the statements under way that have an effect. Nobody is told of it any more, but they were asked for.
+    pub async fn effects_done(&self) {
+        let has_effect = |job: &&Arc<Job>| job.has_begun() && job.terms.prepared.effect() != Effect::Rows;
+        let jobs: Vec<_> = self.jobs.lock().values().filter(has_effect).cloned().collect();
+        for job in jobs {
+            job.ended().await;
+        }
     }
 
     /// When a job that is used now is forgotten.

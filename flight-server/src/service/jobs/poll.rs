@@ -19,7 +19,6 @@ use tonic::Status;
 
 use super::{
     super::{
-        encode,
         flight::Shared,
         parameters,
         query::{self, ticket},
@@ -53,7 +52,6 @@ pub async fn poll(
         return Ok(PollInfo { info: Some(info), progress: Some(1.0), ..PollInfo::default() });
     }
     let batches = statement.parameters().map_err(|error| status::malformed(&error.to_string()))?;
-    let schema = query::schema(&prepared);
     let rows = parameters::rows(&batches)?;
     let prepared = Arc::new(prepared);
     let (work, runs) = match prepared.effect() {
@@ -66,17 +64,7 @@ pub async fn poll(
             (Work::Effect { caller: caller.apart(), prepared, batches }, 1)
         }
     };
-    let terms = Terms {
-        query_id: caller.query_id,
-        owner: caller.user(),
-        session: caller.kept_id(),
-        descriptor,
-        parts: query::parts(caller, &prepared),
-        prepared,
-        schema_bytes: encode::schema_bytes(&schema)?,
-        schema,
-        runs,
-    };
+    let terms = Terms::new(caller, prepared, descriptor, runs)?;
     let job = shared.jobs.add(terms, work)?;
     // A client that never hears of it cannot ask for it.
     let unheard = Unheard { shared, job: Some(job.clone()) };
@@ -88,12 +76,17 @@ pub async fn poll(
 }
 
 /// The handle of an earlier answer.
-pub async fn poll_again(shared: &Shared, caller: &Caller, handle: &TicketStatementQuery) -> Result<PollInfo, Status> {
+pub async fn poll_again(
+    shared: &Shared,
+    caller: &mut Caller,
+    handle: &TicketStatementQuery,
+) -> Result<PollInfo, Status> {
     let ticket = Ticket::take(&handle.statement_handle, "poll descriptor", &caller.user())?;
     if ticket.part.is_none() {
         return Err(status::malformed("this is a ticket, not the descriptor of a poll\nHINT: Give it to DoGet."));
     }
     let job = shared.jobs.find(&caller.user(), &ticket.id)?;
+    caller.is_for(job.terms.query_id);
     let engine = shared.sessions.engine();
     let until = Instant::now() + shared.jobs.options.wait;
     while !job.is_news(job.progress(engine)) && Instant::now() < until {

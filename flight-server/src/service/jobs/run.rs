@@ -45,8 +45,14 @@ async fn run(shared: &Shared, job: &Job, work: Work) -> Result<End, Status> {
                     return Err(Status::internal("a query returned no rows"));
                 };
                 while let Some(batch) = rows.try_next().await.map_err(status::from_engine)? {
-                    if batch.num_rows() > 0 {
-                        job.put(batch).await;
+                    if batch.num_rows() == 0 {
+                        continue;
+                    }
+                    // While there is no room nobody would look whether it was killed.
+                    tokio::select! {
+                        biased;
+                        error = rows.cancelled() => return Err(status::from_engine(error)),
+                        () = job.put(batch) => {}
                     }
                 }
                 job.has_run();

@@ -25,21 +25,11 @@ pub fn spread(
     prepared: Prepared,
     batches: &[RecordBatch],
     descriptor: FlightDescriptor,
-    schema_bytes: Bytes,
 ) -> Result<FlightInfo, Status> {
     let rows = parameters::rows(batches)?;
-    let terms = Terms {
-        query_id: caller.query_id,
-        owner: caller.user(),
-        session: caller.kept_id(),
-        descriptor: descriptor.clone(),
-        parts: query::parts(caller, &prepared),
-        schema: query::schema(&prepared),
-        prepared: Arc::new(prepared),
-        schema_bytes: schema_bytes.clone(),
-        runs: rows.len(),
-    };
+    let terms = Terms::new(caller, Arc::new(prepared), descriptor.clone(), rows.len())?;
+    let schema = terms.schema_bytes.clone();
     let work = Work::Query { session: caller.session.clone(), parameters: rows };
     let job = shared.jobs.add(terms, work)?;
-    Ok(query::flight_info(schema_bytes, job.tickets(&caller.user()), descriptor, Bytes::new()))
+    Ok(query::flight_info(schema, job.tickets(&caller.user()), descriptor, Bytes::new()))
 }

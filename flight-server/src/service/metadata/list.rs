@@ -43,7 +43,7 @@ pub async fn tables(session: &Session, command: &CommandGetTables) -> Result<Rec
     let filter = command.db_schema_filter_pattern.as_deref();
     let mut found = Vec::new();
     for schema in matching_schemas(session, command.catalog.as_deref(), filter).await? {
-        for entry in session.tables(&schema).await.map_err(status::from_engine)? {
+        for entry in session.table_names(&schema).await.map_err(status::from_engine)? {
             let name_fits = command.table_name_filter_pattern.as_deref().is_none_or(|filter| fits(&entry.name, filter));
             if name_fits
                 && (command.table_types.is_empty() || command.table_types.iter().any(|kind| kind == entry.kind))
