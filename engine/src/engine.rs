@@ -7,13 +7,12 @@ use datafusion::{
     execution::{FunctionRegistry, SessionStateBuilder, session_state::SessionState},
     optimizer::{Analyzer, AnalyzerRule},
 };
-
 use uuid::Uuid;
 
 use crate::{
     EngineConfig, EngineError, MemoryUsage, QueryRecord, QueryTotals, Session,
     cache::{Plans, Results},
-    exec::{CpuRuntime, Permits, runtime_env},
+    exec::{CpuRuntime, Permits, Turns, runtime_env},
     function::{extremes, now, users},
     identity::{Identity, Users},
     optimizer::{
@@ -33,6 +32,7 @@ pub struct Engine {
     /// Functions, rules and the runtime that every statement starts from.
     template: SessionState,
     permits: Permits,
+    turns: Turns,
     plans: Plans,
     results: Arc<Results>,
     runtime: CpuRuntime,
@@ -85,9 +85,9 @@ impl Engine {
         let plans = Plans::new(config.plan_cache_bytes_max);
         let results = Results::new(config.result_cache_bytes_max);
         let upkeep = Records::default();
-        let (lake, queries) = (Arc::new(lake), Arc::default());
+        let (lake, queries, turns) = (Arc::new(lake), Arc::default(), Turns::default());
         let users = Users::new(&lake, config.threads);
-        Ok(Arc::new(Self { config, lake, template, permits, plans, results, runtime, upkeep, users, queries }))
+        Ok(Arc::new(Self { config, lake, template, permits, turns, plans, results, runtime, upkeep, users, queries }))
     }
 
     /// A new client at the lake itself, who may do all: default settings, no prepared statements.
@@ -168,6 +168,11 @@ impl Engine {
 
     pub(crate) fn permits(&self) -> &Permits {
         &self.permits
+    }
+
+    /// Of statements that run again.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     pub(crate) fn plans(&self) -> &Plans {

@@ -12,6 +12,7 @@ mod spill;
 mod stop;
 mod stoppable;
 mod stream;
+mod turn;
 mod wire;
 
 pub(crate) use self::{
@@ -23,6 +24,7 @@ pub(crate) use self::{
     runtime_filter::RuntimeFilterExec,
     stop::Stop,
     stoppable::StoppableExec,
+    turn::Turns,
     wire::{plain_field, wire_schema},
 };
 pub use memory::MemoryUsage;

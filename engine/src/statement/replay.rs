@@ -1,7 +1,8 @@
 //! What happens when a commit collides with another writer's: the statement runs again as a whole.
 //!
 //! What it read may no longer be so, so its names are bound anew, to the newest versions, and it is planned anew. A
-//! bounded number of times, each after a random wait, within the statement's time.
+//! bounded number of times, each after a random wait, within the statement's time. Statements of one process that collided
+//! on a table run again one after the other: they would only be in each other's way.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -10,6 +11,7 @@ use std::{
 
 use boathouse_storage::StorageError;
 use datafusion::{arrow::array::RecordBatch, common::ScalarValue};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{Context, Outcome, Statement};
 use crate::{EngineError, ErrorKind, queries::Phase};
@@ -52,7 +54,7 @@ pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound)
         .await;
     }
     outcome.map_err(|mut error| {
-        if is_collision(&error) {
+        if collided(&error).is_some() {
             error.hint = Some(format!("It ran {REPLAYS_MAX} times more; try it when fewer others write."));
         }
         error
@@ -61,24 +63,33 @@ pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound)
 
 /// The runs of one statement behind its first.
 #[derive(Debug, Default)]
-pub(crate) struct Replays(u32);
+pub(crate) struct Replays {
+    count: u32,
+    turn: Option<OwnedMutexGuard<()>>,
+}
 
 impl Replays {
     /// Whether a statement that ended with this error is to run once more, after a wait that this call makes.
     pub async fn next(&mut self, context: &Context, error: Option<&EngineError>) -> bool {
-        let Some(error) = error.filter(|error| is_collision(error) && self.0 < REPLAYS_MAX) else { return false };
-        tracing::debug!(replay = self.0, %error, "a statement runs again");
+        let Some(table) = error.and_then(collided).filter(|_| self.count < REPLAYS_MAX) else { return false };
+        tracing::debug!(replay = self.count, table, "a statement runs again");
         context.replayed();
-        tokio::time::sleep(wait(self.0)).await;
-        self.0 += 1;
+        match &self.turn {
+            None => self.turn = Some(context.engine.turns().take(table).await),
+            // Others, of other processes perhaps, run for the first time.
+            Some(_) => tokio::time::sleep(wait(self.count)).await,
+        }
+        self.count += 1;
         true
     }
 }
 
-/// Did another writer commit what this statement cannot follow? Nothing of it is in the table then.
-fn is_collision(error: &EngineError) -> bool {
-    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<StorageError>());
-    error.kind == ErrorKind::Conflict && matches!(source, Some(StorageError::Conflict { .. }))
+/// The table on which another writer committed what this statement cannot follow. Nothing of it is in the table then.
+fn collided(error: &EngineError) -> Option<&str> {
+    match error.source.as_ref()?.downcast_ref::<StorageError>()? {
+        StorageError::Conflict { table, .. } if error.kind == ErrorKind::Conflict => Some(table),
+        _ => None,
+    }
 }
 
 /// Random, so that statements that collided do not meet again.
