@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use boathouse_engine::{Engine, EngineConfig, EngineError};
+use boathouse_engine::{Engine, EngineConfig, EngineError, StorageOptions};
 use boathouse_flight_server::tpch;
 use boathouse_tests::TestS3;
 
@@ -32,6 +32,8 @@ impl Store {
 /// An open lake with data in it.
 pub struct Bench {
     pub engine: Arc<Engine>,
+    /// How to reach it.
+    pub storage: StorageOptions,
     /// Kept alive as long as the lake.
     _s3: Option<TestS3>,
 }
@@ -46,7 +48,7 @@ impl Bench {
                 let config = EngineConfig { storage: s3.options(), ..EngineConfig::default() };
                 let engine = Engine::create(&s3.url("bench"), config).await?;
                 load(&engine, scale).await?;
-                Ok(Self { engine, _s3: Some(s3) })
+                Ok(Self { engine, storage: s3.options(), _s3: Some(s3) })
             }
         }
     }
@@ -59,7 +61,7 @@ impl Bench {
             load(&engine, scale).await?;
             fs::write(&mark, "").unwrap_or_else(|error| panic!("{}: {error}", mark.display()));
         }
-        Ok(Self { engine, _s3: None })
+        Ok(Self { engine, storage: StorageOptions::default(), _s3: None })
     }
 }
 

@@ -4,7 +4,7 @@ mod memory;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use boathouse_storage::{HotOptions, S3Options, StorageOptions};
+pub use boathouse_storage::{HotOptions, S3Options, StorageOptions, WarmOptions};
 use url::Url;
 
 /// What an [`crate::Engine`] may use.

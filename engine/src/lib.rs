@@ -26,7 +26,7 @@ mod session;
 pub mod statement;
 mod upkeep;
 
-pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions};
+pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions, WarmOptions};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind};
 pub use exec::{MemoryUsage, RowStream};

@@ -45,6 +45,11 @@
 //! bytes = "0"                     # BOATHOUSE_HOT_BYTES; what they may weigh, "10GiB"; 0 keeps none
 //! folder = "/var/cache/boathouse" # BOATHOUSE_HOT_FOLDER; default: one per lake in the user's cache folder
 //!
+//! [warm]                          # parts of data files as they are, near by, for a lake in a bucket
+//! bytes = "10GiB"                 # BOATHOUSE_WARM_BYTES; on local disk, and half of what is free there at most; 0 keeps none
+//! memory = "64MiB"                # BOATHOUSE_WARM_MEMORY; in memory
+//! folder = "/var/cache/boathouse" # BOATHOUSE_WARM_FOLDER; of one lake; default: one per lake in the user's cache folder
+//!
 //! [traces]                        # OpenTelemetry: not sent by default; OTLP over gRPC
 //! endpoint = "http://127.0.0.1:4317"   # OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT
 //! sample = 1.0                    # OTEL_TRACES_SAMPLER_ARG; the share that is traced where no client says whether
@@ -84,7 +89,7 @@ use std::{
     time::Duration,
 };
 
-use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options};
+use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options, WarmOptions};
 use url::Url;
 
 pub use self::{
@@ -118,6 +123,7 @@ pub struct Config {
     /// What the hot copies of a server may weigh; 0 keeps none.
     pub hot_bytes_max: u64,
     pub hot_folder: Option<PathBuf>,
+    pub warm: WarmSettings,
     pub auth: AuthOptions,
     /// The folder of the marts' definitions.
     pub marts: Option<PathBuf>,
@@ -125,6 +131,14 @@ pub struct Config {
     pub traces: Result<Option<TraceOptions>, ConfigError>,
     /// For a shell: its statements may name any file.
     pub engine: EngineConfig,
+}
+
+/// What is kept near by of a lake in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarmSettings {
+    pub bytes_max: u64,
+    pub memory_bytes_max: u64,
+    pub folder: Option<PathBuf>,
 }
 
 /// What flags say; they win over all else.
@@ -176,6 +190,20 @@ impl Config {
         match &self.hot_folder {
             Some(folder) => Some(HotOptions { folder: folder.clone(), bytes_max }),
             None => HotOptions::in_user_cache(lake, bytes_max),
+        }
+    }
+
+    /// Where a lake keeps parts of its data files near by: for one in a bucket.
+    pub fn warm(&self, lake: &str) -> Option<WarmOptions> {
+        let WarmSettings { bytes_max, memory_bytes_max, folder } = &self.warm;
+        if *bytes_max == 0 || !["s3://", "s3a://"].iter().any(|scheme| lake.starts_with(scheme)) {
+            return None;
+        }
+        match folder {
+            Some(folder) => {
+                Some(WarmOptions { folder: folder.clone(), bytes_max: *bytes_max, memory_bytes_max: *memory_bytes_max })
+            }
+            None => WarmOptions::in_user_cache(lake, *bytes_max, *memory_bytes_max),
         }
     }
 
@@ -267,12 +295,24 @@ impl Config {
             file_roots: roots.iter().map(|root| root_url(root.trim())).collect::<Result<_, _>>()?,
             hot_bytes_max: parsed(variable, "HOT_BYTES")?.or(file.hot.bytes).map_or(0, |Size(bytes)| bytes),
             hot_folder: parsed(variable, "HOT_FOLDER")?.or(file.hot.folder),
+            warm: warm(variable, file.warm)?,
             auth: auth::options(variable, file.auth)?,
             marts: parsed(variable, "MARTS")?.or(file.marts),
             traces: traces::options(variable, file.traces),
             engine,
         })
     }
+}
+
+fn warm(variable: &dyn Fn(&str) -> Option<String>, file: file::Warm) -> Result<WarmSettings, ConfigError> {
+    let bytes = |name, given: Option<Size>, default| -> Result<u64, ConfigError> {
+        Ok(parsed(variable, name)?.or(given).map_or(default, |Size(bytes)| bytes))
+    };
+    Ok(WarmSettings {
+        bytes_max: bytes("WARM_BYTES", file.bytes, 10 << 30)?,
+        memory_bytes_max: bytes("WARM_MEMORY", file.memory, 64 << 20)?,
+        folder: parsed(variable, "WARM_FOLDER")?.or(file.folder),
+    })
 }
 
 /// The variable `BOATHOUSE_<name>`.

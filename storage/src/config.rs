@@ -1,6 +1,6 @@
 //! Raw options and environment variables become checked settings here, before any work starts.
 
-use crate::HotOptions;
+use crate::{HotOptions, WarmOptions};
 
 /// How to reach object stores, and what to keep of them.
 #[derive(Debug, Clone)]
@@ -10,11 +10,13 @@ pub struct StorageOptions {
     pub footer_bytes_max: u64,
     /// Copies of data files on local disk, which scan faster. Default: none.
     pub hot: Option<HotOptions>,
+    /// Parts of data files, near by, for a lake in a bucket. Default: none.
+    pub warm: Option<WarmOptions>,
 }
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        Self { s3: S3Options::default(), footer_bytes_max: 256 << 20, hot: None }
+        Self { s3: S3Options::default(), footer_bytes_max: 256 << 20, hot: None, warm: None }
     }
 }
 

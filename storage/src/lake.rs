@@ -37,6 +37,7 @@ use crate::{
     hot::HotCopies,
     store::{StoreLayer, Stores, folder_url, object_path},
     table::{FooterCache, Snapshots, originals},
+    warm::Blocks,
     write::Groups,
 };
 
@@ -59,6 +60,7 @@ pub struct Lake {
     stores: Arc<Stores>,
     snapshots: Arc<Snapshots>,
     hot: Option<Arc<HotCopies>>,
+    warm: Option<Arc<Blocks>>,
     documents: Documents<CatalogDocument>,
     users: Documents<UsersDocument>,
     marts: Documents<MartDocument>,
@@ -104,12 +106,17 @@ impl Lake {
             return Err(open_error(&root, source));
         }
         let hot = options.hot.as_ref().filter(|_| root.scheme() != "memory").and_then(HotCopies::open);
+        let warm = match options.warm.as_ref().filter(|_| root.scheme() != "file") {
+            Some(options) => Blocks::open(options).await,
+            None => None,
+        };
         Ok(Self {
-            snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), hot.clone())),
+            snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), hot.clone(), warm.clone())),
             groups: Arc::default(),
             background: Arc::default(),
             commits: Arc::default(),
             hot,
+            warm,
             documents: Documents::new(&root, &stores)?,
             users: Documents::new(&root, &stores)?,
             marts: Documents::new(&root, &stores)?,
@@ -139,7 +146,8 @@ impl Lake {
     /// What the caches of this lake hold.
     pub async fn cache_usages(&self) -> Vec<CacheUsage> {
         let memory = [self.snapshots.usage().await, self.footers.usage()];
-        memory.into_iter().chain(self.hot.iter().map(|hot| hot.usage())).collect()
+        let near = self.hot.iter().map(|hot| hot.usage()).chain(self.warm.iter().map(|warm| warm.usage()));
+        memory.into_iter().chain(near).collect()
     }
 
     /// What it did so far.
@@ -212,9 +220,13 @@ impl Lake {
         }
     }
 
-    /// Waits until nothing is done any more behind statements that have ended: checkpoints are written, old commits gone.
+    /// Waits until nothing is done any more behind statements that have ended: checkpoints are written, old commits gone,
+    /// blocks that are kept on the disk.
     pub async fn idle(&self) {
         self.background.idle().await;
+        if let Some(warm) = &self.warm {
+            warm.idle().await;
+        }
     }
 
     pub(crate) fn store_registry(&self) -> &Arc<Stores> {

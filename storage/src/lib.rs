@@ -21,6 +21,7 @@ pub mod store;
 pub mod table;
 mod usage;
 mod views;
+mod warm;
 pub mod write;
 
 pub use account::{Account, Usage, task_context};
@@ -33,3 +34,4 @@ pub use store::StoreUsage;
 pub use table::Snapshot;
 pub(crate) use usage::CommitCounts;
 pub use usage::{CacheCounts, CacheUsage, CommitUsage, LakeUsage};
+pub use warm::WarmOptions;

@@ -11,7 +11,8 @@ pub struct CacheUsage {
     pub name: &'static str,
     /// Where it keeps it: `memory` or a folder.
     pub place: String,
-    pub entries: u64,
+    /// `None` where nobody counts them.
+    pub entries: Option<u64>,
     pub bytes: u64,
     /// The most it may hold.
     pub bytes_max: u64,

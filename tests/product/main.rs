@@ -3,4 +3,5 @@
 mod hardship;
 mod place;
 mod readers;
+mod warm;
 mod writer;

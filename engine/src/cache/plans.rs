@@ -87,7 +87,7 @@ impl Plans {
         let usage = CacheUsage {
             name: "plans",
             place: "memory".to_owned(),
-            entries: self.plans.entry_count(),
+            entries: Some(self.plans.entry_count()),
             bytes: self.plans.weighted_size(),
             bytes_max: self.bytes_max,
             ..CacheUsage::default()

@@ -92,7 +92,7 @@ impl Results {
         let usage = CacheUsage {
             name: "results",
             place: "memory".to_owned(),
-            entries: self.rows.entry_count(),
+            entries: Some(self.rows.entry_count()),
             bytes: self.rows.weighted_size(),
             bytes_max: self.bytes_max,
             ..CacheUsage::default()

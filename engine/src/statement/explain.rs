@@ -135,7 +135,7 @@ async fn count(context: &Context, plan: &Arc<dyn ExecutionPlan>) -> Result<usize
 }
 
 fn scan_row(report: &ScanReport) -> Row {
-    let text = format!(
+    let mut text = format!(
         "table={} version={} files={} files_skipped_by_partition={} files_skipped_by_statistics={} files_read={} \
          files_hot={} parts_skipped_while_running={} bytes_read={}",
         report.table,
@@ -148,5 +148,10 @@ fn scan_row(report: &ScanReport) -> Row {
         report.parts_skipped_while_running,
         report.bytes_read,
     );
+    // Only a far store has them.
+    let (warm, fetched, requests) = (report.bytes_warm, report.bytes_fetched, report.requests);
+    if warm > 0 || requests > 0 {
+        text.push_str(&format!(" bytes_warm={warm} bytes_fetched={fetched} requests={requests}"));
+    }
     vec![some("Scan"), Some(text)]
 }

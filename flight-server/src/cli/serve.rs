@@ -75,6 +75,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let http_tls = tls.clone().filter(|_| config.http_tls);
     let mut engine = config.server_engine();
     engine.storage.hot = config.hot(&args.lake);
+    engine.storage.warm = config.warm(&args.lake);
     let engine = Engine::open(&args.lake, engine).await.map_err(|error| error.to_string())?;
     let has_users = engine.users().exist().await.map_err(|error| error.to_string())?;
     let asks = has_users || config.auth.oidc.is_some();

@@ -93,7 +93,9 @@ async fn open(args: &Args, screen: Screen, interactive: bool) -> Result<Shell, S
         .map_err(|error| ShellError::Command(error.to_string()))?;
     let certificate = args.tls_cert.clone().zip(args.tls_key.clone());
     let tls = ClientTls { ca: args.tls_ca.clone(), certificate };
-    let client = client::connect_with(&args.lake, config.engine, &tls, login).await?;
+    let mut engine = config.engine.clone();
+    engine.storage.warm = config.warm(&args.lake);
+    let client = client::connect_with(&args.lake, engine, &tls, login).await?;
     let out = match &args.output {
         Some(path) => {
             Out::whole_file(path).map_err(|error| ShellError::output(&format!("\"{}\"", path.display()), error))?

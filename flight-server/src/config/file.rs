@@ -17,6 +17,7 @@ pub struct File {
     pub query: Query,
     pub cache: Cache,
     pub hot: Hot,
+    pub warm: Warm,
     pub upkeep: Upkeep,
     pub auth: Auth,
     pub traces: Traces,
@@ -80,6 +81,14 @@ pub struct Upkeep {
 #[serde(default, deny_unknown_fields)]
 pub struct Hot {
     pub bytes: Option<Size>,
+    pub folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Warm {
+    pub bytes: Option<Size>,
+    pub memory: Option<Size>,
     pub folder: Option<PathBuf>,
 }
 

@@ -75,6 +75,10 @@ fn every_key_of_the_file_arrives() {
         [hot]
         bytes = "2GiB"
         folder = "copies"
+        [warm]
+        bytes = "1GiB"
+        memory = "8MiB"
+        folder = "blocks"
         [s3]
         endpoint = "http://127.0.0.1:9000"
         region = "r"
@@ -90,6 +94,8 @@ fn every_key_of_the_file_arrives() {
     assert_eq!(config.file_roots, [Url::parse("s3://bucket/in/").unwrap()]);
     let hot = HotOptions { folder: "copies".into(), bytes_max: 2 << 30 };
     assert_eq!((config.hot("./lake"), check("", &[], Flags::default()).unwrap().hot("./lake")), (Some(hot), None));
+    let warm = WarmOptions { folder: "blocks".into(), bytes_max: 1 << 30, memory_bytes_max: 8 << 20 };
+    assert_eq!((config.warm("s3://b/lake"), config.warm("./lake"), config.warm("memory://")), (Some(warm), None, None));
     assert_eq!(config.auth.session_life, Duration::from_secs(3600));
     assert_eq!(config.auth.key.as_ref().map(|key| key.reveal().len()), Some(32));
     let oidc = config.auth.oidc.clone().unwrap();

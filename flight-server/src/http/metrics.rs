@@ -95,19 +95,23 @@ fn memory(text: &mut Exposition, engine: &Engine) {
 }
 
 fn caches(text: &mut Exposition, caches: &[CacheUsage]) {
-    type Number = fn(&CacheUsage) -> u64;
+    type Number = fn(&CacheUsage) -> Option<u64>;
     let numbers: [(&'static str, _, &str, Number); 6] = [
-        ("boathouse_cache_bytes", Gauge, "What a cache holds.", |cache| cache.bytes),
-        ("boathouse_cache_limit_bytes", Gauge, "What it may hold.", |cache| cache.bytes_max),
+        ("boathouse_cache_bytes", Gauge, "What a cache holds.", |cache| Some(cache.bytes)),
+        ("boathouse_cache_limit_bytes", Gauge, "What it may hold.", |cache| Some(cache.bytes_max)),
         ("boathouse_cache_entries", Gauge, "In how many parts.", |cache| cache.entries),
-        ("boathouse_cache_hits_total", Counter, "Looks that found something.", |cache| cache.hits),
-        ("boathouse_cache_misses_total", Counter, "Looks that found nothing.", |cache| cache.misses),
-        ("boathouse_cache_evictions_total", Counter, "Parts that went for want of room.", |cache| cache.evictions),
+        ("boathouse_cache_hits_total", Counter, "Looks that found something.", |cache| Some(cache.hits)),
+        ("boathouse_cache_misses_total", Counter, "Looks that found nothing.", |cache| Some(cache.misses)),
+        ("boathouse_cache_evictions_total", Counter, "Parts that went for want of room.", |cache| {
+            Some(cache.evictions)
+        }),
     ];
     for (name, kind, help, number) in numbers {
         let mut samples = text.metric(name, kind, help);
         for cache in caches {
-            samples.add(&[("cache", cache.name)], number(cache));
+            if let Some(number) = number(cache) {
+                samples.add(&[("cache", cache.name)], number);
+            }
         }
     }
 }

@@ -148,7 +148,7 @@ impl HotCopies {
         CacheUsage {
             name: "hot copies",
             place: self.options.folder.display().to_string(),
-            entries,
+            entries: Some(entries),
             bytes,
             bytes_max: self.options.bytes_max,
             hits: folder.hits,

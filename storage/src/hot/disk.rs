@@ -19,7 +19,7 @@ pub(crate) struct Disk {
 pub(crate) type AskDisk = fn(&Path) -> io::Result<Disk>;
 
 impl Disk {
-    pub(super) fn of(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn of(folder: &Path) -> io::Result<Self> {
         let found = statvfs(folder)?;
         Ok(Self {
             free: found.f_bavail.saturating_mul(found.f_frsize),

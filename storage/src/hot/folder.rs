@@ -42,11 +42,16 @@ impl HotOptions {
     /// A folder of this lake's own where the user's programs keep what can be made again; `None` when there is no such
     /// place.
     pub fn in_user_cache(lake: &str, bytes_max: u64) -> Option<Self> {
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-        let id = fnv(&[folder_url(lake).ok()?.as_str().as_bytes()]);
-        Some(Self { folder: cache.join("boathouse/hot").join(format!("{id:032x}")), bytes_max })
+        Some(Self { folder: user_cache_folder("hot", lake)?, bytes_max })
     }
+}
+
+/// Where the user's programs keep what can be made again, the folder of one lake for things of one `kind`.
+pub(crate) fn user_cache_folder(kind: &str, lake: &str) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    let id = fnv(&[folder_url(lake).ok()?.as_str().as_bytes()]);
+    Some(cache.join("boathouse").join(kind).join(format!("{id:032x}")))
 }
 
 /// What there is to do after a file was asked for.

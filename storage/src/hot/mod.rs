@@ -31,10 +31,10 @@ mod source;
 mod types;
 
 pub(crate) use copies::HotCopies;
-#[cfg(test)]
 pub(crate) use disk::Disk;
 use file::CopyFile;
 pub use folder::HotOptions;
+pub(crate) use folder::user_cache_folder;
 pub(crate) use key::CopyKey;
 pub(crate) use make::Original;
 pub(crate) use source::{FILES_HOT, HotFiles, HotPart, HotSource};

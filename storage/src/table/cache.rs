@@ -28,6 +28,7 @@ use crate::{
     hot::HotCopies,
     log::{self, Commit, LogError, LogState, Stamp},
     store::Stores,
+    warm::Blocks,
 };
 
 /// What the newest snapshots of all tables may take.
@@ -65,6 +66,7 @@ pub(crate) struct Snapshots {
     lake: Url,
     stores: Arc<Stores>,
     hot: Option<Arc<HotCopies>>,
+    warm: Option<Arc<Blocks>>,
     newest: Cache<String, Arc<Slot>>,
     versions: Cache<(String, u64), Arc<Snapshot>>,
     /// Names of tables that were renamed, by location.
@@ -73,7 +75,7 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(crate) fn new(lake: Url, stores: Arc<Stores>, hot: Option<Arc<HotCopies>>) -> Self {
+    pub(crate) fn new(lake: Url, stores: Arc<Stores>, hot: Option<Arc<HotCopies>>, warm: Option<Arc<Blocks>>) -> Self {
         let counts = Arc::new(CacheCounts::default());
         let (slots, snapshots) = (counts.clone(), counts.clone());
         let newest = Cache::builder()
@@ -86,7 +88,7 @@ impl Snapshots {
             .weigher(|_, snapshot: &Arc<Snapshot>| weight(snapshot))
             .eviction_listener(move |_, _, cause| snapshots.removed(cause.was_evicted()))
             .build();
-        Self { lake, stores, hot, newest, versions, names: RwLock::default(), counts }
+        Self { lake, stores, hot, warm, newest, versions, names: RwLock::default(), counts }
     }
 
     /// Newest and older snapshots together.
@@ -96,7 +98,7 @@ impl Snapshots {
         let usage = CacheUsage {
             name: "snapshots",
             place: "memory".to_owned(),
-            entries: self.newest.entry_count() + self.versions.entry_count(),
+            entries: Some(self.newest.entry_count() + self.versions.entry_count()),
             bytes: (self.newest.weighted_size() + self.versions.weighted_size()) * 1024,
             bytes_max: (NEWEST_KIB_MAX + VERSIONS_KIB_MAX) * 1024,
             ..CacheUsage::default()
@@ -298,7 +300,7 @@ impl Snapshots {
         match log {
             Ok(log) => {
                 let snapshot = Snapshot::new(name, location.clone(), log, library);
-                Ok(Some(Arc::new(snapshot.with_hot(self.hot.clone()))))
+                Ok(Some(Arc::new(snapshot.with_hot(self.hot.clone()).with_warm(self.warm.clone()))))
             }
             Err(LogError::Replaced) => Ok(None),
             Err(error) => Err(log_error(&name, location, error)),

@@ -27,7 +27,7 @@ use datafusion::{
         object_store::ObjectStoreUrl,
         runtime_env::RuntimeEnv,
     },
-    physical_plan::metrics::ExecutionPlanMetricsSet,
+    physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricType},
 };
 use object_store::{
     ObjectMeta, ObjectStore,
@@ -35,7 +35,11 @@ use object_store::{
 };
 use parquet::arrow::async_reader::AsyncFileReader;
 
-use crate::usage::{CacheCounts, CacheUsage};
+use super::report::{BYTES_FETCHED, BYTES_WARM, REQUESTS};
+use crate::{
+    usage::{CacheCounts, CacheUsage},
+    warm::{Blocks, Keep, Meters, WarmFile},
+};
 
 /// What a key and the bookkeeping of an entry take besides the footer.
 const ENTRY_BYTES: usize = 512;
@@ -67,7 +71,7 @@ impl FooterCache {
         let usage = CacheUsage {
             name: "parquet footers",
             place: "memory".to_owned(),
-            entries: self.entries.entry_count(),
+            entries: Some(self.entries.entry_count()),
             bytes: self.entries.weighted_size(),
             bytes_max: self.bytes_max,
             ..CacheUsage::default()
@@ -154,13 +158,34 @@ pub struct FooterReaders {
     store: Arc<dyn ObjectStore>,
     url: ObjectStoreUrl,
     footers: Arc<FileMetadataCache>,
+    warm: Option<(Arc<Blocks>, Keep)>,
 }
 
 impl FooterReaders {
     /// For the store that `runtime` has under a URL.
     pub fn of(runtime: &RuntimeEnv, url: &ObjectStoreUrl) -> Result<Arc<Self>> {
         let (store, footers) = (runtime.object_store(url)?, runtime.cache_manager.get_file_metadata_cache());
-        Ok(Arc::new(Self { store, url: url.clone(), footers }))
+        Ok(Arc::new(Self { store, url: url.clone(), footers, warm: None }))
+    }
+
+    /// For files that never change under their names: what is kept of them near by is read there.
+    pub(crate) fn of_data_files(
+        runtime: &RuntimeEnv,
+        url: &ObjectStoreUrl,
+        warm: Option<&Arc<Blocks>>,
+        keep: Keep,
+    ) -> Result<Arc<Self>> {
+        let (store, footers) = (runtime.object_store(url)?, runtime.cache_manager.get_file_metadata_cache());
+        // A folder is as near as its blocks would be.
+        let warm = warm.filter(|_| !url.as_str().starts_with("file:")).map(|blocks| (blocks.clone(), keep));
+        Ok(Arc::new(Self { store, url: url.clone(), footers, warm }))
+    }
+
+    /// The store that one file is read from.
+    fn store_of(&self, file: &ObjectMeta, meters: impl FnOnce() -> Meters) -> Arc<dyn ObjectStore> {
+        let Some((blocks, keep)) = &self.warm else { return self.store.clone() };
+        let (blocks, store) = (blocks.clone(), self.store.clone());
+        Arc::new(WarmFile::new(blocks, store, self.url.as_str(), file.clone(), *keep, meters()))
     }
 
     /// The footer of one file, about to be read.
@@ -179,9 +204,16 @@ impl ParquetFileReaderFactory for FooterReaders {
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let footers = Scoped::new(&self.footers, &self.url, file.object_meta.e_tag.as_deref());
-        let readers = CachedParquetFileReaderFactory::new(self.store.clone(), Arc::new(footers));
+        let store = self.store_of(&file.object_meta, || meters(metrics, partition_index));
+        let readers = CachedParquetFileReaderFactory::new(store, Arc::new(footers));
         readers.create_reader(partition_index, file, metadata_size_hint, metrics)
     }
+}
+
+/// What the readers of a scan's partition get from where, among the metrics of the scan.
+fn meters(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Meters {
+    let count = |name| MetricBuilder::new(metrics).with_type(MetricType::Summary).counter(name, partition);
+    Meters { warm: count(BYTES_WARM), store: count(BYTES_FETCHED), requests: count(REQUESTS) }
 }
 
 /// A cache of footers as the files of one store, at one e-tag, see it.

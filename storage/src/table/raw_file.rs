@@ -26,7 +26,7 @@ use super::{
     location::{self, FileLocation},
     source,
 };
-use crate::StorageError;
+use crate::{StorageError, warm::Keep};
 
 /// Safe to read from several tasks at once.
 #[derive(Debug)]
@@ -51,7 +51,8 @@ impl Snapshot {
         let index = self.files()?;
         let FileLocation { store, path } = location::resolve(self.location(), index.path(file)).map_err(query)?;
         let part = PartitionedFile::new_from_meta(source::meta(index, file, path));
-        let readers = FooterReaders::of(session.runtime_env(), &store).map_err(query)?;
+        let runtime = session.runtime_env();
+        let readers = FooterReaders::of_data_files(runtime, &store, self.warm(), Keep::Nothing).map_err(query)?;
         let readers = NamedReaders::new(readers, self, None);
         let stores = &session.runtime_env().object_store_registry;
         let selections = deletion::row_selections(self, stores.as_ref(), index, &[file]).await.map_err(query)?;

@@ -15,6 +15,12 @@ const SKIPPED_BY_PARTITION: &str = "files_skipped_by_partition";
 const SKIPPED_BY_STATISTICS: &str = "files_skipped_by_statistics";
 const READ: &str = "files_read";
 const BYTES_SCANNED: &str = "bytes_scanned";
+/// From blocks near by, of a store that is far.
+pub(crate) const BYTES_WARM: &str = "bytes_warm";
+/// From a far store, in whole blocks.
+pub(crate) const BYTES_FETCHED: &str = "bytes_fetched";
+/// Sent to a far store for these.
+pub(crate) const REQUESTS: &str = "requests";
 /// The reader's own count, by the statistics of the log.
 const PARTS_PRUNED: &str = "files_ranges_pruned_statistics";
 
@@ -41,6 +47,11 @@ pub struct ScanReport {
     pub parts_skipped_while_running: usize,
     /// Bytes of Parquet and of copies fetched, after row groups and pages were left out.
     pub bytes_read: usize,
+    /// Bytes of blocks near by, of files in a far store.
+    pub bytes_warm: usize,
+    /// Bytes of blocks that were fetched from a far store, and the requests for them.
+    pub bytes_fetched: usize,
+    pub requests: usize,
 }
 
 /// The scans of an executed plan, in the order of the plan.
@@ -117,6 +128,9 @@ fn add(scan: u64, report: ScanReport, found: &mut Vec<(u64, ScanReport)>) {
             known.files_hot += report.files_hot;
             known.parts_skipped_while_running += report.parts_skipped_while_running;
             known.bytes_read += report.bytes_read;
+            known.bytes_warm += report.bytes_warm;
+            known.bytes_fetched += report.bytes_fetched;
+            known.requests += report.requests;
         }
         None => found.push((scan, report)),
     }
@@ -144,6 +158,9 @@ fn read_report(metrics: &MetricsSet) -> Option<(u64, ScanReport)> {
         files_hot: count(FILES_HOT),
         parts_skipped_while_running: parts_skipped(metrics),
         bytes_read: count(BYTES_SCANNED),
+        bytes_warm: count(BYTES_WARM),
+        bytes_fetched: count(BYTES_FETCHED),
+        requests: count(REQUESTS),
     };
     Some((label(SCAN)?.parse().ok()?, report))
 }

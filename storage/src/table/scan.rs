@@ -56,7 +56,7 @@ use super::{
     statistics::StatisticsBuilder,
     variant::{FEATURE as VARIANT_FEATURE, has_variants},
 };
-use crate::{Account, StorageError, views::viewed};
+use crate::{Account, StorageError, views::viewed, warm::Keep};
 
 /// Reader features whose tables are read right. A table that needs another one is refused, never read wrong.
 const READER_FEATURES: [&str; 7] = [
@@ -342,7 +342,8 @@ impl TableScan {
             true => known.value(file),
             false => {
                 let FileLocation { store, path } = location::resolve(self.snapshot.location(), index.path(file))?;
-                let readers = FooterReaders::of(session.runtime_env(), &store)?;
+                let warm = self.snapshot.warm();
+                let readers = FooterReaders::of_data_files(session.runtime_env(), &store, warm, Keep::Nothing)?;
                 let meta = source::meta(index, file, path);
                 let footer = readers.footer(&meta).fetch_metadata().await?;
                 footer.file_metadata().num_rows()
@@ -421,6 +422,8 @@ impl TableScan {
             layout: &self.layout,
             addressed: self.addresses.is_some(),
             plain: self.plain,
+            // Who writes files anew or changes their rows does not come again.
+            keep: if self.plain || self.only.is_some() { Keep::Nothing } else { Keep::Fetched },
             of_commits: self.of_commits,
         };
         let mut parts = Vec::with_capacity(files.len());

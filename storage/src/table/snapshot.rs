@@ -25,6 +25,7 @@ use crate::{
     StorageError,
     hot::HotCopies,
     log::{LogState, Stamp},
+    warm::Blocks,
 };
 
 /// The metadata key under which a column's comment stands, in Delta and here.
@@ -45,6 +46,7 @@ pub struct Snapshot {
     schema: SchemaRef,
     properties: BTreeMap<String, String>,
     hot: Option<Arc<HotCopies>>,
+    warm: Option<Arc<Blocks>>,
     files: OnceLock<FileIndex>,
     library: Arc<Library>,
     state: tokio::sync::OnceCell<EagerSnapshot>,
@@ -57,7 +59,7 @@ impl Snapshot {
         let properties = log.metadata.configuration().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let (files, state) = (OnceLock::new(), tokio::sync::OnceCell::new());
         let serial = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
-        Self { serial, name, location, log, schema, properties, hot: None, files, library, state }
+        Self { serial, name, location, log, schema, properties, hot: None, warm: None, files, library, state }
     }
 
     /// Lets scans read hot copies.
@@ -67,6 +69,15 @@ impl Snapshot {
 
     pub(crate) fn hot(&self) -> Option<&Arc<HotCopies>> {
         self.hot.as_ref()
+    }
+
+    /// Lets scans read blocks that are near by.
+    pub(crate) fn with_warm(self, warm: Option<Arc<Blocks>>) -> Self {
+        Self { warm, ..self }
+    }
+
+    pub(crate) fn warm(&self) -> Option<&Arc<Blocks>> {
+        self.warm.as_ref()
     }
 
     /// `schema.table`, or the location for a table that has no name.

@@ -29,7 +29,10 @@ use super::{
     location::{self, FileLocation},
     scattered::ScatteredSource,
 };
-use crate::hot::{CopyKey, HotFiles, HotPart, HotSource, Original};
+use crate::{
+    hot::{CopyKey, HotFiles, HotPart, HotSource, Original},
+    warm::Keep,
+};
 
 /// A page of a column that filters are about has no fewer rows, whoever wrote it, unless the values are long.
 const PAGE_ROWS: u64 = 20_000;
@@ -45,6 +48,8 @@ pub(super) struct StoreSource<'a> {
     pub(super) addressed: bool,
     /// No hot copies.
     pub(super) plain: bool,
+    /// What becomes of blocks of a far store.
+    pub(super) keep: Keep,
     /// Each file has the version of its commit among its constants.
     pub(super) of_commits: bool,
 }
@@ -77,7 +82,9 @@ impl StoreSource<'_> {
         options.global.enable_page_index &= pages;
         let mut constants = self.index.partitions().iter();
         let version = constants.position(|(name, _)| name == COMMIT_VERSION).filter(|_| self.of_commits);
-        let readers = NamedReaders::new(FooterReaders::of(session.runtime_env(), self.store)?, self.snapshot, version);
+        let (runtime, warm) = (session.runtime_env(), self.snapshot.warm());
+        let readers = FooterReaders::of_data_files(runtime, self.store, warm, self.keep)?;
+        let readers = NamedReaders::new(readers, self.snapshot, version);
         let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(readers);
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);

@@ -9,21 +9,21 @@ use datafusion::arrow::{
     error::ArrowError,
 };
 
-/// A column of numbers, and where they come from.
-type Number = (&'static str, fn(&CacheUsage) -> u64);
+/// A column of numbers, and where they come from. NULL is not known.
+type Number = (&'static str, fn(&CacheUsage) -> Option<u64>);
 
 const NUMBERS: [Number; 6] = [
     ("entries", |cache| cache.entries),
-    ("bytes", |cache| cache.bytes),
-    ("bytes_max", |cache| cache.bytes_max),
-    ("hits", |cache| cache.hits),
-    ("misses", |cache| cache.misses),
-    ("evictions", |cache| cache.evictions),
+    ("bytes", |cache| Some(cache.bytes)),
+    ("bytes_max", |cache| Some(cache.bytes_max)),
+    ("hits", |cache| Some(cache.hits)),
+    ("misses", |cache| Some(cache.misses)),
+    ("evictions", |cache| Some(cache.evictions)),
 ];
 
 pub(super) fn schema() -> SchemaRef {
     let texts = ["name", "place"].map(|name| Field::new(name, DataType::Utf8, false));
-    let numbers = NUMBERS.map(|(name, _)| Field::new(name, DataType::Int64, false));
+    let numbers = NUMBERS.map(|(name, _)| Field::new(name, DataType::Int64, name == "entries"));
     Arc::new(Schema::new(texts.into_iter().chain(numbers).collect::<Vec<_>>()))
 }
 
@@ -32,8 +32,8 @@ pub(super) fn rows(schema: &SchemaRef, caches: &[CacheUsage]) -> Result<RecordBa
     let names: ArrayRef = Arc::new(StringArray::from_iter_values(caches.iter().map(|cache| cache.name)));
     let places: ArrayRef = Arc::new(StringArray::from_iter_values(caches.iter().map(|cache| &cache.place)));
     let numbers = NUMBERS.iter().map(|(_, number)| {
-        let values = caches.iter().map(|cache| i64::try_from(number(cache)).unwrap_or(i64::MAX));
-        Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
+        let values = caches.iter().map(|cache| number(cache).map(|number| i64::try_from(number).unwrap_or(i64::MAX)));
+        Arc::new(Int64Array::from_iter(values)) as ArrayRef
     });
     RecordBatch::try_new(schema.clone(), [names, places].into_iter().chain(numbers).collect())
 }

@@ -56,7 +56,7 @@ async fn copies_are_read_and_reported() {
     let shown = rows(&context, "EXPLAIN ANALYZE SELECT name FROM hot WHERE id >= 120").await;
     assert!(shown.contains("files_hot=2"), "{shown}");
     let usage = kept.usage();
-    assert_eq!((usage.entries, usage.hits, usage.misses), (3, 4, 0));
+    assert_eq!((usage.entries, usage.hits, usage.misses), (Some(3), 4, 0));
     let bytes: u64 = copies(hot.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
     assert_eq!(usage.bytes, bytes);
 }
@@ -149,7 +149,7 @@ async fn the_folder_is_cleared_of_what_was_half_done_and_of_nothing_else() {
     at_work.lock().unwrap();
     let hot = hot_copies(copied.path(), 1 << 30);
     assert_eq!((stale.exists(), held.exists(), other.exists()), (false, true, true));
-    assert_eq!(hot.usage().entries, 0);
+    assert_eq!(hot.usage().entries, Some(0));
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn copies_never_weigh_more_than_they_may() {
     };
     // A smaller bound after a restart.
     let hot = hot_copies(copied.path(), one * 3 + one / 2);
-    assert_eq!(hot.usage().entries, 3);
+    assert_eq!(hot.usage().entries, Some(3));
     register_hot(&context, folder.path(), &hot).await;
     let (expected, _) = run(&context, QUESTION).await;
     for _ in 0..5 {

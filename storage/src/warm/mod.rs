@@ -1,0 +1,29 @@
+//! Warm blocks: parts of data files of far stores, kept in memory and on local disk as they are.
+//!
+//! Data files never change under their name (Delta protocol), so a block is right for ever or not there at all: a missing,
+//! wrong or damaged one costs time, never a row. Between the hot copies above, which hold whole files decoded for speed, and
+//! the store below.
+//!
+//! ```text
+//!   Parquet reader ──> WarmFile ──> Blocks ─┬─ memory
+//!   (one file)          which blocks,       ├─ a folder on local disk
+//!                       one GET for         └─ the store: who comes first fetches, others wait for it;
+//!                       neighbours              admission says whether it is kept on disk
+//! ```
+//!
+//! In reading order: `key` is what a block is a part of, `layout` which blocks a range needs, `blocks` where they are kept,
+//! `admission` which of them on disk, `flight` fetches what is not there, `file` is what a reader sees.
+
+mod admission;
+mod blocks;
+mod file;
+mod flight;
+mod key;
+mod layout;
+mod options;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use blocks::Blocks;
+pub(crate) use file::{Keep, Meters, WarmFile};
+pub use options::WarmOptions;
