@@ -32,7 +32,7 @@ pub use error::{EngineError, ErrorKind};
 pub use exec::{MemoryUsage, RowStream};
 pub use identity::{Identity, LOCAL_USER, LoginError, Role, Secret, Users};
 pub use queries::{Durations, Origin, QueryPart, QueryRecord, QuerySpan, QueryState, QueryTotals, Trace};
-pub use session::{Batches, Pins, Session, TableEntry};
+pub use session::{Batches, Pins, Session, TableColumns, TableEntry};
 pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;
 

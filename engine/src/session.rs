@@ -10,10 +10,7 @@ use std::{
 };
 
 use datafusion::{
-    arrow::{
-        array::RecordBatch,
-        datatypes::{Schema, SchemaRef},
-    },
+    arrow::{array::RecordBatch, datatypes::SchemaRef},
     common::ScalarValue,
 };
 use parking_lot::Mutex;
@@ -21,7 +18,7 @@ use parking_lot::Mutex;
 use crate::{
     Engine, EngineError, Origin, Outcome, Prepared,
     catalog::{TableName, listing},
-    exec::{plain_field, within},
+    exec::within,
     function::SessionUser,
     identity::{Identity, Right, Role},
     locate::locate,
@@ -54,6 +51,15 @@ pub struct TableEntry {
     /// `TABLE` or `VIEW`.
     pub kind: &'static str,
     pub comment: Option<String>,
+}
+
+/// The columns of a table or view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableColumns {
+    /// A column comment stands under the metadata key `comment`.
+    pub schema: SchemaRef,
+    /// Names of those that number the rows: `GENERATED ... AS IDENTITY`.
+    pub numbered: Vec<String>,
 }
 
 /// Table versions that a plan is bound to: `schema.table` (or a location) and version.
@@ -218,13 +224,10 @@ impl Session {
         self.engine.runtime().spawn(async move { listing::names(&context, &schema).await }).await?
     }
 
-    pub async fn table_schema(&self, schema: &str, table: &str) -> Result<SchemaRef, EngineError> {
-        let context = self.context("")?;
-        let name = TableName::new(schema, table);
-        let find = async move { context.table_provider(&name).await.map(|provider| provider.schema()) };
-        let schema = self.engine.runtime().spawn(find).await??;
-        let fields: Vec<_> = schema.fields().iter().map(|field| plain_field(field)).collect();
-        Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+    /// The columns of a table or view.
+    pub async fn table_columns(&self, schema: &str, table: &str) -> Result<TableColumns, EngineError> {
+        let (context, name) = (self.context("")?, TableName::new(schema, table));
+        self.engine.runtime().spawn(async move { listing::columns(&context, &name).await }).await?
     }
 
     /// The role may have changed since a statement was planned, and a plan may come from another session.

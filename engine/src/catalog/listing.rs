@@ -1,13 +1,18 @@
 //! What there is: schemas, tables, functions.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use boathouse_storage::{Lake, StorageError};
-use datafusion::execution::session_state::SessionState;
+use datafusion::{arrow::datatypes::Schema, execution::session_state::SessionState};
 use futures::{StreamExt, stream};
 
 use super::{Relation, TableName, information_schema, is_reserved, system};
-use crate::{EngineError, session::TableEntry, statement::Context};
+use crate::{
+    EngineError,
+    exec::plain_field,
+    session::{TableColumns, TableEntry},
+    statement::Context,
+};
 
 /// Tables looked at together.
 const LOOKUPS_AT_ONCE: usize = 16;
@@ -134,6 +139,20 @@ async fn table_comment(context: &Context, name: &TableName) -> Option<String> {
         Ok(Some(Relation::Table(snapshot))) => snapshot.comment().map(str::to_owned),
         _ => None,
     }
+}
+
+/// The columns of a table or view.
+pub(crate) async fn columns(context: &Context, name: &TableName) -> Result<TableColumns, EngineError> {
+    let schema = context.table_provider(name).await?.schema();
+    let fields: Vec<_> = schema.fields().iter().map(|field| plain_field(field)).collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    let identities = match context.pinned.known_relation(name) {
+        Some(Relation::Table(table)) => table.rule_texts().identities,
+        // Nobody writes to these here.
+        _ => Vec::new(),
+    };
+    let numbered = identities.into_iter().map(|identity| identity.column).collect();
+    Ok(TableColumns { schema, numbered })
 }
 
 /// Names of all functions, sorted.

@@ -47,8 +47,8 @@ impl Client for Embedded {
         for schema in &schemas {
             for entry in self.session.tables(schema).await? {
                 // A damaged table must not take completion away from the others.
-                let columns = match self.session.table_schema(schema, &entry.name).await {
-                    Ok(columns) => columns.fields().iter().map(|field| field.name().clone()).collect(),
+                let columns = match self.session.table_columns(schema, &entry.name).await {
+                    Ok(columns) => columns.schema.fields().iter().map(|field| field.name().clone()).collect(),
                     Err(_) => Vec::new(),
                 };
                 tables.push(TableNames { schema: schema.clone(), name: entry.name, columns });

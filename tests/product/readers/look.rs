@@ -83,7 +83,7 @@ impl Table {
 
     /// Names and types of the columns, and which are never NULL, as far as the library tells.
     async fn columns_differ(&self, reader: &mut Reader, session: &Session) -> Result<Option<String>, String> {
-        let ours = session.table_schema("main", &self.name).await.map_err(|error| error.to_string())?;
+        let ours = session.table_columns("main", &self.name).await.map_err(|error| error.to_string())?.schema;
         let theirs = self.theirs(reader, None, &format!("SELECT * FROM {} LIMIT 0", self.name))?;
         let told = |schema: SchemaRef| {
             let fields: Vec<String> = schema.fields().iter().map(|field| format!("{:?}", plain_field(field))).collect();
@@ -111,7 +111,7 @@ impl Table {
     /// The rows of all changes since the table was made, which has kept them from then on.
     pub async fn changes_differ(&self, reader: &mut Reader) -> Result<Option<String>, String> {
         let session = self.engine.session();
-        let schema = session.table_schema("main", &self.name).await.map_err(|error| error.to_string())?;
+        let schema = session.table_columns("main", &self.name).await.map_err(|error| error.to_string())?.schema;
         let names = schema.fields().iter().map(|field| field.name().as_str());
         // What a library takes for the time of a commit is another test's.
         let columns: Vec<&str> = names.chain(["_change_type", "_commit_version"]).collect();

@@ -3,23 +3,24 @@
 use std::collections::HashMap;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use boathouse_engine::TableEntry;
+use boathouse_engine::{TableColumns, TableEntry};
 
 use super::list::CATALOG;
 
 /// The schema of a table with each column described.
-pub fn described(schema: &Schema, table: &TableEntry) -> Schema {
-    let fields: Vec<Field> = schema.fields().iter().map(|field| describe(field, table)).collect();
-    Schema::new_with_metadata(fields, schema.metadata().clone())
+pub fn described(columns: &TableColumns, table: &TableEntry) -> Schema {
+    let numbered = |field: &Field| columns.numbered.contains(field.name());
+    let fields = columns.schema.fields().iter().map(|field| describe(field, table, numbered(field)));
+    Schema::new_with_metadata(fields.collect::<Vec<_>>(), columns.schema.metadata().clone())
 }
 
-fn describe(field: &Field, table: &TableEntry) -> Field {
+fn describe(field: &Field, table: &TableEntry, is_numbered: bool) -> Field {
     let mut facts = HashMap::from([
         ("CATALOG_NAME", CATALOG.to_owned()),
         ("SCHEMA_NAME", table.schema.clone()),
         ("TABLE_NAME", table.name.clone()),
         ("TYPE_NAME", type_name(field.data_type())),
-        ("IS_AUTO_INCREMENT", "0".to_owned()),
+        ("IS_AUTO_INCREMENT", if is_numbered { "1" } else { "0" }.to_owned()),
         ("IS_CASE_SENSITIVE", if text(field.data_type()) { "1" } else { "0" }.to_owned()),
         ("IS_READ_ONLY", if table.kind == "VIEW" { "1" } else { "0" }.to_owned()),
         ("IS_SEARCHABLE", "1".to_owned()),

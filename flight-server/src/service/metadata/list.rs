@@ -54,7 +54,7 @@ pub async fn tables(session: &Session, command: &CommandGetTables) -> Result<Rec
     }
     let with_columns = found.into_iter().map(async |entry| {
         let columns = if command.include_schema {
-            let columns = session.table_schema(&entry.schema, &entry.name).await;
+            let columns = session.table_columns(&entry.schema, &entry.name).await;
             // A damaged table must not hide the others; querying it tells what is wrong with it.
             columns.map_or_else(|_| Schema::empty(), |columns| column::described(&columns, &entry))
         } else {
