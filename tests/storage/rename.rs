@@ -1,6 +1,12 @@
 //! Names given to tables while others make tables under them.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use boathouse_storage::{StorageError, write};
+use boathouse_tests::store::{Fate, Request, RequestKind, RequestLog};
 
 use crate::{
     on_every_place,
@@ -79,4 +85,68 @@ async fn another_process_sees_a_rename_at_once(place: Place) {
     insert(&one, "t", "SELECT 9 AS id").await.unwrap();
     assert_eq!((rows(&two, "t").await, rows(&two, "u").await.len()), (vec!["9".into()], 2));
     assert_eq!(two.tables("main").await.unwrap(), ["t", "u"]);
+}
+
+/// Holds what a process asks of the catalog after its first request that `begins`; whether it waits is in the flag.
+fn hold_after(log: &RequestLog, begins: impl Fn(&Request) -> bool + Send + 'static) -> Arc<AtomicBool> {
+    let held = Arc::new(AtomicBool::new(false));
+    let (waits, mut begun) = (held.clone(), false);
+    log.set_rule(move |request| {
+        let asks = matches!(request.kind, RequestKind::Get | RequestKind::Head);
+        if begun && asks && request.path.contains("_boathouse/catalog") {
+            waits.store(true, Ordering::Relaxed);
+            return Fate::Held;
+        }
+        begun |= begins(request);
+        Fate::Served
+    });
+    held
+}
+
+async fn until(held: &AtomicBool) {
+    let wait = async {
+        while !held.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), wait).await.expect("it waits");
+}
+
+/// In memory, where a request that is served is done at once: so all comes in the order that is written here.
+#[tokio::test]
+async fn rows_that_came_into_a_table_before_it_lost_its_name_can_be_had_back() {
+    let place = Place::memory();
+    let lake = place.open().await;
+    create_as(&lake, &people("first"), "SELECT 1 AS id").await.unwrap();
+    write::rename_table(&lake, "main", "first", "t").await.unwrap();
+
+    // The rename has looked for a table `u` and found none.
+    let (renamer, its_log) = place.watched().await;
+    let held = hold_after(&its_log, |request| request.path.contains("main/u/"));
+    let renamed = tokio::spawn(async move { write::rename_table(&renamer, "main", "t", "u").await });
+    until(&held).await;
+    // The table `u` is made, and its maker does not know yet whether it has the name.
+    let (maker, makers_log) = place.watched().await;
+    let held = hold_after(&makers_log, |request| {
+        request.kind == RequestKind::Create && request.path.contains("main/u/_delta_log/")
+    });
+    let made = tokio::spawn(async move { create_as(&maker, &people("u"), "SELECT 2 AS id").await });
+    until(&held).await;
+    // Who knows nothing of names writes to it by its place.
+    let made_table = lake.table_at(&lake.table_url("main", "u"), None).await.unwrap();
+    crate::place::insert_into(&lake, &made_table, "SELECT 3 AS id").await.unwrap();
+
+    its_log.clear_rule();
+    renamed.await.unwrap().unwrap();
+    makers_log.clear_rule();
+    let made = made.await.unwrap();
+    assert!(matches!(made, Err(StorageError::TableExists { .. })), "{made:?}");
+    assert_eq!(rows(&lake, "u").await, ["1"]);
+    assert_eq!(lake.tables("main").await.unwrap(), ["u"]);
+    let dropped = write::dropped_tables(&lake, "main").await.unwrap();
+    assert_eq!(dropped.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["u"]);
+    write::rename_table(&lake, "main", "u", "t").await.unwrap();
+    assert!(matches!(lake.table("main", "u").await, Err(StorageError::TableNotFound { .. })));
+    write::undrop_table(&lake, "main", "u").await.unwrap();
+    assert_eq!((rows(&lake, "u").await, rows(&lake, "t").await), (vec!["2".into(), "3".into()], vec!["1".into()]));
 }
