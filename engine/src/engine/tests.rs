@@ -1,6 +1,7 @@
 //! What SQL scripts cannot say well: limits, cancelling, versions, and plans compared under other options.
 
 mod cancel;
+mod replay;
 
 use std::{sync::Arc, time::Duration};
 

@@ -20,6 +20,12 @@ impl Turns {
         line.lock_owned().await
     }
 
+    /// Whether somebody has the turn on a table.
+    #[cfg(test)]
+    pub fn is_taken(&self, table: &str) -> bool {
+        self.line(table).try_lock().is_err()
+    }
+
     fn line(&self, table: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut lines = self.0.lock();
         if let Some(line) = lines.get(table).and_then(Weak::upgrade) {
