@@ -5,6 +5,7 @@
 //!                                                 --a long log------------> CHECKPOINT
 //!                                                 --once a day------------> ORPHANS, and VACUUM if it is wanted
 //!                 each schema --dropped tables past their retention-------> PURGE
+//!                 the lake    --tables that were begun and never made-----> ORPHANS
 //! ```
 //! One job at a time, which lets statements go first. `system.upkeep` shows what was done.
 
@@ -78,6 +79,7 @@ pub(crate) async fn pass(engine: &Arc<Engine>, vacuumed: &mut HashMap<String, In
         }
         purge(engine, &schema).await;
     }
+    job::clear_begun(engine).await;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! `place.rs`, changing schemas in `schema.rs`, older versions in `versions.rs`.
 
 mod background;
+mod begun;
 mod clones;
 mod discover;
 mod holds;
@@ -26,6 +27,7 @@ use parking_lot::Mutex;
 use url::Url;
 
 use background::Background;
+pub use begun::Begun;
 pub(crate) use holds::{Held, Use, is_being_cloned};
 pub use name::check_name;
 pub use versions::VersionInfo;

@@ -94,13 +94,30 @@ pub(super) async fn vacuum(engine: &Arc<Engine>, schema: &str, name: &str, table
     let begun = Begun::new(engine.upkeep(), table.name(), if only_orphans { "ORPHANS" } else { "VACUUM" });
     let request = Vacuum { only_orphans, ..Vacuum::default() };
     let (lake, schema, name) = (engine.lake().clone(), schema.to_owned(), name.to_owned());
-    let done = on_cpu(engine, async move { maintain::vacuum(&lake, &schema, &name, &request).await }).await;
+    deleted(begun, on_cpu(engine, async move { maintain::vacuum(&lake, &schema, &name, &request).await }).await);
+}
+
+/// Deletes what those left who died while they made tables with their rows.
+pub(super) async fn clear_begun(engine: &Arc<Engine>) {
+    let begun = match maintain::begun(engine.lake()).await {
+        Ok(begun) => begun,
+        Err(error) => return tracing::warn!(%error, "upkeep could not look for tables that were begun"),
+    };
+    for table in begun {
+        let job = Begun::new(engine.upkeep(), &table.to_string(), "ORPHANS");
+        let lake = engine.lake().clone();
+        deleted(job, on_cpu(engine, async move { maintain::clear_begun(&lake, &table, None).await }).await);
+    }
+}
+
+/// Writes down which files are gone.
+fn deleted(job: Begun<'_>, done: Result<Vacuumed, EngineError>) {
     let gone = |done: &Vacuumed| {
         let files = done.files.len() as u64;
         (files > 0).then(|| Size { files, bytes: done.files.iter().map(|(_, bytes)| bytes).sum() })
     };
     let before = done.as_ref().ok().and_then(gone);
-    begun.ended(before, done.map(|_| before.map(|_| Size { files: 0, bytes: 0 })));
+    job.ended(before, done.map(|_| before.map(|_| Size { files: 0, bytes: 0 })));
 }
 
 /// Runs on the engine's threads, where plans have the stack that they need.

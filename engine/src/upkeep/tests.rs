@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{job::SMALL_FILES_MIN, pass, record::Size};
@@ -131,4 +131,65 @@ async fn dropped_tables_go_when_nobody_can_bring_them_back() {
     let done: Vec<_> = engine.upkeep().all().into_iter().map(|record| (record.action, record.error)).collect();
     assert_eq!(done, [("PURGE", None)]);
     session.execute("UNDROP TABLE just_ago").await.unwrap();
+}
+
+/// Files of a lake as somebody left them so many days ago.
+fn left(folder: &std::path::Path, days: u64, name: &str, text: &str) {
+    let file = folder.join(name);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, text).unwrap();
+    let time = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+    std::fs::File::options().append(true).open(&file).unwrap().set_modified(time).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_dead_creator_left_goes_and_nothing_that_may_be_anothers() {
+    let lake = tempfile::tempdir().unwrap();
+    let folder = lake.path();
+    let config = EngineConfig { threads: 1, ..EngineConfig::default() };
+    let engine = Engine::open(folder.to_str().unwrap(), config).await.unwrap();
+    engine.session().execute("CREATE TABLE made AS SELECT 1 AS id").await.unwrap();
+    let data = |n: u32| format!("part-{n:05}-8a6e7dbb-5d5f-4a8e-9d47-0e6ff9a5b8f1-c000.snappy.parquet");
+    let (first, second) = (data(0), data(1));
+    // Each table was begun nine days ago, but the last one, which was a moment ago.
+    for table in ["gone", "parts", "slow", "used", "older", "nested", "made"] {
+        let mark = format!(r#"{{"schema":"main","folder":"{table}"}}"#);
+        left(folder, 9, &format!("_boathouse/begun/{table}.json"), &mark);
+    }
+    left(folder, 0, "_boathouse/begun/now.json", r#"{"schema":"main","folder":"now"}"#);
+    let stays = [
+        // Nobody said that a table was made here: a copy, perhaps, whose log is yet to come.
+        (8, format!("main/unmarked/{first}")),
+        (0, format!("main/slow/{first}")),
+        (8, format!("main/used/{first}")),
+        (8, "main/used/notes.txt".to_owned()),
+        (10, format!("main/older/{first}")),
+        (8, format!("main/older/{second}")),
+        (8, format!("main/nested/xY/{first}")),
+        (8, "main/nested/xY/_delta_log/00000000000000000000.json".to_owned()),
+        (8, format!("main/made/{first}")),
+        (8, format!("main/now/{first}")),
+    ];
+    let goes = [(8, format!("main/gone/{first}")), (8, format!("main/gone/{second}"))];
+    let goes = goes.into_iter().chain([(8, format!("main/parts/p=1/{first}")), (8, format!("main/slow/{second}"))]);
+    let goes: Vec<_> = goes.collect();
+    for (days, name) in stays.iter().chain(&goes) {
+        left(folder, *days, name, "x");
+    }
+    // The files of the table that was made are looked after with it.
+    pass(&engine, &mut HashMap::from([("main.made".to_owned(), Instant::now())])).await.unwrap();
+    let lost: Vec<_> = stays.iter().filter(|(_, name)| !folder.join(name).exists()).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    let left: Vec<_> = goes.iter().filter(|(_, name)| folder.join(name).exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!folder.join("main/gone").exists() && !folder.join("main/parts").exists());
+    let mut marks: Vec<_> = std::fs::read_dir(folder.join("_boathouse/begun")).unwrap().collect();
+    marks.sort_by_key(|mark| mark.as_ref().unwrap().file_name());
+    let marks: Vec<_> = marks.into_iter().map(|mark| mark.unwrap().file_name()).collect();
+    assert_eq!(marks, ["now.json", "slow.json"]);
+    let mut done: Vec<_> =
+        engine.upkeep().all().into_iter().map(|done| (done.table, done.action, done.before)).collect();
+    done.sort_by(|a, b| a.0.cmp(&b.0));
+    let gone = |table: &str, files| (format!("main.{table}"), "ORPHANS", Some(Size { files, bytes: files }));
+    assert_eq!(done, [gone("gone", 2), gone("parts", 1), gone("slow", 1)]);
 }

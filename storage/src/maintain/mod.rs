@@ -1,5 +1,6 @@
 //! What looks after tables: rows in few large files, no files that nobody needs, a short log, old versions that come back.
 
+mod begun;
 mod checkpoint;
 mod optimize;
 mod pace;
@@ -7,6 +8,7 @@ mod restore;
 mod vacuum;
 mod zorder;
 
+pub use begun::{begun, clear_begun};
 pub(crate) use checkpoint::committed;
 pub use checkpoint::{checkpoint_due, write_checkpoint};
 pub use optimize::{Optimize, Optimized, optimize};
@@ -14,3 +16,5 @@ pub use pace::Pace;
 pub use restore::restore;
 pub(crate) use restore::{brought_back, check_there, vector_of};
 pub use vacuum::{RETENTION_HOURS_MIN, Vacuum, Vacuumed, vacuum};
+
+pub use crate::lake::Begun;

@@ -25,7 +25,7 @@ use crate::{
 /// Less than this is only good for tables that nobody reads or writes meanwhile.
 pub const RETENTION_HOURS_MIN: u64 = 7 * 24;
 const CHANGE_DATA: &str = "_change_data";
-const LOG: &str = "_delta_log";
+pub(super) const LOG: &str = "_delta_log";
 
 /// What to delete.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,7 +48,7 @@ pub struct Vacuumed {
 }
 
 impl Vacuumed {
-    fn of(files: &[ObjectMeta]) -> Self {
+    pub(super) fn of(files: &[ObjectMeta]) -> Self {
         Self { files: files.iter().map(|file| (file.location.to_string(), file.size)).collect() }
     }
 }

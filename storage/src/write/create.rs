@@ -2,7 +2,7 @@
 //!
 //! A new table is one commit: protocol, definition and, with a query, the files that hold its rows. OR REPLACE adds the
 //! removal of the old rows to that commit and keeps the history. Data files are written before; a query that fails leaves
-//! no table and no files.
+//! no table and no files. What a crash leaves is in nobody's way, and known by a mark (`lake/begun.rs`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -80,28 +80,54 @@ async fn make(
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
     finish(lake, &table.schema_name, &folder, &location).await?;
-    existing(lake, table).await?;
-    let store = table_store(lake.store_registry(), &location)?;
+    let is_there = existing(lake, table).await?.is_some();
+    let mark = match query {
+        Some(_) if !is_there => Some(lake.note_begun(&table.schema_name, &folder).await?),
+        _ => None,
+    };
+    let made = fill(lake, table, &folder, &definition, query, info).await;
+    // While the outcome is not known, files may stay that nobody needs.
+    if let Some(mark) = mark.filter(|_| !is_unknown(&made)) {
+        lake.forget_begun(&mark).await;
+    }
+    made
+}
+
+/// Whether the commit may be in the log all the same.
+fn is_unknown(made: &Result<Committed, StorageError>) -> bool {
+    matches!(made, Err(StorageError::Undecided { .. } | StorageError::Internal { .. }))
+}
+
+/// Writes the rows and commits, for who holds the table's lock.
+async fn fill(
+    lake: &Lake,
+    table: &NewTable,
+    folder: &str,
+    definition: &Definition,
+    query: Option<(LogicalPlan, &Rules, Arc<dyn Session>)>,
+    info: &CommitInfo,
+) -> Result<Committed, StorageError> {
+    let store = table_store(lake.store_registry(), &lake.table_url(&table.schema_name, folder))?;
     let files = match query {
         None => Vec::new(),
         Some((plan, rules, session)) => {
             let plan = conform(&definition.name, &definition.schema, rules, plan)?;
             let rows = Rows::plan(&definition.name, &plan, session.as_ref()).await?;
-            write_rows(&FileLayout::of_definition(&definition), &rows, &store, &task_context(session.as_ref())).await?
+            write_rows(&FileLayout::of_definition(definition), &rows, &store, &task_context(session.as_ref())).await?
         }
     };
     let written = Discard::new(store);
     files.iter().for_each(|file| written.note(&file.path));
     // The commit may be in the log although its caller went away before the answer.
     written.keep();
-    let made = commit(lake, table, &folder, &definition, &files, info).await;
+    let made = commit(lake, table, folder, definition, &files, info).await;
     // An outcome that is not known keeps the files: a commit may name them.
-    if !matches!(made, Ok(_) | Err(StorageError::Undecided { .. } | StorageError::Internal { .. })) {
+    if made.is_err() && !is_unknown(&made) {
         written.delete().await;
     }
     let made = made?;
     if made.version == 0 {
-        keep_name(lake, &table.schema_name, &table.name, &folder, definition.metadata.id()).await?;
+        keep_name(lake, &table.schema_name, &table.name, folder, definition.metadata.id()).await?;
     }
     Ok(made)
 }

@@ -300,18 +300,18 @@ async fn delete_files(lake: &Lake, location: &Url) -> Result<(), StorageError> {
             }
         }
     }
-    remove_folders(location).await;
+    remove_empty_folders(location).await;
     Ok(())
 }
 
 /// On a file system empty folders stay behind. They do no harm, so failing to remove them is no failure.
-async fn remove_folders(location: &Url) {
+pub(crate) async fn remove_empty_folders(location: &Url) {
     let Some(path) = (location.scheme() == "file").then(|| location.to_file_path().ok()).flatten() else {
         return;
     };
     let removed = tokio::task::spawn_blocking(move || remove_empty(&path)).await;
     if let Ok(Err(error)) = removed {
-        tracing::debug!(%location, %error, "empty folders of a dropped table are left");
+        tracing::debug!(%location, %error, "empty folders of a table that is gone are left");
     }
 }
 
