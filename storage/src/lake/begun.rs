@@ -5,11 +5,11 @@
 //! log may come last. So `<lake>/_boathouse/begun/<uuid>.json` stands from before the first file until the commit is in the
 //! log. What the dead leave is taken away by [`crate::maintain::clear_begun`].
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
-use object_store::{ObjectStoreExt, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -39,14 +39,20 @@ pub struct Begun {
 }
 
 impl Lake {
-    /// Says that files are about to be written for a table that is not there yet.
-    pub(crate) async fn note_begun(&self, schema: &str, folder: &str) -> Result<Path, StorageError> {
-        let mark = self.begun_folder()?.join(format!("{}.json", Uuid::new_v4()));
+    /// The place of a new mark.
+    pub(crate) fn new_mark(&self) -> Result<(Arc<dyn ObjectStore>, Path), StorageError> {
+        Ok((self.stores.get(&self.root)?, self.begun_folder()?.join(format!("{}.json", Uuid::new_v4()))))
+    }
+
+    /// Says with a mark that files are about to be written for a table that is not there yet.
+    pub(crate) async fn note_begun(&self, mark: &Path, schema: &str, folder: &str) -> Result<(), StorageError> {
         let text = serde_json::to_vec(&Mark { schema: schema.to_owned(), folder: folder.to_owned() });
         let text = text.map_err(|error| StorageError::Internal { message: format!("a mark has no text: {error}") })?;
-        match self.stores.get(&self.root)?.put(&mark, text.into()).await {
-            Ok(_) => Ok(mark),
-            Err(source) => Err(StorageError::Store { action: "write", path: mark.to_string(), source }),
+        match self.stores.get(&self.root)?.put(mark, text.into()).await {
+            Ok(_) => Ok(()),
+            Err(source) => {
+                Err(StorageError::Store { action: "create table", path: format!("{schema}.{folder}"), source })
+            }
         }
     }
 

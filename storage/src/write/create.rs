@@ -82,15 +82,27 @@ async fn make(
     finish(lake, &table.schema_name, &folder, &location).await?;
     let is_there = existing(lake, table).await?.is_some();
     let mark = match query {
-        Some(_) if !is_there => Some(lake.note_begun(&table.schema_name, &folder).await?),
+        Some(_) if !is_there => Some(begin(lake, table, &folder).await?),
         _ => None,
     };
-    let made = fill(lake, table, &folder, &definition, query, info).await;
-    // While the outcome is not known, files may stay that nobody needs.
-    if let Some(mark) = mark.filter(|_| !is_unknown(&made)) {
-        lake.forget_begun(&mark).await;
+    let made = fill(lake, table, &folder, &definition, query, mark.as_ref(), info).await;
+    if let Some(mark) = mark {
+        // While the outcome is not known, files may stay that nobody needs.
+        match is_unknown(&made) {
+            true => mark.keep(),
+            false => mark.delete().await,
+        }
     }
     made
+}
+
+/// Marks the folder. The mark goes when this is dropped, as the files do that were written by then.
+async fn begin(lake: &Lake, table: &NewTable, folder: &str) -> Result<Discard, StorageError> {
+    let (store, path) = lake.new_mark()?;
+    let mark = Discard::new(store);
+    mark.note(path.as_ref());
+    lake.note_begun(&path, &table.schema_name, folder).await?;
+    Ok(mark)
 }
 
 /// Whether the commit may be in the log all the same.
@@ -105,6 +117,7 @@ async fn fill(
     folder: &str,
     definition: &Definition,
     query: Option<(LogicalPlan, &Rules, Arc<dyn Session>)>,
+    mark: Option<&Discard>,
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
     let store = table_store(lake.store_registry(), &lake.table_url(&table.schema_name, folder))?;
@@ -120,6 +133,9 @@ async fn fill(
     files.iter().for_each(|file| written.note(&file.path));
     // The commit may be in the log although its caller went away before the answer.
     written.keep();
+    if let Some(mark) = mark {
+        mark.keep();
+    }
     let made = commit(lake, table, folder, definition, &files, info).await;
     // An outcome that is not known keeps the files: a commit may name them.
     if made.is_err() && !is_unknown(&made) {
