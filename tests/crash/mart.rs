@@ -29,9 +29,16 @@ fn options() -> MartOptions {
     MartOptions { lease: LeaseTimes { beat, dead_after, look }, ..MartOptions::default() }
 }
 
-async fn run(store: &Arc<InMemory>, log: &Arc<RequestLog>) -> Result<Vec<Report>, String> {
+/// A mart that keeps rows.
+const MERGED: &str = "/*---
+strategy = \"merge\"
+key = \"g\"
+---*/
+SELECT id % 4 AS g, sum(x) AS x FROM t WHERE id > 3 GROUP BY 1";
+
+async fn run(store: &Arc<InMemory>, log: &Arc<RequestLog>, mart: &str) -> Result<Vec<Report>, String> {
     let engine = engine(store, log).await;
-    let definition = Definition::parse("m.sums.sql", MART).unwrap();
+    let definition = Definition::parse("m.sums.sql", mart).unwrap();
     let project = Project::open(&engine, vec![definition], options()).await;
     let project = project.map_err(|faults| format!("{faults:?}"))?;
     project.run(&[], false, |_| {}).await.map_err(|error| error.to_string())
@@ -52,11 +59,11 @@ async fn version(store: &Arc<InMemory>) -> u64 {
     engine(store, &Arc::default()).await.lake().table("m", "sums").await.unwrap().version()
 }
 
-async fn check(start: Arc<InMemory>) {
+async fn check(start: Arc<InMemory>, mart: &str) {
     let before = version(&start).await;
     let old = answers(&*session(&start).await, LOOK).await;
     let (end, log) = (copy(&start), Arc::new(RequestLog::default()));
-    assert_eq!(words(run(&end, &log).await), ["succeeded"]);
+    assert_eq!(words(run(&end, &log, mart).await), ["succeeded"]);
     let sent = log.take();
     let (new, aside) = (answers(&*session(&end).await, LOOK).await, answers(&*session(&end).await, ASIDE).await);
     let mut outcomes = [0_usize; 2];
@@ -73,15 +80,15 @@ async fn check(start: Arc<InMemory>) {
                 _ => Fate::Refused,
             }
         });
-        drop(run(&store, &log).await);
+        drop(run(&store, &log, mart).await);
         let found = answers(&*session(&store).await, LOOK).await;
         assert!(found == old || found == new, "{place}\n{found:?}");
         outcomes[usize::from(found == new)] += 1;
-        let again = words(run(&store, &Arc::default()).await);
+        let again = words(run(&store, &Arc::default(), mart).await);
         assert!(again == ["succeeded"] || (again == ["skipped"] && found == new), "{place}: {again:?}");
         assert_eq!(answers(&*session(&store).await, LOOK).await, new, "{place}");
         assert_eq!(answers(&*session(&store).await, ASIDE).await, aside, "{place}");
-        assert_eq!(words(run(&store, &Arc::default()).await), ["skipped"], "{place}");
+        assert_eq!(words(run(&store, &Arc::default(), mart).await), ["skipped"], "{place}");
         assert_eq!(version(&store).await, before + 1, "{place}: published twice");
     }
     assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}: faults of too few kinds");
@@ -97,10 +104,10 @@ async fn place() -> Arc<InMemory> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_run_of_a_mart() {
-    let store = place().await;
+    let (store, mart) = (place().await, MART);
     // There is nothing to look at before.
     let (end, log) = (copy(&store), Arc::new(RequestLog::default()));
-    assert_eq!(words(run(&end, &log).await), ["succeeded"]);
+    assert_eq!(words(run(&end, &log, mart).await), ["succeeded"]);
     for at in changes(&log.take()) {
         let (store, log) = (copy(&store), Arc::new(RequestLog::default()));
         let mut seen = 0;
@@ -108,8 +115,8 @@ async fn the_first_run_of_a_mart() {
             seen += 1;
             if seen <= at { Fate::Served } else { Fate::Refused }
         });
-        drop(run(&store, &log).await);
-        let again = words(run(&store, &Arc::default()).await);
+        drop(run(&store, &log, mart).await);
+        let again = words(run(&store, &Arc::default(), mart).await);
         assert!(again == ["succeeded"] || again == ["skipped"], "{at}: {again:?}");
         assert_eq!(version(&store).await, 0, "{at}: published twice");
         assert_eq!(answers(&*session(&store).await, LOOK).await, answers(&*session(&end).await, LOOK).await);
@@ -118,8 +125,16 @@ async fn the_first_run_of_a_mart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_later_run_of_a_mart() {
-    let store = place().await;
-    assert_eq!(words(run(&store, &Arc::default()).await), ["succeeded"]);
+    let (store, mart) = (place().await, MART);
+    assert_eq!(words(run(&store, &Arc::default(), mart).await), ["succeeded"]);
     answers(&*session(&store).await, "INSERT INTO t VALUES (6, 60), (8, 2000)").await.unwrap();
-    check(store).await;
+    check(store, mart).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_run_of_a_mart_that_keeps_rows() {
+    let (store, mart) = (place().await, MERGED);
+    assert_eq!(words(run(&store, &Arc::default(), mart).await), ["succeeded"]);
+    answers(&*session(&store).await, "INSERT OVERWRITE t VALUES (5, 1), (6, 60), (7, 2000)").await.unwrap();
+    check(store, mart).await;
 }

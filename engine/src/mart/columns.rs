@@ -49,6 +49,7 @@ pub(super) fn columns(context: &Context, definition: &Definition, plan: LogicalP
         }
         fields.push(Arc::new(table_field(context, definition, field, declared)?));
     }
+    check_key(definition, &fields)?;
     check_partitions(definition, &fields)?;
     let plan = under_names(plan, &fields).map_err(|error| Fault::new(file, None, error))?;
     let fit = write::conform(&definition.name(), &Schema::new(fields.clone()), &Rules::default(), plan);
@@ -117,6 +118,20 @@ fn declared_type(context: &Context, sql: &str) -> Result<DataType, EngineError> 
     }
     let fields = columns_of(context, &table.columns).map_err(EngineError::without_excerpt)?;
     fields.first().map(|field| field.data_type().clone()).ok_or_else(wrong)
+}
+
+fn check_key(definition: &Definition, fields: &[FieldRef]) -> Result<(), Fault> {
+    let at = |error| Fault::new(&definition.file, definition.key_line, error);
+    for name in &definition.key {
+        let Some(field) = fields.iter().find(|field| field.name() == name) else {
+            return Err(at(no_column(name, fields.iter().map(|field| field.name().as_str()))));
+        };
+        if field.data_type().is_nested() {
+            let error = EngineError::unsupported(format!("column \"{name}\", which is nested, cannot be of the key"));
+            return Err(at(error.with_hint("Choose columns of plain values.")));
+        }
+    }
+    Ok(())
 }
 
 fn check_partitions(definition: &Definition, fields: &[FieldRef]) -> Result<(), Fault> {

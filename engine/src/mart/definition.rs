@@ -15,17 +15,18 @@ use std::path::Path;
 
 use boathouse_storage::check_name;
 use datafusion::sql::sqlparser::ast::Query;
+use toml::Spanned;
 
 use super::{
     fault::Fault,
     fingerprint,
-    header::{Block, Header},
+    header::{Block, Header, Names},
+    strategy::Strategy,
     test::Test,
 };
 use crate::{
     EngineError,
     catalog::{TableName, is_reserved},
-    error::did_you_mean,
     parser,
 };
 
@@ -41,6 +42,10 @@ pub struct Definition {
     pub(super) owner: Option<String>,
     pub(super) tags: Vec<String>,
     pub(super) strategy: Strategy,
+    /// Of a strategy that tells rows apart.
+    pub(super) key: Vec<String>,
+    /// Where `key` stands.
+    pub(super) key_line: Option<usize>,
     pub(super) partition_by: Vec<String>,
     /// Where `partition_by` stands.
     pub(super) partition_line: Option<usize>,
@@ -51,21 +56,6 @@ pub struct Definition {
     pub(super) query: Query,
     /// Stands for all of it that has an effect on the table.
     pub(super) fingerprint: String,
-}
-
-/// How the rows of a run get into the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Strategy {
-    /// They take the place of all that were there.
-    Full,
-}
-
-impl Strategy {
-    const ALL: [(&'static str, Self); 1] = [("full", Self::Full)];
-
-    pub fn word(self) -> &'static str {
-        Self::ALL.iter().find(|(_, of)| *of == self).map_or("", |(word, _)| word)
-    }
 }
 
 /// A declared column.
@@ -87,14 +77,21 @@ impl Definition {
         let at = |place: Option<usize>, error| Fault::new(file, place.map(|place| block.line(place)), error);
         let place = header.name.as_ref().map(|name| name.span().start);
         let name = name(file, header.name.as_ref().map(|name| name.get_ref().as_str())).map_err(|e| at(place, e))?;
-        let strategy = match &header.strategy {
-            None => Strategy::Full,
-            Some(word) => strategy(word.get_ref()).map_err(|error| at(Some(word.span().start), error))?,
-        };
+        let place = header.strategy.as_ref().map(|word| word.span().start);
+        let strategy = header.strategy.as_ref().map_or(Ok(Strategy::Full), |word| Strategy::of(word.get_ref()));
+        let strategy = strategy.map_err(|error| at(place, error))?;
+        let names =
+            |names: &Option<Spanned<Names>>| names.as_ref().map_or(Vec::new(), |names| names.get_ref().0.clone());
+        let (key, partition_by) = (names(&header.key), names(&header.partition_by));
+        let key_place = header.key.as_ref().map(|names| names.span().start);
+        if key_place.is_some() {
+            strategy.check_key(&key).map_err(|error| at(key_place, error))?;
+        }
+        strategy.check_given(&key, &partition_by).map_err(|error| at(place, error))?;
+        let key_line = key_place.map(|place| block.line(place));
         let query = parser::parse_query(text).map_err(|error| Fault::new(file, None, of_query(error)))?;
         let Header { description, owner, tags, contract, .. } = header;
         let partition_line = header.partition_by.as_ref().map(|names| block.line(names.span().start));
-        let partition_by = header.partition_by.map(|names| names.into_inner().0).unwrap_or_default();
         let mut columns: Vec<Column> = Vec::new();
         for written in header.column {
             let line = block.line(written.span().start);
@@ -106,7 +103,7 @@ impl Definition {
             let (name, data_type, not_null) = (written.name, written.data_type, written.not_null);
             columns.push(Column { line, name, data_type, not_null, description: written.description });
         }
-        let mut tests: Vec<Test> = Vec::new();
+        let mut tests: Vec<Test> = strategy.test(&key, key_line.unwrap_or(1)).into_iter().collect();
         for written in header.test {
             let line = block.line(written.span().start);
             let test = Test::of(written.into_inner(), line).map_err(|error| Fault::new(file, line, error))?;
@@ -120,7 +117,8 @@ impl Definition {
             format!("{name} {data_type:?} {not_null} {description:?}")
         });
         let tested = tests.iter().map(|test| format!("{:?} {:?}", test.check, test.on_violation));
-        let said = [strategy.word().to_owned(), format!("{partition_by:?} {contract} {description:?}")];
+        let merged = if key.is_empty() { String::new() } else { format!(" {key:?}") };
+        let said = [format!("{}{merged}", strategy.word()), format!("{partition_by:?} {contract} {description:?}")];
         let body = [text[block.query..].trim().to_owned()];
         let fingerprint = fingerprint::of(said.into_iter().chain(body).chain(declared).chain(tested));
         let (file, text, query) = (file.to_owned(), text.to_owned(), *query);
@@ -132,6 +130,8 @@ impl Definition {
             owner,
             tags,
             strategy,
+            key,
+            key_line,
             partition_by,
             partition_line,
             contract,
@@ -166,15 +166,6 @@ fn name(file: &str, said: Option<&str>) -> Result<TableName, EngineError> {
         return Err(wrong("it has more than two parts"));
     }
     Ok(TableName::new(schema, table))
-}
-
-fn strategy(word: &str) -> Result<Strategy, EngineError> {
-    if let Some((_, known)) = Strategy::ALL.iter().find(|(known, _)| *known == word) {
-        return Ok(*known);
-    }
-    let known = Strategy::ALL.map(|(word, _)| word);
-    let hint = did_you_mean(word, known).unwrap_or_else(|| format!("What there is: {}.", known.join(", ")));
-    Err(EngineError::unsupported(format!("strategy = \"{word}\" is not supported")).with_hint(hint))
 }
 
 fn of_query(error: EngineError) -> EngineError {
@@ -227,6 +218,28 @@ mod tests {
             (
                 "strategy = \"ful\"",
                 "sql/marts/m.t.sql:2: strategy = \"ful\" is not supported\nHINT: Did you mean \"full\"?",
+            ),
+            ("strategy = \"merge\"", "sql/marts/m.t.sql:2: strategy = \"merge\" needs key\nHINT: Write key = \"id\""),
+            ("\nstrategy = \"delete_insert\"", "sql/marts/m.t.sql:3: strategy = \"delete_insert\" needs key\nHINT: "),
+            (
+                "strategy = \"partition_overwrite\"",
+                "sql/marts/m.t.sql:2: strategy = \"partition_overwrite\" needs partition_by\nHINT: Write partition_by",
+            ),
+            (
+                "\nkey = \"a\"",
+                "sql/marts/m.t.sql:3: key has no meaning with strategy = \"full\"\nHINT: Leave it out, or write strategy",
+            ),
+            (
+                "strategy = \"partition_overwrite\"\npartition_by = \"a\"\nkey = \"a\"",
+                "sql/marts/m.t.sql:4: key has no meaning with strategy = \"partition_overwrite\"",
+            ),
+            (
+                "strategy = \"merge\"\nkey = [\"a\", \"b\", \"a\"]",
+                "sql/marts/m.t.sql:3: column \"a\" is twice in the key",
+            ),
+            (
+                "strategy = \"append\"",
+                "sql/marts/m.t.sql:2: strategy = \"append\" is not supported\nHINT: What there is: ",
             ),
             ("name = \"t\"", "sql/marts/m.t.sql:2: \"t\" is not the name of a mart: it has no schema\nHINT: "),
             ("name = \"system.t\"", "sql/marts/m.t.sql:2: \"system.t\" is not the name of a mart: the schema belongs"),
@@ -287,5 +300,8 @@ mod tests {
         assert_ne!(of(&block("")), of(&block("description = \"y\"")));
         assert_ne!(of(&block("")), of(&block("[[test]]\nunique = \"a\"")));
         assert_ne!(of("SELECT 1 AS a"), of("SELECT 2 AS a"));
+        let keyed = |key: &str| of(&block(&format!("strategy = \"delete_insert\"\nkey = {key}")));
+        assert_eq!(keyed("\"a\""), keyed("[\"a\"]"));
+        assert_ne!(keyed("\"a\""), keyed("\"b\""));
     }
 }

@@ -15,13 +15,12 @@ use super::{duration::Span, fault::Fault};
 use crate::{EngineError, error::did_you_mean};
 
 /// Keys that people know from elsewhere, or from plans of ours.
-const NOT_SUPPORTED: [&str; 12] = [
+const NOT_SUPPORTED: [&str; 11] = [
     "anomaly",
     "catch_up",
     "export",
     "freshness",
     "interval",
-    "key",
     "materialized",
     "pre_hook",
     "refresh",
@@ -39,6 +38,7 @@ pub(super) struct Header {
     pub owner: Option<String>,
     pub tags: Vec<String>,
     pub strategy: Option<Spanned<String>>,
+    pub key: Option<Spanned<Names>>,
     pub partition_by: Option<Spanned<Names>>,
     pub contract: bool,
     pub column: Vec<Spanned<Column>>,

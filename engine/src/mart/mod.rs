@@ -6,8 +6,8 @@
 //!   inputs pinned -> fingerprint --the table says it was published--> skipped
 //!                 -> lease -> statement (publish) -> data files -> audit (tests as SQL over them) --> one commit
 //! ```
-//! A mart's table is changed by the statements that people write, CREATE OR REPLACE TABLE and INSERT OVERWRITE: there is no
-//! second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
+//! A mart's table is changed by the statements that people write (CREATE OR REPLACE TABLE, INSERT OVERWRITE, MERGE, INSERT
+//! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
 //! document of the mart in the lake keeps the lease and the history, and nothing that the rows depend on.
 
 mod audit;
@@ -27,6 +27,7 @@ mod project;
 mod publish;
 mod quarantine;
 mod run;
+mod strategy;
 mod test;
 mod test_sql;
 #[cfg(test)]

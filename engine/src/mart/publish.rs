@@ -1,18 +1,22 @@
 //! From the rows of a run to the statement that publishes them.
 //!
-//! The table is made anew where the definition says another table than the one that is there, and keeps its history; rows
-//! alone are overwritten. Texts are written for all but the query, whose tree keeps its places in the definition's file.
+//! A full run makes the table anew where the definition says another table than the one that is there, and keeps its
+//! history; rows alone are overwritten. What keeps rows leaves the table as it is, and refuses another one. Texts are
+//! written for all but the query, whose tree keeps its places in the definition's file.
 
 use std::fmt::Write;
 
 use boathouse_storage::Snapshot;
 use datafusion::{
     arrow::datatypes::FieldRef,
-    sql::sqlparser::ast::{Query, SetExpr, Statement as SqlStatement, TableFactor},
+    sql::sqlparser::ast::{
+        Query, SetExpr, Statement as SqlStatement, TableFactor, helpers::attached_token::AttachedToken,
+    },
 };
 
 use super::{
-    definition::{Definition, Strategy},
+    definition::Definition,
+    strategy::Strategy,
     test_sql::{quoted, table, text, violation},
 };
 use crate::{
@@ -29,34 +33,110 @@ pub(super) fn statement(
     target: Option<&Snapshot>,
     query: Query,
 ) -> Result<Ast, EngineError> {
-    // Nothing in place of nothing would be no commit, and nobody would look at it.
-    let is_kept = |target: &Snapshot| target.file_count() > 0 && is_defined_so(definition, columns, target);
+    let Some(target) = target else { return made(definition, columns, None, query) };
+    if definition.strategy.keeps_rows()
+        && let Some(difference) = difference(definition, columns, target)
+    {
+        let name = &definition.name;
+        let error = EngineError::invalid(format!("the table of mart \"{name}\" is another one now: {difference}"));
+        let hint = format!("boathouse mart run {name} --rebuild makes it anew, of all rows that the query gives then.");
+        return Err(error.with_hint(hint));
+    }
+    let name = table(&definition.name);
+    let listed = list(columns.iter().map(|column| column.name()));
     match definition.strategy {
-        Strategy::Full if target.is_some_and(is_kept) => {
-            let listed: Vec<String> = columns.iter().map(|column| quoted(column.name())).collect();
-            let sql = format!("INSERT OVERWRITE {} ({}) SELECT 1", table(&definition.name), listed.join(", "));
-            match parser::parse(&sql)? {
-                Ast::Sql(statement) => match *statement {
-                    SqlStatement::Insert(mut insert) => {
-                        insert.source = Some(Box::new(query));
-                        Ok(Ast::Sql(Box::new(SqlStatement::Insert(insert))))
-                    }
-                    _ => Err(lost()),
-                },
-                _ => Err(lost()),
-            }
+        // Nothing in place of nothing would be no commit, and nobody would look at it.
+        Strategy::Full if target.file_count() > 0 && is_defined_so(definition, columns, target) => {
+            insert(&format!("INSERT OVERWRITE {name} ({listed}) SELECT 1"), query)
         }
-        Strategy::Full => {
-            let made = Made {
-                name: &definition.name,
-                columns,
-                partition_by: &definition.partition_by,
-                comment: definition.description.as_deref(),
-                properties: target.map(|target| kept_properties(target, columns)).unwrap_or_default(),
+        Strategy::Full => made(definition, columns, Some(target), query),
+        Strategy::Merge => merge(definition, columns, query),
+        Strategy::DeleteInsert | Strategy::PartitionOverwrite => {
+            let by = match definition.strategy {
+                Strategy::PartitionOverwrite => &definition.partition_by,
+                _ => &definition.key,
             };
-            made.filled_with(query)
+            insert(&format!("INSERT INTO {name} ({listed}) REPLACE USING ({}) SELECT 1", list(by)), query)
         }
     }
+}
+
+/// The statement that makes the mart's table of the rows of `query`, whatever was in it.
+pub(super) fn made(
+    definition: &Definition,
+    columns: &[FieldRef],
+    target: Option<&Snapshot>,
+    query: Query,
+) -> Result<Ast, EngineError> {
+    let made = Made {
+        name: &definition.name,
+        columns,
+        partition_by: &definition.partition_by,
+        comment: definition.description.as_deref(),
+        properties: target.map(|target| kept_properties(target, columns)).unwrap_or_default(),
+    };
+    made.filled_with(query)
+}
+
+/// An INSERT with the query in place of its own.
+fn insert(sql: &str, query: Query) -> Result<Ast, EngineError> {
+    let mut ast = parser::parse(sql)?;
+    let insert = match &mut ast {
+        Ast::Sql(statement) => match statement.as_mut() {
+            SqlStatement::Insert(insert) => insert,
+            _ => return Err(lost()),
+        },
+        Ast::Replace(replace) => &mut replace.insert,
+        _ => return Err(lost()),
+    };
+    insert.source = Some(Box::new(query));
+    Ok(ast)
+}
+
+/// NULL is a key like any other. A plain comparison, where there is none, lets scans leave files out.
+fn merge(definition: &Definition, columns: &[FieldRef], query: Query) -> Result<Ast, EngineError> {
+    let same = |name: &String| {
+        let nullable = columns.iter().any(|column| column.name() == name && column.is_nullable());
+        let (is, name) = (if nullable { "IS NOT DISTINCT FROM" } else { "=" }, quoted(name));
+        format!("kept.{name} {is} mart.{name}")
+    };
+    let on: Vec<String> = definition.key.iter().map(same).collect();
+    let sql = format!(
+        "MERGE INTO {} AS kept USING (SELECT 1) AS mart ON {} WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+        table(&definition.name),
+        on.join(" AND ")
+    );
+    let mut ast = parser::parse(&sql)?;
+    if let Ast::Sql(statement) = &mut ast
+        && let SqlStatement::Merge(merge) = statement.as_mut()
+        && let TableFactor::Derived { subquery, .. } = &mut merge.source
+    {
+        **subquery = query;
+        // Places in this text are none in the definition.
+        merge.merge_token = AttachedToken::empty();
+        merge.clauses.iter_mut().for_each(|clause| clause.when_token = AttachedToken::empty());
+        return Ok(ast);
+    }
+    Err(lost())
+}
+
+/// The statements that give the table the comments that the definition says: no row and no reader depends on them.
+pub(super) fn comments(definition: &Definition, columns: &[FieldRef], target: &Snapshot) -> Vec<String> {
+    let name = table(&definition.name);
+    let is = |comment: Option<&str>| comment.map_or("NULL".to_owned(), text);
+    let mut statements = Vec::new();
+    if target.comment() != definition.description.as_deref() {
+        statements.push(format!("COMMENT ON TABLE {name} IS {}", is(definition.description.as_deref())));
+    }
+    for column in columns {
+        let comment = |field: &FieldRef| field.metadata().get("comment").cloned();
+        let there = target.schema().fields().iter().find(|there| there.name() == column.name()).cloned();
+        if there.is_some_and(|there| comment(&there) != comment(column)) {
+            let (column, comment) = (quoted(column.name()), comment(column));
+            statements.push(format!("COMMENT ON COLUMN {name}.{column} IS {}", is(comment.as_deref())));
+        }
+    }
+    statements
 }
 
 /// A table to make, or to make anew.
@@ -93,8 +173,7 @@ impl Made<'_> {
         let columns: Vec<String> = columns.collect();
         let mut sql = format!("CREATE OR REPLACE TABLE {} ({})", table(self.name), columns.join(", "));
         if !self.partition_by.is_empty() {
-            let listed: Vec<String> = self.partition_by.iter().map(|name| quoted(name)).collect();
-            let _ = write!(sql, " PARTITIONED BY ({})", listed.join(", "));
+            let _ = write!(sql, " PARTITIONED BY ({})", list(self.partition_by));
         }
         if let Some(comment) = self.comment {
             let _ = write!(sql, " COMMENT {}", text(comment));
@@ -107,19 +186,43 @@ impl Made<'_> {
     }
 }
 
-/// Whether the table that is there is the one that the definition says.
+/// Whether the table that is there is the one that the definition says, to the comments and the order of the columns.
 fn is_defined_so(definition: &Definition, columns: &[FieldRef], target: &Snapshot) -> bool {
     let there = target.schema();
-    let same = |wanted: &FieldRef, there: &FieldRef| {
-        wanted.name() == there.name()
-            && sql_type(wanted.data_type()) == sql_type(there.data_type())
-            && wanted.is_nullable() == there.is_nullable()
-            && wanted.metadata().get("comment") == there.metadata().get("comment")
+    let in_order = columns.iter().zip(there.fields()).all(|(wanted, there)| wanted.name() == there.name());
+    in_order && difference(definition, columns, target).is_none() && comments(definition, columns, target).is_empty()
+}
+
+/// In what the table that is there differs from the one that the definition says, as far as its rows are concerned.
+fn difference(definition: &Definition, columns: &[FieldRef], target: &Snapshot) -> Option<String> {
+    let schema = target.schema();
+    let there = |name: &str| schema.fields().iter().find(|field| field.name() == name);
+    let type_of = |field: &FieldRef| {
+        let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
+        sql_type(field.data_type()) + not_null
     };
-    there.fields().len() == columns.len()
-        && columns.iter().zip(there.fields()).all(|(wanted, there)| same(wanted, there))
-        && target.partition_columns() == definition.partition_by
-        && target.comment() == definition.description.as_deref()
+    for wanted in columns {
+        let name = wanted.name();
+        match there(name).map(type_of) {
+            None => return Some(format!("it has no column \"{name}\"")),
+            Some(there) if there != type_of(wanted) => {
+                return Some(format!("column \"{name}\" is {there} there and {} in the definition", type_of(wanted)));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(more) = schema.fields().iter().find(|field| columns.iter().all(|wanted| wanted.name() != field.name()))
+    {
+        return Some(format!("its column \"{}\" is not one of the query's", more.name()));
+    }
+    let by = |columns: &[String]| if columns.is_empty() { "nothing".to_owned() } else { columns.join(", ") };
+    let (is, wanted) = (target.partition_columns(), definition.partition_by.as_slice());
+    (is != wanted).then(|| format!("it is partitioned by {}, and by {} in the definition", by(is), by(wanted)))
+}
+
+/// Names as a list in SQL.
+fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    names.into_iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
 
 /// What people set on the table stays when it is made anew.

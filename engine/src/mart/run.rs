@@ -47,6 +47,20 @@ impl Project {
         &self,
         names: &[String],
         force: bool,
+        told: impl FnMut(&Report),
+    ) -> Result<Vec<Report>, EngineError> {
+        self.run_as(names, if force { Mode::Forced } else { Mode::Stale }, told).await
+    }
+
+    /// Runs these marts, or all, as if they had no tables: none of their rows stays. The tables keep their history.
+    pub async fn rebuild(&self, names: &[String], told: impl FnMut(&Report)) -> Result<Vec<Report>, EngineError> {
+        self.run_as(names, Mode::Anew, told).await
+    }
+
+    async fn run_as(
+        &self,
+        names: &[String],
+        mode: Mode,
         mut told: impl FnMut(&Report),
     ) -> Result<Vec<Report>, EngineError> {
         let mut reports: Vec<Report> = Vec::new();
@@ -60,7 +74,7 @@ impl Project {
                 Some(by) => self.blocked(at, by).await,
                 None => {
                     let (project, pins) = (self.clone(), pins.clone().into_iter().collect());
-                    let run = async move { project.run_one(at, pins, force).await };
+                    let run = async move { project.run_one(at, pins, mode).await };
                     match self.engine.runtime().spawn(run).await {
                         Ok(Ok(ran)) => ran,
                         Ok(Err(error)) | Err(error) => Ran::of(Outcome::Failed(error)),
@@ -133,8 +147,8 @@ impl Project {
         Ran::of(Outcome::Blocked { by })
     }
 
-    async fn run_one(&self, at: usize, pins: Pins, force: bool) -> Result<Ran, EngineError> {
-        let mart = &self.marts[at];
+    async fn run_one(&self, at: usize, pins: Pins, mode: Mode) -> Result<Ran, EngineError> {
+        let (mart, force) = (&self.marts[at], mode != Mode::Stale);
         let name = mart.definition.name();
         let inputs = Inputs::of(&mart.context(&self.engine, &pins), mart).await?;
         let id = Uuid::new_v4().to_string();
@@ -166,7 +180,8 @@ impl Project {
             return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
         }
         let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
-        let running = Running { project: self, mart, pins: all_pins, run, found: Arc::default() };
+        let anew = mode == Mode::Anew;
+        let running = Running { project: self, mart, pins: all_pins, run, anew, found: Arc::default() };
         let ended = tokio::select! {
             ended = running.carry_out() => ended,
             lost = lease.beat() => Err(lost),
@@ -211,6 +226,17 @@ impl Project {
     }
 }
 
+/// Which marts of a run are run, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Those whose definition or inputs changed.
+    Stale,
+    /// All.
+    Forced,
+    /// All, and nothing stays of their rows.
+    Anew,
+}
+
 /// The version of a table that holds the run of this number.
 fn is_there(target: Option<&Snapshot>, number: i64) -> Option<u64> {
     target.filter(|table| table.transaction(PROGRAM) == Some(number)).map(Snapshot::version)
@@ -244,6 +270,8 @@ struct Running<'a> {
     mart: &'a Mart,
     pins: Pins,
     run: MartRun,
+    /// Nothing stays of the rows that are there.
+    anew: bool,
     found: Arc<Mutex<Found>>,
 }
 
@@ -256,6 +284,7 @@ impl Running<'_> {
             let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&name.schema));
             engine.session().execute(&sql).await?;
         }
+        self.comment().await?;
         let live = engine.queries().begin(&Origin::default(), &format!("MART RUN {name}"), Phase::Queued);
         live.is_a("MART");
         let permit = Arc::new(engine.permits().acquire(None, live).await?);
@@ -266,6 +295,19 @@ impl Running<'_> {
             Err(error) => permit.live().failed(error),
         }
         written
+    }
+
+    /// Gives a table that keeps its rows the comments of the definition, which a table made anew has from the start.
+    async fn comment(&self) -> Result<(), EngineError> {
+        let (engine, definition) = (&self.project.engine, &self.mart.definition);
+        if self.anew || !definition.strategy.keeps_rows() {
+            return Ok(());
+        }
+        let Some(target) = published(engine, &definition.name).await? else { return Ok(()) };
+        for sql in publish::comments(definition, &self.mart.columns, &target) {
+            engine.session().execute(&sql).await?;
+        }
+        Ok(())
     }
 
     async fn write(&self, context: &Context) -> Result<(), EngineError> {
@@ -315,7 +357,8 @@ impl Running<'_> {
         loop {
             let context = context.again();
             let target = published(engine, &definition.name).await?;
-            let ast = publish::statement(definition, &self.mart.columns, target.as_deref(), query.clone())?;
+            let statement = if self.anew { publish::made } else { publish::statement };
+            let ast = statement(definition, &self.mart.columns, target.as_deref(), query.clone())?;
             let written = carry_out(&context, ast).await;
             if !replays.next(&context, written.as_ref().err()).await {
                 return written.map_err(|error| self.found.lock().error.take().unwrap_or(error));

@@ -24,6 +24,8 @@ pub(super) struct Test {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Check {
     Unique(Vec<String>),
+    /// Unique, where NULL is a value like any other: the key of a strategy.
+    Key(Vec<String>),
     NotNull(Vec<String>),
     /// The values as SQL writes them.
     AcceptedValues {
@@ -76,14 +78,16 @@ impl Check {
     pub fn is_about_rows(&self) -> bool {
         match self {
             Self::NotNull(_) | Self::AcceptedValues { .. } | Self::Relationships { .. } | Self::Expect(_) => true,
-            Self::Unique(_) | Self::RowCount { .. } | Self::Freshness { .. } => false,
+            Self::Unique(_) | Self::Key(_) | Self::RowCount { .. } | Self::Freshness { .. } => false,
         }
     }
 
     /// The mart's columns that it names.
     pub fn columns(&self) -> Vec<&str> {
         match self {
-            Self::Unique(columns) | Self::NotNull(columns) => columns.iter().map(String::as_str).collect(),
+            Self::Unique(columns) | Self::Key(columns) | Self::NotNull(columns) => {
+                columns.iter().map(String::as_str).collect()
+            }
             Self::AcceptedValues { column, .. }
             | Self::Relationships { column, .. }
             | Self::Freshness { column, .. } => vec![column],
@@ -91,8 +95,9 @@ impl Check {
         }
     }
 
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match self {
+            Self::Key(columns) => format!("key({})", columns.join(", ")),
             Self::Unique(columns) => format!("unique({})", columns.join(", ")),
             Self::NotNull(columns) => format!("not_null({})", columns.join(", ")),
             Self::AcceptedValues { column, .. } => format!("accepted_values({column})"),

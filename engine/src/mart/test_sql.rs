@@ -29,7 +29,7 @@ pub(super) fn violation(check: &Check) -> Option<String> {
         }
         // A comment at its end must not swallow the rest.
         Check::Expect(condition) => format!("(({condition}\n) IS NOT TRUE)"),
-        Check::Unique(_) | Check::RowCount { .. } | Check::Freshness { .. } => return None,
+        Check::Unique(_) | Check::Key(_) | Check::RowCount { .. } | Check::Freshness { .. } => return None,
     })
 }
 
@@ -53,7 +53,7 @@ pub(super) fn measure(check: &Check) -> Option<String> {
             let newest = format!("arrow_cast(max({}), 'Timestamp(Microsecond, None)')", of_mart(column));
             Some(format!("arrow_cast({newest}, 'Int64')"))
         }
-        Check::Unique(_) | Check::Relationships { .. } => None,
+        Check::Unique(_) | Check::Key(_) | Check::Relationships { .. } => None,
     }
 }
 
@@ -66,7 +66,9 @@ pub(super) fn scan(from: &TableName, measures: &[String]) -> String {
 /// How many violations there are, for a test that is a query of its own.
 pub(super) fn count(check: &Check, from: &TableName) -> Option<String> {
     match check {
-        Check::Unique(columns) => Some(format!("SELECT count(*) AS n FROM ({}) AS doubled", doubled(columns, from))),
+        Check::Unique(_) | Check::Key(_) => {
+            Some(format!("SELECT count(*) AS n FROM ({}) AS doubled", doubled(check, from)))
+        }
         Check::Relationships { .. } => {
             Some(format!("SELECT count(*) AS n FROM {} AS mart WHERE {}", table(from), violation(check)?))
         }
@@ -77,20 +79,22 @@ pub(super) fn count(check: &Check, from: &TableName) -> Option<String> {
 /// Some violations, for people; `None` for a test of the whole.
 pub(super) fn samples(check: &Check, from: &TableName) -> Option<String> {
     match check {
-        Check::Unique(columns) => Some(format!("{} LIMIT {SAMPLES}", doubled(columns, from))),
+        Check::Unique(_) | Check::Key(_) => Some(format!("{} LIMIT {SAMPLES}", doubled(check, from))),
         check => {
             Some(format!("SELECT mart.* FROM {} AS mart WHERE {} LIMIT {SAMPLES}", table(from), violation(check)?))
         }
     }
 }
 
-fn doubled(columns: &[String], from: &TableName) -> String {
-    let columns: Vec<String> = columns.iter().map(|column| of_mart(column)).collect();
-    let given: Vec<String> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
-    let (listed, given, from) = (columns.join(", "), given.join(" AND "), table(from));
-    format!(
-        "SELECT {listed}, count(*) AS rows_of_it FROM {from} AS mart WHERE {given} GROUP BY {listed} HAVING count(*) > 1"
-    )
+fn doubled(check: &Check, from: &TableName) -> String {
+    let columns: Vec<String> = check.columns().into_iter().map(of_mart).collect();
+    let given: Vec<String> = match check {
+        Check::Key(_) => Vec::new(),
+        _ => columns.iter().map(|column| format!("{column} IS NOT NULL")).collect(),
+    };
+    let given = if given.is_empty() { String::new() } else { format!(" WHERE {}", given.join(" AND ")) };
+    let (listed, from) = (columns.join(", "), table(from));
+    format!("SELECT {listed}, count(*) AS rows_of_it FROM {from} AS mart{given} GROUP BY {listed} HAVING count(*) > 1")
 }
 
 fn of_mart(column: &str) -> String {

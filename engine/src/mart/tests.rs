@@ -1,5 +1,7 @@
 //! Marts from definition to rows.
 
+mod strategies;
+
 use std::{sync::Arc, time::Duration};
 
 use boathouse_storage::catalog::{MartRunState, MartTestState};

@@ -11,7 +11,7 @@ use super::{
     create::Create,
     history::Recover,
     kill::Kill,
-    replace::Replace,
+    replace::{Replace, Which},
     show::Show,
     vacuum::Vacuum,
 };
@@ -22,7 +22,7 @@ pub(crate) enum Ast {
     Sql(Box<Statement>),
     /// INSERT or MERGE `WITH SCHEMA EVOLUTION`; without it they are [`Ast::Sql`].
     Evolve(Box<Statement>),
-    /// `INSERT INTO t REPLACE WHERE condition ...`
+    /// `INSERT INTO t REPLACE WHERE condition ...`, `INSERT INTO t REPLACE USING (column, ...) ...`
     Replace(Box<Replace>),
     Create(Box<Create>),
     Copy(Box<Copy>),
@@ -83,7 +83,9 @@ impl Ast {
             Self::Sql(statement) => Visit::visit(statement, visitor),
             Self::Evolve(statement) => Visit::visit(statement, visitor),
             Self::Replace(replace) => {
-                Visit::visit(&replace.condition, visitor)?;
+                if let Which::Where(condition) = &replace.which {
+                    Visit::visit(condition, visitor)?;
+                }
                 Visit::visit(&replace.insert, visitor)
             }
             Self::Explain(explain) => explain.statement.visit(visitor),
@@ -121,7 +123,9 @@ impl Ast {
             Self::Sql(statement) => VisitMut::visit(statement, visitor),
             Self::Evolve(statement) => VisitMut::visit(statement, visitor),
             Self::Replace(replace) => {
-                VisitMut::visit(&mut replace.condition, visitor)?;
+                if let Which::Where(condition) = &mut replace.which {
+                    VisitMut::visit(condition, visitor)?;
+                }
                 VisitMut::visit(&mut replace.insert, visitor)
             }
             Self::Explain(explain) => explain.statement.visit_mut(visitor),

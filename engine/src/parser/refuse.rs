@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     FromTable, Ident, ObjectName, Query, Select, Set, Statement, TableFactor, Visit, Visitor,
 };
 
-use super::{Ast, Describe, copy, create};
+use super::{Ast, Describe, copy, create, replace::Which};
 use crate::{EngineError, ErrorKind, error::Place};
 
 /// Tables in one statement: plans nest as deep as they have joins.
@@ -27,10 +27,16 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             target(statement)?;
             statement.visit(&mut clauses)
         }
-        Ast::Replace(replace) => match replace.condition.visit(&mut clauses) {
-            ControlFlow::Continue(()) => replace.insert.visit(&mut clauses),
-            stop => stop,
-        },
+        Ast::Replace(replace) => {
+            let flow = match &replace.which {
+                Which::Where(condition) => condition.visit(&mut clauses),
+                Which::Using(_) => ControlFlow::Continue(()),
+            };
+            match flow {
+                ControlFlow::Continue(()) => replace.insert.visit(&mut clauses),
+                stop => stop,
+            }
+        }
         Ast::Explain(explain) => return check(&explain.statement, sql),
         Ast::Describe(Describe::Query(query)) => query.visit(&mut clauses),
         Ast::Create(create) => match create.as_ref() {

@@ -1,7 +1,8 @@
-//! `INSERT INTO [TABLE] table [(column, ...)] REPLACE WHERE condition query`, which sqlparser does not know.
+//! `INSERT INTO [TABLE] table [(column, ...)] REPLACE { WHERE condition | USING (column, ...) } query`, which sqlparser does
+//! not know.
 
 use datafusion::sql::sqlparser::{
-    ast::{self, Expr, Statement, TableObject},
+    ast::{self, Expr, ObjectName, Statement, TableObject},
     keywords::Keyword,
     parser::{IsOptional, Parser, ParserError},
     tokenizer::Token,
@@ -9,16 +10,25 @@ use datafusion::sql::sqlparser::{
 
 use super::parse::DIALECT;
 
-/// An INSERT whose rows take the place of those that match the condition.
+/// An INSERT whose rows take the place of others.
 #[derive(Debug, Clone)]
 pub(crate) struct Replace {
     pub(crate) insert: ast::Insert,
-    pub(crate) condition: Expr,
+    pub(crate) which: Which,
     /// `WITH SCHEMA EVOLUTION`, which the parser takes out before.
     pub(crate) evolves: bool,
 }
 
-/// Whether REPLACE WHERE follows the table of an INSERT that comes next.
+/// Which rows go.
+#[derive(Debug, Clone)]
+pub(crate) enum Which {
+    /// Those that match the condition.
+    Where(Expr),
+    /// Those that have the values of a row given in these columns.
+    Using(Vec<ObjectName>),
+}
+
+/// Whether REPLACE WHERE or REPLACE USING follows the table of an INSERT that comes next.
 pub(super) fn is_next(parser: &Parser<'_>) -> bool {
     let is = |at: usize, keyword: Keyword| matches!(&parser.peek_nth_token_ref(at).token, Token::Word(word) if word.keyword == keyword);
     let mut at = 2 + usize::from(is(2, Keyword::TABLE));
@@ -35,7 +45,7 @@ pub(super) fn is_next(parser: &Parser<'_>) -> bool {
         }
         at += 1;
     }
-    is(at, Keyword::REPLACE) && is(at + 1, Keyword::WHERE)
+    is(at, Keyword::REPLACE) && (is(at + 1, Keyword::WHERE) || is(at + 1, Keyword::USING))
 }
 
 /// Parses from the word INSERT to the end of the query.
@@ -51,10 +61,15 @@ pub(super) fn parse(parser: &mut Parser<'_>, evolves: bool) -> Result<Replace, P
     insert.table = TableObject::TableName(parser.parse_object_name(false)?);
     insert.columns = parser.parse_parenthesized_qualified_column_list(IsOptional::Optional, false)?;
     parser.expect_keyword(Keyword::REPLACE)?;
-    parser.expect_keyword(Keyword::WHERE)?;
-    let condition = parser.parse_expr()?;
+    let which = match parser.parse_keyword(Keyword::USING) {
+        true => Which::Using(parser.parse_parenthesized_qualified_column_list(IsOptional::Mandatory, false)?),
+        false => {
+            parser.expect_keyword(Keyword::WHERE)?;
+            Which::Where(parser.parse_expr()?)
+        }
+    };
     insert.source = Some(parser.parse_query()?);
-    Ok(Replace { insert, condition, evolves })
+    Ok(Replace { insert, which, evolves })
 }
 
 #[cfg(test)]
@@ -68,9 +83,11 @@ mod tests {
             "INSERT INTO TABLE main.t (a, b) REPLACE WHERE a IN (1, 2) VALUES (1, 2)",
             "INSERT INTO t REPLACE WHERE a IS NULL WITH x AS (SELECT 1) SELECT * FROM x",
             "INSERT WITH SCHEMA EVOLUTION INTO t REPLACE WHERE a = 1 SELECT 1 AS a",
+            "INSERT INTO main.t (a, b) REPLACE USING (a, b) (SELECT 1, 2)",
         ] {
             assert!(matches!(parse(sql), Ok(Ast::Replace(_))), "{sql}: {:?}", parse(sql).err());
         }
         assert!(!matches!(parse("INSERT INTO t SELECT 1"), Ok(Ast::Replace(_))));
+        assert!(parse("INSERT INTO t REPLACE USING () SELECT 1").is_err());
     }
 }

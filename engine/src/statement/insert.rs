@@ -1,14 +1,15 @@
 //! ```text
 //! INSERT [WITH SCHEMA EVOLUTION] { INTO | OVERWRITE } [TABLE] table [WITH SCHEMA EVOLUTION] [(column, ...)]
 //!   { VALUES (value, ...), ... | query }
-//! INSERT [WITH SCHEMA EVOLUTION] INTO [TABLE] table [(column, ...)] REPLACE WHERE condition
+//! INSERT [WITH SCHEMA EVOLUTION] INTO [TABLE] table [(column, ...)] REPLACE { WHERE condition | USING (column, ...) }
 //!   { VALUES (value, ...), ... | query }
 //! ```
 //! Values belong to the columns named, or to all columns in their order. A column that is not named gets its default, or
 //! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it
 //! is lost: numbers into wider numbers, constants that the column's type can hold. All rows are committed at once; with
 //! OVERWRITE the rows that were there go in the same commit, with REPLACE WHERE those that match the condition, which all
-//! rows given must match, too. Schema evolution: see `evolve`.
+//! rows given must match, too, with REPLACE USING those that have in these columns the values of a row given (NULL is a
+//! value like any other; all rows given come). Schema evolution: see `evolve`.
 
 mod default;
 pub(super) mod evolve;
@@ -16,11 +17,11 @@ mod given;
 mod many;
 mod replace;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use boathouse_storage::{
     Snapshot, StorageError,
-    write::{self, Action, Actions, Altered, RowChange, Rules},
+    write::{self, Action, Actions, Altered, Replaces, RowChange, Rules},
 };
 use datafusion::{
     arrow::datatypes::{Field, FieldRef, SchemaRef},
@@ -29,7 +30,7 @@ use datafusion::{
     sql::sqlparser::ast,
 };
 
-use self::replace::Replaced;
+use self::replace::{Equal, Replaced};
 use super::{Context, Outcome, change::outcome, name, parameter, property, rules, view::folded};
 use crate::{
     EngineError,
@@ -62,6 +63,8 @@ pub(crate) struct Insert {
     overwrite: Option<(Box<ast::Insert>, Evolution)>,
     /// Of INSERT ... REPLACE WHERE.
     replaced: Option<Box<Replaced>>,
+    /// Of INSERT ... REPLACE USING.
+    equal: Option<Box<Equal>>,
 }
 
 impl Insert {
@@ -98,7 +101,10 @@ impl Insert {
         let rules = rules::of(context, &target)?;
         let target = Target { name: &name, schema: &schema, columns: &columns, rules: &rules };
         match target.plan(context, source.clone()).await {
-            Ok((rows, plan)) => Ok(Self { rows, plan, columns, planned, new_columns, name, overwrite, replaced: None }),
+            Ok((rows, plan)) => {
+                let (replaced, equal) = (None, None);
+                Ok(Self { rows, plan, columns, planned, new_columns, name, overwrite, replaced, equal })
+            }
             Err(fault) => {
                 let place = match fault.column {
                     Some(column) => given::place(context, &target, source, column).await,
@@ -113,11 +119,16 @@ impl Insert {
         if let Some(replaced) = &self.replaced {
             return Self::replace_some(context, replaced, parameters).await;
         }
+        if let Some(equal) = &self.equal {
+            let context = context.again();
+            let insert = Self::plan_replace(&context, equal.ast.clone()).await?;
+            return insert.replace_files(&context, parameters).await;
+        }
         if let Some((insert, evolution)) = &self.overwrite {
             // On the newest tables, however long ago it was planned.
             let context = context.again();
             let insert = Self::plan(&context, insert.as_ref().clone(), *evolution).await?;
-            return insert.replace_all(&context, parameters).await;
+            return insert.replace_files(&context, parameters).await;
         }
         check_parameters(&self.rows, parameters)?;
         // Values are put in before names and types, so that each is judged as the constant that it is.
@@ -147,26 +158,35 @@ impl Insert {
     /// Whether it means the same however long ago it was planned: it reads nothing, and finds out by itself when its table's
     /// columns are others.
     pub fn is_lasting(&self) -> bool {
-        self.overwrite.is_none() && self.replaced.is_none() && matches!(self.rows, LogicalPlan::Values(_))
+        let replaces = self.overwrite.is_some() || self.replaced.is_some() || self.equal.is_some();
+        !replaces && matches!(self.rows, LogicalPlan::Values(_))
     }
 
-    /// INSERT OVERWRITE: every file of the version that was read goes.
-    async fn replace_all(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+    /// INSERT OVERWRITE: every file of the version that was read goes. REPLACE USING: what is like a row that comes.
+    async fn replace_files(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         check_parameters(&self.rows, parameters)?;
         let plan = under_names(parameter::bind(&self.rows, parameters)?, &self.columns)?;
         let target = table(context, &self.name).await?;
         let rules = rules::of(context, &target)?;
         let evolved = evolve::altered(&target, &self.new_columns)?;
         let schema = evolved.as_ref().map(Altered::schema).transpose()?.unwrap_or_else(|| target.schema());
+        let mut told: BTreeMap<String, String> = [("mode".to_owned(), "Overwrite".to_owned())].into();
+        let replaces = match self.equal.as_deref() {
+            None => Replaces::Files(Vec::new()),
+            Some(Equal { columns, .. }) => {
+                told.insert("replaceUsing".to_owned(), columns.join(", "));
+                Replaces::Equal(columns.clone())
+            }
+        };
         let change = RowChange {
             operation: "WRITE",
-            parameters: [("mode".to_owned(), "Overwrite".to_owned())].into(),
+            parameters: told,
             target: &target.addressed()?,
             plan: write::conform(&self.name.to_string(), &schema, &rules, plan)?,
             actions: Actions::All(Action::Insert),
             sets: None,
             rules: Some(&rules),
-            replaces: Some(Vec::new()),
+            replaces: Some(replaces),
             evolved,
         };
         let info = name::commit_info(context);

@@ -50,7 +50,7 @@ mod values;
 
 pub use alter::{Altered, Change, Position, alter};
 pub use append::{append, append_evolved};
-pub use change::{Action, Actions, Changed, RowChange, change, changes_in_place, remove_files};
+pub use change::{Action, Actions, Changed, Replaces, RowChange, change, changes_in_place, remove_files};
 pub use clone::shallow_clone;
 pub use commit::{CommitInfo, CommitTime, CommitTimes, Committed};
 pub(crate) use commit_time::{ENABLED as TIMES_TOLD, FROM_VERSION as TIMES_TOLD_FROM};

@@ -1,4 +1,5 @@
-//! INSERT ... REPLACE WHERE: the rows given take the place of those that match a condition, in one commit.
+//! INSERT ... REPLACE: the rows given take the place of others, in one commit: WHERE, of those that match a condition, USING,
+//! of those that have the values of a row given in some columns.
 
 use boathouse_storage::write::{self, Action, Actions, Altered, Check, RowChange};
 use datafusion::{
@@ -14,7 +15,7 @@ use datafusion::{
 use super::{Evolution, Insert, evolve, under_names};
 use crate::{
     EngineError,
-    parser::replace::Replace,
+    parser::replace::{Replace, Which},
     statement::{
         Context, Outcome,
         change::{Select, Target, column, outcome, plain_rows},
@@ -30,6 +31,8 @@ const ACTION: &str = "__boathouse_action";
 #[derive(Debug)]
 pub(super) struct Replaced {
     ast: Replace,
+    /// The condition as it is written.
+    text: String,
     target: Target,
     /// The addresses of the rows that go.
     addresses: LogicalPlan,
@@ -38,7 +41,7 @@ pub(super) struct Replaced {
 }
 
 impl Replaced {
-    pub(super) async fn plan(context: &Context, replace: Replace) -> Result<Self, EngineError> {
+    async fn plan(context: &Context, replace: Replace, written: ast::Expr) -> Result<Self, EngineError> {
         let ast::TableObject::TableName(object) = &replace.insert.table else {
             return Err(EngineError::unsupported("INSERT INTO other than a table is not supported"));
         };
@@ -57,11 +60,11 @@ impl Replaced {
         let target = Target::open(context, &table, NAME).await?;
         let from = || TableWithJoins { relation: target.factor.clone(), joins: Vec::new() };
         let mut old = Select::addresses(&target).from([from()]);
-        old.selection = Some(replace.condition.clone());
+        old.selection = Some(written.clone());
         let addresses = plain_rows(context, old.planned(context, "REPLACE WHERE").await?, &[])?;
         // As a value it cannot have subqueries, which could not be asked of the rows that come.
         let mut value = Select::default().from([from()]);
-        value.item(replace.condition.clone(), "condition");
+        value.item(written.clone(), "condition");
         value.item(column(&target.alias, target.addressed.row_column()), "row");
         let LogicalPlan::Projection(value) = plain_rows(context, value.planned(context, "REPLACE WHERE").await?, &[])?
         else {
@@ -85,17 +88,43 @@ impl Replaced {
             other => Ok(Transformed::no(other)),
         });
         let condition = condition.data().map_err(|error| context.error(error))?;
-        Ok(Self { ast: replace, target, addresses, condition })
+        Ok(Self { ast: replace, text: written.to_string(), target, addresses, condition })
     }
 }
 
+/// The columns in which rows that go are like one that comes.
+#[derive(Debug)]
+pub(super) struct Equal {
+    pub ast: Replace,
+    pub columns: Vec<String>,
+}
+
 impl Insert {
-    /// Like [`Insert::plan`], for INSERT ... REPLACE WHERE.
+    /// Like [`Insert::plan`], for INSERT ... REPLACE WHERE and REPLACE USING.
     pub async fn plan_replace(context: &Context, replace: Replace) -> Result<Self, EngineError> {
-        let replaced = Replaced::plan(context, replace.clone()).await?;
+        let replaced = match &replace.which {
+            Which::Where(condition) => {
+                let condition = condition.clone();
+                Some(Box::new(Replaced::plan(context, replace.clone(), condition).await?))
+            }
+            Which::Using(_) => None,
+        };
         let evolution = if replace.evolves { Evolution::Asked } else { Evolution::IfTheTableSays };
-        let insert = Self::plan(context, replace.insert, evolution).await?;
-        Ok(Self { replaced: Some(Box::new(replaced)), ..insert })
+        let insert = Self::plan(context, replace.insert.clone(), evolution).await?;
+        let equal = match &replace.which {
+            Which::Where(_) => None,
+            Which::Using(names) => {
+                let columns = super::named_columns(context, &insert.name, &insert.planned, names)?;
+                if let Some((column, written)) = columns.iter().zip(names).find(|(of, _)| of.data_type().is_nested()) {
+                    let message =
+                        format!("REPLACE USING column \"{}\", which is nested, is not supported", column.name());
+                    return Err(EngineError::unsupported(message).at(&context.sql, name::place(written)));
+                }
+                let columns = columns.iter().map(|column| column.name().clone()).collect();
+                Some(Box::new(Equal { ast: replace, columns }))
+            }
+        };
+        Ok(Self { replaced, equal, ..insert })
     }
 
     /// Runs it on the newest tables, however long ago it was planned.
@@ -106,7 +135,7 @@ impl Insert {
     ) -> Result<Outcome, EngineError> {
         let context = &context.again();
         let insert = Self::plan_replace(context, replaced.ast.clone()).await?;
-        let Some(Replaced { target, addresses, condition, ast }) = insert.replaced.as_deref() else {
+        let Some(Replaced { target, addresses, condition, text, .. }) = insert.replaced.as_deref() else {
             return Err(EngineError::internal("REPLACE WHERE without a condition"));
         };
         super::check_parameters(&insert.rows, parameters)?;
@@ -115,7 +144,7 @@ impl Insert {
         let mut all_rules = rules.clone();
         all_rules.checks.push(Check {
             rule: "condition of REPLACE WHERE".into(),
-            sql: ast.condition.to_string(),
+            sql: text.clone(),
             expr: condition.clone(),
         });
         let table = target.name.to_string();
@@ -125,11 +154,7 @@ impl Insert {
         let plan = both(target, &schema, addresses.clone(), rows).map_err(|error| context.error(error))?;
         let change = RowChange {
             operation: "WRITE",
-            parameters: [
-                ("mode".to_owned(), "Overwrite".to_owned()),
-                ("predicate".to_owned(), ast.condition.to_string()),
-            ]
-            .into(),
+            parameters: [("mode".to_owned(), "Overwrite".to_owned()), ("predicate".to_owned(), text.clone())].into(),
             target: &target.addressed,
             plan,
             actions: Actions::Column(ACTION),

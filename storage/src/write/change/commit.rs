@@ -11,7 +11,8 @@ use datafusion::{
 };
 
 use super::{
-    Action, Actions, Changed, RowChange,
+    Action, Actions, Changed, Replaces, RowChange,
+    equal::take_equal,
     exec::{ChangeExec, Done, Roles},
     gone::AddressPlaces,
     hide::{hide, hides_rows},
@@ -71,7 +72,7 @@ pub async fn change(
     let patches = patches(&change, session.as_ref())?;
     let done = Arc::new(Done { patches: patches.clone(), ..Done::default() });
     let given = if target.keeps_feed() { Arc::new(feed::fed_columns(&columns)) } else { columns };
-    let exec = Arc::new(ChangeExec::new(query, roles, target, given, done.clone()));
+    let exec = Arc::new(ChangeExec::new(query, roles, target, given.clone(), done.clone()));
     let (store, rows) = (table_store(lake.store_registry(), target.location())?, Rows::of(exec));
     let task = task_context(session.as_ref());
     let written = match target.keeps_feed() {
@@ -87,7 +88,15 @@ pub async fn change(
     };
     let mut transaction = Transaction::new(lake, target, Operation::default())?;
     let mut added = files.len();
+    let come = if matches!(change.replaces, Some(Replaces::Equal(_))) { files.clone() } else { Vec::new() };
     transaction.add_written(files)?;
+    let replaced = match &change.replaces {
+        Some(Replaces::Files(filters)) => whole_files(change.target, filters, session.as_ref()).await?,
+        Some(Replaces::Equal(columns)) => {
+            take_equal(change.target, columns, &come, session.as_ref(), &given, &done).await?
+        }
+        None => WholeFiles::default(),
+    };
     let touched = done.gone.take();
     if target.keeps_feed() {
         let taken = Taken::new(&touched, done.changed.take());
@@ -99,12 +108,10 @@ pub async fn change(
         updated: done.updated.load(Ordering::Relaxed),
         deleted: done.deleted.load(Ordering::Relaxed),
     };
-    let replaced = match &change.replaces {
-        Some(filters) => whole_files(change.target, filters, session.as_ref()).await?,
-        None => WholeFiles::default(),
-    };
     changed.deleted += replaced.rows;
-    if touched.is_empty() && added == 0 && replaced.files.is_empty() && change.evolved.is_none() {
+    let is_nothing = touched.is_empty() && added == 0 && replaced.files.is_empty() && change.evolved.is_none();
+    // A publisher's commit says that it was published, whatever that changed.
+    if is_nothing && info.publication.is_none() {
         return Ok(changed);
     }
     let left = left(target, &touched, patches.as_ref(), hides)?;
@@ -198,9 +205,28 @@ fn told(done: Committed) -> Changed {
 
 /// Files of which all rows go.
 #[derive(Debug, Default)]
-struct WholeFiles {
+pub(super) struct WholeFiles {
     files: Vec<usize>,
     rows: u64,
+}
+
+impl WholeFiles {
+    /// Counts their rows.
+    pub(super) async fn of(
+        snapshot: &Arc<Snapshot>,
+        files: Vec<usize>,
+        session: &dyn Session,
+    ) -> Result<Self, StorageError> {
+        let index = snapshot.files()?;
+        let mut rows = 0;
+        for file in &files {
+            rows += match index.visible_rows(*file) {
+                Some(rows) => rows,
+                None => snapshot.count_rows(session, *file).await?,
+            };
+        }
+        Ok(Self { files, rows })
+    }
 }
 
 async fn whole_files(target: &Addressed, filters: &[Expr], session: &dyn Session) -> Result<WholeFiles, StorageError> {
@@ -211,14 +237,7 @@ async fn whole_files(target: &Addressed, filters: &[Expr], session: &dyn Session
     let index = snapshot.files()?;
     let pruned = prune(index, &snapshot.schema(), filters, session);
     let files = pruned.map_err(|error| query_error(snapshot.name(), error))?.kept;
-    let mut rows = 0;
-    for file in &files {
-        rows += match index.visible_rows(*file) {
-            Some(rows) => rows,
-            None => snapshot.count_rows(session, *file).await?,
-        };
-    }
-    Ok(WholeFiles { files, rows })
+    WholeFiles::of(snapshot, files, session).await
 }
 
 /// Refuses a table whose rows must not be changed.
@@ -285,7 +304,10 @@ fn is_read_again(plan: &LogicalPlan, target: &Addressed) -> bool {
 
 /// What a rival must not have touched.
 fn reads(change: &RowChange<'_>, replaced: &WholeFiles) -> Reads {
-    if let Some(filters) = &change.replaces
+    if let Some(Replaces::Equal(_)) = &change.replaces {
+        return Reads::Table;
+    }
+    if let Some(Replaces::Files(filters)) = &change.replaces
         && !is_read_again(&change.plan, change.target)
     {
         return Reads::Rows { filters: filters.clone(), files: replaced.files.clone() };

@@ -1,4 +1,4 @@
-//! Rows changed in place: DELETE, UPDATE and MERGE.
+//! Rows changed in place: DELETE, UPDATE, MERGE, and INSERT that replaces rows.
 //!
 //! ```text
 //!   query: rows with addresses, what to do ──> exec ──> new rows ──────────────────────────────────┐
@@ -11,10 +11,11 @@
 //! with `delta.enableDeletionVectors` it stays where it is, and the file gets a vector of the rows that went.
 //! In a table with a change feed rows come whole, into data files and change files; those that went are read once more, by
 //! their addresses (`super::feed`).
-//! `gone` keeps the addresses, `exec` is the plan that writers pull, `rest` writes the touched files anew, `hide` gives
-//! them a `vector`, `history` tells what was done, `commit` runs it all.
+//! `gone` keeps the addresses, `exec` is the plan that writers pull, `equal` finds the rows that go because such rows come,
+//! `rest` writes the touched files anew, `hide` gives them a `vector`, `history` tells what was done, `commit` runs it all.
 
 mod commit;
+mod equal;
 mod exec;
 mod gone;
 mod hide;
@@ -70,12 +71,20 @@ pub struct RowChange<'a> {
     pub sets: Option<&'a [String]>,
     /// The rules that the rows given were held to; `None` when rows are only deleted.
     pub rules: Option<&'a Rules>,
-    /// Whole files go besides: those whose partition values match all of these conditions, which are about partition
-    /// columns alone. `None`: no file. The plan of a statement that only inserts has no addresses.
-    pub replaces: Option<Vec<Expr>>,
+    /// What goes besides. The plan of a statement that only inserts has no addresses.
+    pub replaces: Option<Replaces>,
     /// A new definition of the table in the same commit: it has columns behind those of the target, which the plan gives
     /// values for and which are NULL in rows that stay.
     pub evolved: Option<Altered>,
+}
+
+/// What rows that come take the place of.
+#[derive(Debug, Clone)]
+pub enum Replaces {
+    /// Whole files: those whose partition values match all of these conditions, which are about partition columns alone.
+    Files(Vec<Expr>),
+    /// The rows that have in these columns the values of a row that comes; NULL is a value like any other.
+    Equal(Vec<String>),
 }
 
 /// What a statement did. No version: there was nothing to do.

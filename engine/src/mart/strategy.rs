@@ -1,0 +1,86 @@
+//! How the rows of a run get into the table, and what a definition has to say for it.
+
+use super::test::{Check, OnViolation, Test};
+use crate::{EngineError, error::did_you_mean};
+
+/// How the rows of a run get into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strategy {
+    /// They take the place of all that were there.
+    Full,
+    /// Each takes the place of the row with its key, or is added. One row a key.
+    Merge,
+    /// They take the place of all rows with one of their keys.
+    DeleteInsert,
+    /// They take the place of all rows in their partitions.
+    PartitionOverwrite,
+}
+
+impl Strategy {
+    const ALL: [(&'static str, Self); 4] = [
+        ("full", Self::Full),
+        ("merge", Self::Merge),
+        ("delete_insert", Self::DeleteInsert),
+        ("partition_overwrite", Self::PartitionOverwrite),
+    ];
+
+    /// By its word.
+    pub fn of(word: &str) -> Result<Self, EngineError> {
+        if let Some((_, known)) = Self::ALL.iter().find(|(known, _)| *known == word) {
+            return Ok(*known);
+        }
+        let known = Self::ALL.map(|(word, _)| word);
+        let hint = did_you_mean(word, known).unwrap_or_else(|| format!("What there is: {}.", known.join(", ")));
+        Err(EngineError::unsupported(format!("strategy = \"{word}\" is not supported")).with_hint(hint))
+    }
+
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        Self::ALL.iter().find(|(_, of)| *of == self).map_or("", |(word, _)| word)
+    }
+
+    /// Whether rows stay that were there before a run.
+    pub fn keeps_rows(self) -> bool {
+        self != Self::Full
+    }
+
+    fn has_key(self) -> bool {
+        matches!(self, Self::Merge | Self::DeleteInsert)
+    }
+
+    /// What is wrong with `key`: it stands where it has no meaning.
+    pub fn check_key(self, key: &[String]) -> Result<(), EngineError> {
+        if !self.has_key() {
+            let error = EngineError::invalid(format!("key has no meaning with strategy = \"{}\"", self.word()));
+            return Err(error.with_hint("Leave it out, or write strategy = \"merge\" or \"delete_insert\"."));
+        }
+        match key.iter().enumerate().find(|(n, name)| key[..*n].contains(name)) {
+            Some((_, name)) => Err(EngineError::invalid(format!("column \"{name}\" is twice in the key"))),
+            None => Ok(()),
+        }
+    }
+
+    /// What is missing for it in the definition.
+    pub fn check_given(self, key: &[String], partition_by: &[String]) -> Result<(), EngineError> {
+        let missing = |what: &str, hint: &str| {
+            let error = EngineError::invalid(format!("strategy = \"{}\" needs {what}", self.word()));
+            Err(error.with_hint(hint))
+        };
+        match self {
+            Self::Merge | Self::DeleteInsert if key.is_empty() => {
+                missing("key", "Write key = \"id\", or key = [\"a\", \"b\"]: the columns that tell rows apart.")
+            }
+            Self::PartitionOverwrite if partition_by.is_empty() => missing(
+                "partition_by",
+                "Write partition_by = \"day\": the columns whose values a run replaces as a whole.",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// What must hold for the table besides the tests of the definition, at the line of the key.
+    pub fn test(self, key: &[String], line: usize) -> Option<Test> {
+        let check = Check::Key(key.to_vec());
+        (self == Self::Merge).then(|| Test { line, name: check.name(), check, on_violation: OnViolation::Fail })
+    }
+}
