@@ -107,3 +107,37 @@ fn what_is_not_there_is_named() {
     let call = boathouse(["mart", "run", "--lake", "lake", "--config", "boathouse.toml"]);
     assert!(call.folder(place.path()).stdout().contains("marts.total    succeeded"));
 }
+
+#[test]
+fn rows_are_kept_made_by_intervals_and_made_anew() {
+    let place = Place::new();
+    let days: Vec<String> = [3, 2, 1].map(|ago| format!("date_trunc('day', now()) - INTERVAL '{ago} days'")).into();
+    let events: Vec<String> = days.iter().enumerate().map(|(n, day)| format!("({day}, {n})")).collect();
+    place.sql(&format!("CREATE TABLE events AS SELECT * FROM (VALUES {}) AS v (ts, x)", events.join(", ")));
+    let dates = place.sql("SELECT CAST(CAST(ts AS DATE) AS VARCHAR) AS day FROM events ORDER BY 1");
+    let dates: Vec<&str> = dates.lines().skip(1).collect();
+    let [first, second, last] = dates.as_slice() else { panic!("{dates:?}") };
+    let mart = format!(
+        "/*---\nstrategy = \"append\"\ninterval = {{ column = \"ts\", grain = \"day\", lookback = 1, start = {first} }}\n---*/\n\
+         SELECT ts, x FROM events WHERE ts >= $start AND ts < $end\n"
+    );
+    place.write("marts.days.sql", &mart);
+    let plan = place.mart(&["plan", "marts.days"]).text();
+    assert!(plan.contains(&format!("runs 3 intervals, from {first} to {last}")), "{plan}");
+    let run = |arguments: &[&str], expected: &str| {
+        let text = place.mart(arguments).text();
+        assert!(text.contains(expected), "{arguments:?}: {text}");
+    };
+    run(&["run", "marts.days"], "succeeded  3 rows, version 2, 3 intervals");
+    run(&["run", "marts.days"], "version 2 is up to date");
+    place.sql("UPDATE events SET x = 10");
+    run(&["backfill", "marts.days", "--from", first, "--to", second], "succeeded  3 rows, version 3, 1 interval ");
+    assert_eq!(place.sql("SELECT x FROM marts.days ORDER BY ts"), "x\n10\n1\n2\n");
+    run(&["backfill", "marts.days", "--from", "yesterday", "--to", second], "write a time in UTC as 2026-01-01");
+    run(&["backfill", "--from", first, "--to", second], "ERROR: a backfill is of one mart\nHINT: ");
+    run(&["backfill", "marts.revenue", "--from", first, "--to", second], "mart \"marts.revenue\" has no intervals");
+    place.write("marts.days.sql", &mart.replace("SELECT ts, x", "SELECT ts, x, 1 AS one"));
+    let refused = "HINT: boathouse mart run marts.days --rebuild makes it anew";
+    run(&["run", "marts.days"], refused);
+    run(&["run", "--rebuild", "marts.days"], "succeeded  3 rows, version 6, 3 intervals");
+}

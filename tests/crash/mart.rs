@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use boathouse_engine::{
     Definition, MartOptions, Project,
-    mart::{LeaseTimes, Report},
+    mart::{Clock, LeaseTimes, Report},
 };
 use boathouse_tests::store::{Fate, Request, RequestKind, RequestLog};
 use object_store::memory::InMemory;
@@ -26,15 +26,21 @@ const ASIDE: &str = "SELECT g, x FROM m.sums_quarantine ORDER BY g";
 /// A process that ended is known after a moment.
 fn options() -> MartOptions {
     let [beat, dead_after, look] = [10, 60, 5].map(Duration::from_millis);
-    MartOptions { lease: LeaseTimes { beat, dead_after, look }, ..MartOptions::default() }
+    MartOptions { lease: LeaseTimes { beat, dead_after, look }, clock: Clock::of(|| 4 * 86_400_000) }
 }
 
-/// A mart that keeps rows.
+/// Two marts that keep rows, over the same table: by keys, and day by day, of which four are over.
 const MERGED: &str = "/*---
 strategy = \"merge\"
 key = \"g\"
 ---*/
 SELECT id % 4 AS g, sum(x) AS x FROM t WHERE id > 3 GROUP BY 1";
+const DAYS: &str = "/*---
+strategy = \"append\"
+interval = { column = \"ts\", grain = \"day\", lookback = 1, start = \"1970-01-01\" }
+---*/
+SELECT id AS g, x, to_timestamp(id * 43200) AS ts FROM t
+WHERE to_timestamp(id * 43200) >= $start AND to_timestamp(id * 43200) < $end";
 
 async fn run(store: &Arc<InMemory>, log: &Arc<RequestLog>, mart: &str) -> Result<Vec<Report>, String> {
     let engine = engine(store, log).await;
@@ -137,4 +143,38 @@ async fn a_later_run_of_a_mart_that_keeps_rows() {
     assert_eq!(words(run(&store, &Arc::default(), mart).await), ["succeeded"]);
     answers(&*session(&store).await, "INSERT OVERWRITE t VALUES (5, 1), (6, 60), (7, 2000)").await.unwrap();
     check(store, mart).await;
+}
+
+/// Each interval is a commit: whichever of them was the last, the next process does those that are left, and no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_intervals_of_a_mart() {
+    let (store, mart) = (place().await, DAYS);
+    let (end, log) = (copy(&store), Arc::new(RequestLog::default()));
+    assert_eq!(words(run(&end, &log, mart).await), ["succeeded"]);
+    let sent = log.take();
+    let new = answers(&*session(&end).await, LOOK).await;
+    let mut found = std::collections::BTreeSet::new();
+    for at in changes(&sent) {
+        let place = format!("request {at} of {}, {:?}", sent.len(), sent[at]);
+        let (store, log) = (copy(&store), Arc::new(RequestLog::default()));
+        let mut seen = 0;
+        log.set_rule(move |_| {
+            seen += 1;
+            match seen {
+                now if now <= at => Fate::Served,
+                now if now == at + 1 => Fate::AnswerLost,
+                _ => Fate::Refused,
+            }
+        });
+        drop(run(&store, &log, mart).await);
+        let table = engine(&store, &Arc::default()).await.lake().table("m", "sums").await;
+        found.insert(table.ok().map(|table| table.version()));
+        let again = words(run(&store, &Arc::default(), mart).await);
+        assert!(again == ["succeeded"] || again == ["skipped"], "{place}: {again:?}");
+        assert_eq!(answers(&*session(&store).await, LOOK).await, new, "{place}");
+        assert_eq!(words(run(&store, &Arc::default(), mart).await), ["skipped"], "{place}");
+        assert_eq!(version(&store).await, 3, "{place}: an interval was done twice");
+    }
+    let expected = [None, Some(0), Some(1), Some(2), Some(3)];
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "faults of too few kinds");
 }

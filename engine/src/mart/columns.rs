@@ -50,6 +50,7 @@ pub(super) fn columns(context: &Context, definition: &Definition, plan: LogicalP
         fields.push(Arc::new(table_field(context, definition, field, declared)?));
     }
     check_key(definition, &fields)?;
+    check_interval(definition, &fields)?;
     check_partitions(definition, &fields)?;
     let plan = under_names(plan, &fields).map_err(|error| Fault::new(file, None, error))?;
     let fit = write::conform(&definition.name(), &Schema::new(fields.clone()), &Rules::default(), plan);
@@ -132,6 +133,24 @@ fn check_key(definition: &Definition, fields: &[FieldRef]) -> Result<(), Fault> 
         }
     }
     Ok(())
+}
+
+fn check_interval(definition: &Definition, fields: &[FieldRef]) -> Result<(), Fault> {
+    let Some(name) = definition.replaced_by() else { return Ok(()) };
+    let at = |error| Fault::new(&definition.file, definition.interval.as_ref().map(|interval| interval.line), error);
+    match fields.iter().find(|field| field.name() == name) {
+        None => {
+            let error = no_column(name, fields.iter().map(|field| field.name().as_str()));
+            let hint =
+                "An interval that runs again replaces its rows, by this column: SELECT it, or choose another strategy.";
+            Err(at(error.with_hint(hint)))
+        }
+        Some(field) if !matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(..)) => {
+            let error = EngineError::invalid(format!("column \"{name}\" is neither a date nor a time"));
+            Err(at(error.with_hint("interval is about a DATE or a TIMESTAMP.")))
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 fn check_partitions(definition: &Definition, fields: &[FieldRef]) -> Result<(), Fault> {

@@ -21,6 +21,8 @@ use super::{
     fault::Fault,
     fingerprint,
     header::{Block, Header, Names},
+    interval::{Interval, Intervals},
+    parameter,
     strategy::Strategy,
     test::Test,
 };
@@ -42,6 +44,7 @@ pub struct Definition {
     pub(super) owner: Option<String>,
     pub(super) tags: Vec<String>,
     pub(super) strategy: Strategy,
+    pub(super) interval: Option<Intervals>,
     /// Of a strategy that tells rows apart.
     pub(super) key: Vec<String>,
     /// Where `key` stands.
@@ -87,9 +90,17 @@ impl Definition {
         if key_place.is_some() {
             strategy.check_key(&key).map_err(|error| at(key_place, error))?;
         }
-        strategy.check_given(&key, &partition_by).map_err(|error| at(place, error))?;
+        let interval = header.interval.as_ref().map(|written| {
+            let line = block.line(written.span().start);
+            Intervals::of(written.get_ref(), line).map_err(|error| Fault::new(file, line, error))
+        });
+        let interval = interval.transpose()?;
+        strategy.check_given(&key, &partition_by, interval.is_some()).map_err(|error| at(place, error))?;
         let key_line = key_place.map(|place| block.line(place));
         let query = parser::parse_query(text).map_err(|error| Fault::new(file, None, of_query(error)))?;
+        if let Some(Intervals { column, line, .. }) = &interval {
+            parameter::check(&query, column).map_err(|error| Fault::new(file, *line, error))?;
+        }
         let Header { description, owner, tags, contract, .. } = header;
         let partition_line = header.partition_by.as_ref().map(|names| block.line(names.span().start));
         let mut columns: Vec<Column> = Vec::new();
@@ -120,7 +131,8 @@ impl Definition {
         let merged = if key.is_empty() { String::new() } else { format!(" {key:?}") };
         let said = [format!("{}{merged}", strategy.word()), format!("{partition_by:?} {contract} {description:?}")];
         let body = [text[block.query..].trim().to_owned()];
-        let fingerprint = fingerprint::of(said.into_iter().chain(body).chain(declared).chain(tested));
+        let timed = interval.iter().map(Intervals::text);
+        let fingerprint = fingerprint::of(said.into_iter().chain(body).chain(declared).chain(tested).chain(timed));
         let (file, text, query) = (file.to_owned(), text.to_owned(), *query);
         Ok(Self {
             file,
@@ -130,6 +142,7 @@ impl Definition {
             owner,
             tags,
             strategy,
+            interval,
             key,
             key_line,
             partition_by,
@@ -145,6 +158,26 @@ impl Definition {
     /// `schema.table`
     pub fn name(&self) -> String {
         self.name.to_string()
+    }
+
+    /// The query for an interval, or as it is.
+    pub(super) fn query_of(&self, interval: Option<&Interval>) -> Result<Query, EngineError> {
+        interval.map_or_else(|| Ok(self.query.clone()), |interval| parameter::bind(&self.query, interval))
+    }
+
+    /// The query as it can be planned, for what holds in any interval.
+    pub(super) fn sample(&self) -> Result<Query, EngineError> {
+        self.query_of(self.interval.as_ref().map(Intervals::empty).as_ref())
+    }
+
+    /// The column by which the rows of an interval take the place of those that were made in it before.
+    pub(super) fn replaced_by(&self) -> Option<&str> {
+        let by_interval = match self.strategy {
+            Strategy::Append => true,
+            Strategy::DeleteInsert => self.key.is_empty(),
+            Strategy::Full | Strategy::Merge | Strategy::PartitionOverwrite => false,
+        };
+        self.interval.as_ref().filter(|_| by_interval).map(|interval| interval.column.as_str())
     }
 }
 
@@ -239,7 +272,24 @@ mod tests {
             ),
             (
                 "strategy = \"append\"",
-                "sql/marts/m.t.sql:2: strategy = \"append\" is not supported\nHINT: What there is: ",
+                "sql/marts/m.t.sql:2: strategy = \"append\" needs interval\nHINT: Write interval = {",
+            ),
+            ("strategy = \"scd2\"", "sql/marts/m.t.sql:2: strategy = \"scd2\" is not supported\nHINT: What there is: "),
+            (
+                "interval = { column = \"a\", grain = \"day\", start = \"2026-01-01\" }",
+                "sql/marts/m.t.sql: strategy = \"full\" has no intervals\nHINT: ",
+            ),
+            (
+                "strategy = \"append\"\ninterval = { column = \"a\", grain = \"fortnight\", start = \"2026-01-01\" }",
+                "sql/marts/m.t.sql:3: grain = \"fortnight\" is not known\nHINT: Write hour, day, week or month.",
+            ),
+            (
+                "strategy = \"append\"\ninterval = { column = \"a\", grain = \"month\", start = 2026-01-02 }",
+                "sql/marts/m.t.sql:3: start = \"2026-01-02\" is not the beginning of a month\nHINT: Its month begins with",
+            ),
+            (
+                "strategy = \"append\"\ninterval = { column = \"a\", grain = \"day\", start = \"2026-01-01\" }",
+                "sql/marts/m.t.sql:3: the query has no $start\nHINT: Write WHERE a >= $start AND a < $end",
             ),
             ("name = \"t\"", "sql/marts/m.t.sql:2: \"t\" is not the name of a mart: it has no schema\nHINT: "),
             ("name = \"system.t\"", "sql/marts/m.t.sql:2: \"system.t\" is not the name of a mart: the schema belongs"),

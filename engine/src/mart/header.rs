@@ -15,12 +15,11 @@ use super::{duration::Span, fault::Fault};
 use crate::{EngineError, error::did_you_mean};
 
 /// Keys that people know from elsewhere, or from plans of ours.
-const NOT_SUPPORTED: [&str; 11] = [
+const NOT_SUPPORTED: [&str; 10] = [
     "anomaly",
     "catch_up",
     "export",
     "freshness",
-    "interval",
     "materialized",
     "pre_hook",
     "refresh",
@@ -38,11 +37,24 @@ pub(super) struct Header {
     pub owner: Option<String>,
     pub tags: Vec<String>,
     pub strategy: Option<Spanned<String>>,
+    pub interval: Option<Spanned<Interval>>,
     pub key: Option<Spanned<Names>>,
     pub partition_by: Option<Spanned<Names>>,
     pub contract: bool,
     pub column: Vec<Spanned<Column>>,
     pub test: Vec<Spanned<Test>>,
+}
+
+/// `interval = { ... }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interval {
+    pub column: String,
+    pub grain: String,
+    #[serde(default)]
+    pub lookback: u32,
+    /// A text, or a date of TOML.
+    pub start: toml::Value,
 }
 
 /// `[[column]]`

@@ -6,6 +6,8 @@
 //!   inputs pinned -> fingerprint --the table says it was published--> skipped
 //!                 -> lease -> statement (publish) -> data files -> audit (tests as SQL over them) --> one commit
 //! ```
+//! A mart with intervals is written interval by interval, one commit each, which tell what is done (`steps`, `ledger`).
+//!
 //! A mart's table is changed by the statements that people write (CREATE OR REPLACE TABLE, INSERT OVERWRITE, MERGE, INSERT
 //! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
 //! document of the mart in the lake keeps the lease and the history, and nothing that the rows depend on.
@@ -20,13 +22,17 @@ mod fingerprint;
 mod folder;
 mod graph;
 mod header;
+mod interval;
 mod lease;
+mod ledger;
 mod outcome;
+mod parameter;
 mod plan;
 mod project;
 mod publish;
 mod quarantine;
 mod run;
+mod steps;
 mod strategy;
 mod test;
 mod test_sql;
@@ -38,6 +44,7 @@ pub use self::{
     definition::Definition,
     fault::Fault,
     folder::read_folder,
+    interval::time_ms,
     lease::LeaseTimes,
     outcome::{Outcome as MartOutcome, Report, TestReport},
     plan::{Change, Planned},

@@ -46,6 +46,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// In the order of the definition; none when the run did not come so far.
     pub tests: Vec<MartTest>,
+    /// How many intervals were carried out.
+    pub intervals: usize,
     pub took: Duration,
 }
 

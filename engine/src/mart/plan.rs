@@ -6,7 +6,11 @@ use boathouse_storage::{Snapshot, StorageError, catalog::MartInput};
 
 use super::{
     PROGRAM, fingerprint,
+    interval::Interval,
+    ledger::SEEN,
     project::{Mart, Project},
+    run::Mode,
+    steps::Step,
 };
 use crate::{
     Engine, EngineError,
@@ -27,6 +31,8 @@ pub struct Planned {
     /// Name and type.
     pub columns: Vec<(String, String)>,
     pub tests: usize,
+    /// Those that would be carried out, by their beginnings, in this order.
+    pub intervals: Vec<String>,
 }
 
 /// Why a mart would run, or that it would not.
@@ -40,6 +46,8 @@ pub enum Change {
     Inputs(Vec<(String, Option<u64>, Option<u64>)>),
     /// These marts that it reads would run.
     Upstream(Vec<String>),
+    /// Intervals are over that it was not run for.
+    Time,
     /// Its rows cannot be told from its inputs alone, so it always runs.
     Always,
     UpToDate,
@@ -52,41 +60,50 @@ impl Project {
         let work = async move {
             let (mut planned, mut will_run) = (Vec::new(), BTreeSet::new());
             for at in selected {
-                let change = project.change(at, &will_run).await?;
+                let (change, steps) = project.change(at, &will_run).await?;
                 if change != Change::UpToDate {
                     will_run.insert(at);
                 }
-                planned.push(project.marts[at].planned(change));
+                planned.push(project.marts[at].planned(change, &steps));
             }
             Ok(planned)
         };
         self.engine.runtime().spawn(work).await?
     }
 
-    async fn change(&self, at: usize, will_run: &BTreeSet<usize>) -> Result<Change, EngineError> {
+    async fn change(&self, at: usize, will_run: &BTreeSet<usize>) -> Result<(Change, Vec<Step>), EngineError> {
         let mart = &self.marts[at];
-        let Some(target) = published(&self.engine, &mart.definition.name).await? else { return Ok(Change::New) };
+        let steps = |target: Option<&Snapshot>, inputs| self.steps(mart, target, inputs, Mode::Stale);
+        let Some(target) = published(&self.engine, &mart.definition.name).await? else {
+            return Ok((Change::New, steps(None, None)));
+        };
+        let target: &Snapshot = &target;
         let upstream = mart.upstream.iter().filter(|read| will_run.contains(read));
         let upstream: Vec<String> = upstream.map(|read| self.marts[*read].definition.name()).collect();
         if !upstream.is_empty() {
-            return Ok(Change::Upstream(upstream));
+            return Ok((Change::Upstream(upstream), steps(Some(target), None)));
         }
         let inputs = Inputs::of(&mart.context(&self.engine, &Pins::new()), mart).await?;
-        let Some(fingerprint) = &inputs.fingerprint else { return Ok(Change::Always) };
-        if target.transaction(PROGRAM) == Some(fingerprint::number(fingerprint)) {
-            return Ok(Change::UpToDate);
+        let steps = steps(Some(target), inputs.number());
+        if steps.is_empty() {
+            return Ok((Change::UpToDate, steps));
+        }
+        let Some(number) = inputs.number() else { return Ok((Change::Always, steps)) };
+        if mart.definition.interval.is_some() && target.transaction(SEEN) == Some(number) {
+            return Ok((Change::Time, steps));
         }
         let document = self.engine.lake().mart(&mart.definition.name()).await?;
-        match document.published() {
-            Some(run) if run.definition != mart.definition.fingerprint => Ok(Change::Definition),
-            Some(run) => Ok(Change::Inputs(differences(&run.inputs, &inputs.tables))),
-            None => Ok(Change::Inputs(Vec::new())),
-        }
+        let change = match document.published() {
+            Some(run) if run.definition != mart.definition.fingerprint => Change::Definition,
+            Some(run) => Change::Inputs(differences(&run.inputs, &inputs.tables)),
+            None => Change::Inputs(Vec::new()),
+        };
+        Ok((change, steps))
     }
 }
 
 impl Mart {
-    fn planned(&self, change: Change) -> Planned {
+    fn planned(&self, change: Change, steps: &[Step]) -> Planned {
         let columns = self.columns.iter().map(|field| (field.name().clone(), sql_type(field.data_type())));
         Planned {
             mart: self.definition.name(),
@@ -95,6 +112,7 @@ impl Mart {
             reads: self.reads.iter().map(ToString::to_string).collect(),
             columns: columns.collect(),
             tests: self.definition.tests.len(),
+            intervals: steps.iter().filter_map(|step| step.interval.as_ref()).map(Interval::name).collect(),
         }
     }
 }
@@ -120,7 +138,7 @@ pub(super) struct Inputs {
 impl Inputs {
     /// Binds the names of the mart's query in `context`.
     pub async fn of(context: &Context, mart: &Mart) -> Result<Self, EngineError> {
-        let plan = context.analyze(context.plan_query(mart.definition.query.clone()).await?)?;
+        let plan = context.analyze(context.plan_query(mart.definition.sample()?).await?)?;
         let in_lake = detach(plan.clone(), &context.pinned).map_err(|error| context.error(error))?.is_some();
         let fixed = is_fixed(&plan).map_err(|error| context.error(error))?;
         let told = context.pinned.lasting().filter(|_| in_lake && fixed);
@@ -132,6 +150,11 @@ impl Inputs {
         let tables =
             pins.iter().map(|(table, version)| MartInput { table: table.clone(), version: *version }).collect();
         Ok(Self { pins, tables, fingerprint })
+    }
+
+    /// What stands for definition and inputs in a commit.
+    pub fn number(&self) -> Option<i64> {
+        self.fingerprint.as_deref().map(fingerprint::number)
     }
 }
 

@@ -217,11 +217,12 @@ async fn plan(
     let at = |error| Fault::new(&definition.file, None, error);
     check_name_is_free(engine, definition).await.map_err(|fault| vec![fault])?;
     let context = planning(engine, definition, marts);
-    let plan = context.plan_query(definition.query.clone()).await.map_err(|error| vec![at(error)])?;
+    let query = definition.sample().map_err(|error| vec![at(error)])?;
+    let plan = context.plan_query(query).await.map_err(|error| vec![at(error)])?;
     let parameters = plan.get_parameter_names().map_err(|error| vec![at(context.error(error))])?;
     if let Some(parameter) = parameters.iter().min() {
         let error = EngineError::unsupported(format!("a mart has no parameters, but its query has {parameter}"));
-        return Err(vec![at(error.with_hint("Write a value."))]);
+        return Err(vec![at(error.with_hint("Write a value; $start and $end are those of an interval."))]);
     }
     let plan = context.analyze(plan).map_err(|error| vec![at(error)])?;
     let fixed = is_fixed(&plan).map_err(|error| vec![at(context.error(error))])?;

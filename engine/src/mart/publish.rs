@@ -16,6 +16,7 @@ use datafusion::{
 
 use super::{
     definition::Definition,
+    interval::Interval,
     strategy::Strategy,
     test_sql::{quoted, table, text, violation},
 };
@@ -32,6 +33,7 @@ pub(super) fn statement(
     columns: &[FieldRef],
     target: Option<&Snapshot>,
     query: Query,
+    interval: Option<&Interval>,
 ) -> Result<Ast, EngineError> {
     let Some(target) = target else { return made(definition, columns, None, query) };
     if definition.strategy.keeps_rows()
@@ -44,6 +46,10 @@ pub(super) fn statement(
     }
     let name = table(&definition.name);
     let listed = list(columns.iter().map(|column| column.name()));
+    if let (Some(column), Some(interval)) = (definition.replaced_by(), interval) {
+        let condition = interval.contains(&quoted(column));
+        return insert(&format!("INSERT INTO {name} ({listed}) REPLACE WHERE {condition} SELECT 1"), query);
+    }
     match definition.strategy {
         // Nothing in place of nothing would be no commit, and nobody would look at it.
         Strategy::Full if target.file_count() > 0 && is_defined_so(definition, columns, target) => {
@@ -51,6 +57,7 @@ pub(super) fn statement(
         }
         Strategy::Full => made(definition, columns, Some(target), query),
         Strategy::Merge => merge(definition, columns, query),
+        Strategy::Append => Err(EngineError::internal("rows of no interval")),
         Strategy::DeleteInsert | Strategy::PartitionOverwrite => {
             let by = match definition.strategy {
                 Strategy::PartitionOverwrite => &definition.partition_by,
@@ -79,7 +86,7 @@ pub(super) fn made(
 }
 
 /// An INSERT with the query in place of its own.
-fn insert(sql: &str, query: Query) -> Result<Ast, EngineError> {
+pub(super) fn insert(sql: &str, query: Query) -> Result<Ast, EngineError> {
     let mut ast = parser::parse(sql)?;
     let insert = match &mut ast {
         Ast::Sql(statement) => match statement.as_mut() {
@@ -221,7 +228,7 @@ fn difference(definition: &Definition, columns: &[FieldRef], target: &Snapshot) 
 }
 
 /// Names as a list in SQL.
-fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.into_iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
 }
 

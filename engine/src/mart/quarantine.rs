@@ -11,9 +11,9 @@ use datafusion::{
 
 use super::{
     definition::Definition,
-    publish::{Made, around},
+    publish::{Made, around, insert, list},
     test::{OnViolation, Test},
-    test_sql::{text, violation, violation_as_value},
+    test_sql::{table, text, violation, violation_as_value},
 };
 use crate::{EngineError, catalog::TableName, parser::Ast};
 
@@ -34,12 +34,13 @@ pub(super) fn tests(definition: &Definition) -> Vec<&Test> {
     definition.tests.iter().filter(|test| test.on_violation == OnViolation::Quarantine).collect()
 }
 
-/// The statement that writes the rows of a run.
+/// The statement that writes the rows of a run, or `more` of them.
 pub(super) fn statement(
     definition: &Definition,
     columns: &[FieldRef],
     query: Query,
     run: &str,
+    more: bool,
 ) -> Result<Ast, EngineError> {
     let tests = tests(definition);
     let each = tests.iter().filter_map(|test| {
@@ -58,6 +59,10 @@ pub(super) fn statement(
     let nullable = columns.iter().map(|column| Arc::new(column.as_ref().clone().with_nullable(true)));
     let own = [TESTS, RUN].map(|name| Arc::new(Field::new(name, DataType::Utf8, true)));
     let columns: Vec<FieldRef> = nullable.chain(own).collect();
+    if more {
+        let listed = list(columns.iter().map(|column| column.name()));
+        return insert(&format!("INSERT INTO {} ({listed}) SELECT 1", table(&name)), around(&sql, query)?);
+    }
     let made =
         Made { name: &name, columns: &columns, partition_by: &[], comment: Some(&comment), properties: Vec::new() };
     made.filled_with(around(&sql, query)?)

@@ -8,9 +8,8 @@ use boathouse_storage::{
     write::Publication,
 };
 use datafusion::{catalog::view::ViewTable, sql::sqlparser::ast::Query};
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
     plan::{Inputs, published},
     project::{Mart, Project},
     publish, quarantine,
+    steps::{self, Step},
     test::Test,
     test_sql::quoted,
 };
@@ -57,7 +57,7 @@ impl Project {
         self.run_as(names, Mode::Anew, told).await
     }
 
-    async fn run_as(
+    pub(super) async fn run_as(
         &self,
         names: &[String],
         mode: Mode,
@@ -81,7 +81,7 @@ impl Project {
                     }
                 }
             };
-            for (table, version) in ran.pins {
+            for (table, version) in ran.pins.clone() {
                 pins.entry(table).or_insert(version);
             }
             if let Outcome::Succeeded { version, .. } | Outcome::Skipped { version } = ran.outcome {
@@ -90,7 +90,8 @@ impl Project {
             if !ran.outcome.is_good() {
                 bad.insert(at, mart.clone());
             }
-            let report = Report { mart, outcome: ran.outcome, tests: ran.tests, took: began.elapsed() };
+            let Ran { outcome, tests, intervals, .. } = ran;
+            let report = Report { mart, outcome, tests, intervals, took: began.elapsed() };
             told(&report);
             reports.push(report);
         }
@@ -148,14 +149,17 @@ impl Project {
     }
 
     async fn run_one(&self, at: usize, pins: Pins, mode: Mode) -> Result<Ran, EngineError> {
-        let (mart, force) = (&self.marts[at], mode != Mode::Stale);
+        let mart = &self.marts[at];
         let name = mart.definition.name();
         let inputs = Inputs::of(&mart.context(&self.engine, &pins), mart).await?;
         let id = Uuid::new_v4().to_string();
-        // What cannot be told from its inputs is published under the name of its run.
-        let number = fingerprint::number(&inputs.fingerprint.clone().unwrap_or_else(|| fingerprint::of([&id])));
+        let told = inputs.number();
+        // What cannot be told from its inputs is published under the name of its run, and so is one of several commits.
+        let whole = told.filter(|_| mart.definition.interval.is_none());
+        let number = whole.unwrap_or_else(|| fingerprint::number(&fingerprint::of([&id])));
         let target = published(&self.engine, &mart.definition.name).await?;
-        let there = is_there(target.as_deref(), number).filter(|_| !force);
+        let steps = self.steps(mart, target.as_deref(), told, mode);
+        let there = target.as_deref().filter(|_| steps.is_empty()).map(Snapshot::version);
         // A lease may be what a process left that ended behind its commit: then how its run went is still to be told.
         if let Some(version) = there
             && self.engine.lake().mart(&name).await?.lease.is_none()
@@ -175,19 +179,19 @@ impl Project {
         // Another process may have published it between the look and the lease.
         let target = published(&self.engine, &mart.definition.name).await?;
         self.tell_what_was_left(mart, left, target.as_deref()).await?;
-        if !force && let Some(version) = is_there(target.as_deref(), number) {
+        let steps = self.steps(mart, target.as_deref(), told, mode);
+        if steps.is_empty() {
             lease.end(None, &mart.told()).await?;
+            let version = target.as_deref().map(Snapshot::version).unwrap_or_default();
             return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
         }
         let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
-        let anew = mode == Mode::Anew;
-        let running = Running { project: self, mart, pins: all_pins, run, anew, found: Arc::default() };
+        let running = Running { project: self, mart, pins: all_pins, run, steps, found: Arc::default() };
         let ended = tokio::select! {
             ended = running.carry_out() => ended,
             lost = lease.beat() => Err(lost),
         };
-        let Ran { outcome, tests, .. } = running.end(lease, ended).await;
-        Ok(Ran { outcome, tests, pins: inputs.pins })
+        Ok(Ran { pins: inputs.pins, ..running.end(lease, ended).await })
     }
 
     /// A process that ended behind its commit did not write down how its run went.
@@ -228,17 +232,19 @@ impl Project {
 
 /// Which marts of a run are run, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     /// Those whose definition or inputs changed.
     Stale,
     /// All.
     Forced,
     /// All, and nothing stays of their rows.
     Anew,
+    /// Those intervals that are done and have time in common with this one, in milliseconds since 1970.
+    Backfill { from_ms: i64, to_ms: i64 },
 }
 
 /// The version of a table that holds the run of this number.
-fn is_there(target: Option<&Snapshot>, number: i64) -> Option<u64> {
+pub(super) fn is_there(target: Option<&Snapshot>, number: i64) -> Option<u64> {
     target.filter(|table| table.transaction(PROGRAM) == Some(number)).map(Snapshot::version)
 }
 
@@ -246,33 +252,33 @@ fn is_there(target: Option<&Snapshot>, number: i64) -> Option<u64> {
 struct Ran {
     outcome: Outcome,
     tests: Vec<MartTest>,
+    intervals: usize,
     /// What it read.
     pins: Pins,
 }
 
 impl Ran {
     fn of(outcome: Outcome) -> Self {
-        Self { outcome, tests: Vec::new(), pins: Pins::new() }
+        Self { outcome, tests: Vec::new(), intervals: 0, pins: Pins::new() }
     }
 }
 
 /// What the audit found, and in which version.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     version: Option<u64>,
     audited: Audited,
     error: Option<EngineError>,
 }
 
 /// A mart whose lease is held.
-struct Running<'a> {
+pub(super) struct Running<'a> {
     project: &'a Project,
-    mart: &'a Mart,
+    pub mart: &'a Mart,
     pins: Pins,
-    run: MartRun,
-    /// Nothing stays of the rows that are there.
-    anew: bool,
-    found: Arc<Mutex<Found>>,
+    pub run: MartRun,
+    pub steps: Vec<Step>,
+    pub found: Arc<Mutex<Found>>,
 }
 
 impl Running<'_> {
@@ -289,7 +295,7 @@ impl Running<'_> {
         live.is_a("MART");
         let permit = Arc::new(engine.permits().acquire(None, live).await?);
         let context = self.mart.context(engine, &self.pins).for_run(permit.clone());
-        let written = permit.bound(self.write(&context)).await;
+        let written = permit.bound(self.write_all(&context)).await;
         match &written {
             Ok(()) => permit.live().done(),
             Err(error) => permit.live().failed(error),
@@ -300,7 +306,7 @@ impl Running<'_> {
     /// Gives a table that keeps its rows the comments of the definition, which a table made anew has from the start.
     async fn comment(&self) -> Result<(), EngineError> {
         let (engine, definition) = (&self.project.engine, &self.mart.definition);
-        if self.anew || !definition.strategy.keeps_rows() {
+        if !definition.strategy.keeps_rows() || self.steps.iter().any(|step| step.anew) {
             return Ok(());
         }
         let Some(target) = published(engine, &definition.name).await? else { return Ok(()) };
@@ -310,12 +316,19 @@ impl Running<'_> {
         Ok(())
     }
 
-    async fn write(&self, context: &Context) -> Result<(), EngineError> {
+    /// `taken`: what tests that take rows found in the commits before.
+    pub(super) async fn write(
+        &self,
+        context: &Context,
+        step: &Step,
+        taken: &mut Vec<MartTest>,
+    ) -> Result<(), EngineError> {
         let definition = &self.mart.definition;
-        let taken = self.take_rows(context).await?;
+        let query = definition.query_of(step.interval.as_ref())?;
+        steps::add(taken, self.take_rows(context, step, &query).await?);
+        let taken = taken.clone();
         let now_ms = self.project.options.clock.now_ms();
-        let tests: Arc<[Test]> =
-            definition.tests.iter().filter(|test| !test.on_violation.takes_rows()).cloned().collect();
+        let tests = self.tests(step);
         let (found, name, looking) = (self.found.clone(), definition.name.clone(), context.clone());
         let look = move |staged: Arc<Snapshot>| {
             let (found, name, tests) = (found.clone(), name.clone(), tests.clone());
@@ -343,22 +356,32 @@ impl Running<'_> {
             }
             .boxed()
         };
-        let publication = Publication::new(PROGRAM, self.run.number, self.told(), look);
-        let context = context.publishing(publication);
         let violations = publish::violations(definition.tests.iter().filter(|test| test.on_violation.takes_rows()));
-        let query = publish::without(definition.query.clone(), &violations)?;
-        self.publish(&context, query).await
+        let query = publish::without(query, &violations)?;
+        self.publish(context, step, query, look).await
     }
 
     /// Publishes the rows of `query`, again on the newest version when another writer was faster.
-    async fn publish(&self, context: &Context, query: Query) -> Result<(), EngineError> {
+    async fn publish(
+        &self,
+        context: &Context,
+        step: &Step,
+        query: Query,
+        look: impl Fn(Arc<Snapshot>) -> BoxFuture<'static, Result<(), StorageError>> + Clone + Send + Sync + 'static,
+    ) -> Result<(), EngineError> {
         let (engine, definition) = (&self.project.engine, &self.mart.definition);
         let mut replays = Replays::default();
         loop {
-            let context = context.again();
             let target = published(engine, &definition.name).await?;
-            let statement = if self.anew { publish::made } else { publish::statement };
-            let ast = statement(definition, &self.mart.columns, target.as_deref(), query.clone())?;
+            let context = context.again().publishing(self.publication(step, target.as_ref(), look.clone())?);
+            let target = target.as_deref();
+            let ast = match step.anew {
+                true => publish::made(definition, &self.mart.columns, target, query.clone())?,
+                false => {
+                    let interval = step.interval.as_ref();
+                    publish::statement(definition, &self.mart.columns, target, query.clone(), interval)?
+                }
+            };
             let written = carry_out(&context, ast).await;
             if !replays.next(&context, written.as_ref().err()).await {
                 return written.map_err(|error| self.found.lock().error.take().unwrap_or(error));
@@ -367,49 +390,38 @@ impl Running<'_> {
     }
 
     /// Looks for rows that tests keep out of the table, and puts those that are to be kept elsewhere there.
-    async fn take_rows(&self, context: &Context) -> Result<Vec<MartTest>, EngineError> {
+    async fn take_rows(&self, context: &Context, step: &Step, query: &Query) -> Result<Vec<MartTest>, EngineError> {
         let definition = &self.mart.definition;
         let tests: Vec<&Test> = definition.tests.iter().filter(|test| test.on_violation.takes_rows()).collect();
         if tests.is_empty() {
             return Ok(Vec::new());
         }
         let looking = context.again();
-        let plan = looking.analyze(looking.plan_query(definition.query.clone()).await?)?;
+        let plan = looking.analyze(looking.plan_query(query.clone()).await?)?;
         let rows = TableName::new(&definition.name.schema, ROWS);
         looking.pinned.keep_provider(rows.clone(), Arc::new(ViewTable::new(plan, None)));
         let audited = audit(&looking, &rows, &tests, self.project.options.clock.now_ms()).await?;
         if !quarantine::tests(definition).is_empty() {
-            self.quarantine(context).await?;
+            self.quarantine(context, step, query).await?;
         }
         Ok(audited.tests)
     }
 
-    async fn quarantine(&self, context: &Context) -> Result<(), EngineError> {
+    /// A run's first commit puts the rows in place of those of the run before, the others add theirs.
+    async fn quarantine(&self, context: &Context, step: &Step, query: &Query) -> Result<(), EngineError> {
         let definition = &self.mart.definition;
         let publication =
-            Publication::new(quarantine::PROGRAM, self.run.number, self.told(), |_| async { Ok(()) }.boxed());
+            Publication::new(quarantine::PROGRAM, self.run.number, self.told(step), |_| async { Ok(()) }.boxed());
         let context = context.publishing(publication);
         let mut replays = Replays::default();
         loop {
-            let (context, query) = (context.again(), definition.query.clone());
-            let ast = quarantine::statement(definition, &self.mart.columns, query, &self.run.id)?;
+            let (context, query) = (context.again(), query.clone());
+            let ast = quarantine::statement(definition, &self.mart.columns, query, &self.run.id, !step.first)?;
             let written = carry_out(&context, ast).await;
             if !replays.next(&context, written.as_ref().err()).await {
                 return written;
             }
         }
-    }
-
-    /// For the history of the table.
-    fn told(&self) -> serde_json::Value {
-        let inputs: Vec<_> =
-            self.run.inputs.iter().map(|input| json!({ "table": input.table, "version": input.version })).collect();
-        json!({
-            "mart": self.mart.definition.name(),
-            "run": self.run.id,
-            "definition": self.run.definition,
-            "inputs": inputs,
-        })
     }
 
     /// Gives the lease back, and tells how the run went.
@@ -432,7 +444,11 @@ impl Running<'_> {
         if let Err(error) = lease.end(Some(&run), &self.mart.told()).await {
             tracing::warn!(mart = %self.mart.definition.name, %error, "how a run went could not be written down");
         }
-        Ran { outcome, tests: run.tests, pins: Pins::new() }
+        let intervals = match outcome {
+            Outcome::Succeeded { .. } => self.steps.iter().filter(|step| step.interval.is_some()).count(),
+            _ => 0,
+        };
+        Ran { outcome, tests: run.tests, intervals, pins: Pins::new() }
     }
 }
 

@@ -8,17 +8,20 @@ use crate::{EngineError, error::did_you_mean};
 pub(super) enum Strategy {
     /// They take the place of all that were there.
     Full,
+    /// They take the place of those that were made in the same interval: others come beside them.
+    Append,
     /// Each takes the place of the row with its key, or is added. One row a key.
     Merge,
-    /// They take the place of all rows with one of their keys.
+    /// They take the place of all rows with one of their keys, or of those of their interval.
     DeleteInsert,
     /// They take the place of all rows in their partitions.
     PartitionOverwrite,
 }
 
 impl Strategy {
-    const ALL: [(&'static str, Self); 4] = [
+    const ALL: [(&'static str, Self); 5] = [
         ("full", Self::Full),
+        ("append", Self::Append),
         ("merge", Self::Merge),
         ("delete_insert", Self::DeleteInsert),
         ("partition_overwrite", Self::PartitionOverwrite),
@@ -61,12 +64,23 @@ impl Strategy {
     }
 
     /// What is missing for it in the definition.
-    pub fn check_given(self, key: &[String], partition_by: &[String]) -> Result<(), EngineError> {
+    pub fn check_given(self, key: &[String], partition_by: &[String], timed: bool) -> Result<(), EngineError> {
         let missing = |what: &str, hint: &str| {
             let error = EngineError::invalid(format!("strategy = \"{}\" needs {what}", self.word()));
             Err(error.with_hint(hint))
         };
         match self {
+            Self::Full if timed => {
+                let error = EngineError::invalid("strategy = \"full\" has no intervals");
+                Err(error
+                    .with_hint("Leave interval out, or write strategy = \"append\", which keeps those that are done."))
+            }
+            Self::Append if !timed => missing(
+                "interval",
+                "Write interval = { column = \"ts\", grain = \"day\", start = \"2026-01-01\" }, and $start and $end in the \
+                 query: a run that is repeated would add its rows again.",
+            ),
+            Self::DeleteInsert if key.is_empty() && timed => Ok(()),
             Self::Merge | Self::DeleteInsert if key.is_empty() => {
                 missing("key", "Write key = \"id\", or key = [\"a\", \"b\"]: the columns that tell rows apart.")
             }

@@ -7,7 +7,7 @@ use super::test::Check;
 use crate::catalog::TableName;
 
 /// Rows of a violation that are shown.
-const SAMPLES: usize = 5;
+pub(super) const SAMPLES: usize = 5;
 
 /// The condition that holds for a row, called `mart`, which violates a test of rows.
 pub(super) fn violation(check: &Check) -> Option<String> {

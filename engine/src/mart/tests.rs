@@ -1,5 +1,6 @@
 //! Marts from definition to rows.
 
+mod intervals;
 mod strategies;
 
 use std::{sync::Arc, time::Duration};

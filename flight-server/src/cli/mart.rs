@@ -1,5 +1,6 @@
 //! `boathouse mart`: plan, run and test the marts of a folder, where the lake is.
 
+mod backfill;
 mod graph;
 mod history;
 mod plan;
@@ -33,6 +34,8 @@ pub enum Command {
     Plan(Selection),
     /// Bring marts up to date: those whose definition or inputs changed
     Run(run::Args),
+    /// Run intervals again that are done
+    Backfill(backfill::Args),
     /// Carry out the tests over the rows that are published
     Test(Selection),
     /// Show which mart reads what
@@ -47,6 +50,7 @@ impl Command {
         match self {
             Self::Plan(args) | Self::Test(args) | Self::Graph(args) => &args.lake,
             Self::Run(args) => &args.selection.lake,
+            Self::Backfill(args) => &args.selection.lake,
             Self::History(args) => &args.lake,
         }
     }
@@ -74,6 +78,7 @@ pub async fn run(args: Args) -> ExitCode {
     let done = match args.command {
         Command::Plan(args) => plan::run(&args).await,
         Command::Run(args) => run::run(&args).await,
+        Command::Backfill(args) => backfill::run(&args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Graph(args) => graph::run(&args).await,
         Command::History(args) => history::run(&args).await,

@@ -4,7 +4,7 @@
 //! when it gets its snapshot. The typed file index is built on first use and lives as long as the snapshot.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -139,6 +139,13 @@ impl Snapshot {
 
     pub fn file_count(&self) -> usize {
         self.log.files.len()
+    }
+
+    /// Whether all files of another version of the table are here, too, none with other rows hidden.
+    pub fn has_files_of(&self, other: &Self) -> bool {
+        let (own, others) = (&self.log.files, &other.log.files);
+        let own: HashSet<String> = (0..own.len()).map(|file| own.identity(file)).collect();
+        (0..others.len()).all(|file| own.contains(&others.identity(file)))
     }
 
     pub fn size_bytes(&self) -> u64 {

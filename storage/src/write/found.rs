@@ -45,7 +45,8 @@ pub(super) async fn found(
     let actions = definition.into_iter().chain(files.iter().cloned().map(Action::Add));
     let mut bytes = lines_of(&provenance, actions)?;
     if let Some(publication) = &info.publication {
-        bytes = Bytes::from([&bytes[..], format!("{}\n", publication.transaction()).as_bytes()].concat());
+        let told: String = publication.actions().map(|action| format!("{action}\n")).collect();
+        bytes = Bytes::from([&bytes[..], told.as_bytes()].concat());
         publication.audit_first(lake, table, location, &bytes).await?;
     }
     let store = table_store(lake.store_registry(), location)?;

@@ -26,8 +26,8 @@ type Audit = dyn Fn(Arc<Snapshot>) -> BoxFuture<'static, Result<(), StorageError
 
 /// What a commit has to pass before it is one, and what it says besides.
 pub struct Publication {
-    program: String,
-    number: i64,
+    /// Programs and their numbers.
+    transactions: Vec<(String, i64)>,
     info: Value,
     audit: Box<Audit>,
 }
@@ -42,7 +42,13 @@ impl Publication {
         info: Value,
         audit: impl Fn(Arc<Snapshot>) -> BoxFuture<'static, Result<(), StorageError>> + Send + Sync + 'static,
     ) -> Self {
-        Self { program: program.into(), number, info, audit: Box::new(audit) }
+        Self { transactions: vec![(program.into(), number)], info, audit: Box::new(audit) }
+    }
+
+    /// The same, whose commit holds an application transaction more.
+    pub fn with(mut self, program: impl Into<String>, number: i64) -> Self {
+        self.transactions.push((program.into(), number));
+        self
     }
 
     /// For the history.
@@ -50,9 +56,10 @@ impl Publication {
         &self.info
     }
 
-    /// The action that tells what was published.
-    pub(super) fn transaction(&self) -> Value {
-        json!({ "txn": { "appId": self.program, "version": self.number, "lastUpdated": now_ms() } })
+    /// The actions that tell what was published.
+    pub(super) fn actions(&self) -> impl Iterator<Item = Value> {
+        let action = |(program, number): &(String, i64)| json!({ "txn": { "appId": program, "version": number, "lastUpdated": now_ms() } });
+        self.transactions.iter().map(action)
     }
 
     /// Asks whether the log entry `bytes` may follow `base`.
@@ -90,7 +97,7 @@ impl Transaction {
 
 impl fmt::Debug for Publication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, number, info, .. } = self;
-        f.debug_struct("Publication").field("program", program).field("number", number).field("info", info).finish()
+        let Self { transactions, info, .. } = self;
+        f.debug_struct("Publication").field("transactions", transactions).field("info", info).finish()
     }
 }

@@ -442,7 +442,7 @@ impl Transaction {
         if let Some(key) = &info.idempotency_key {
             lines.push(json!({ "txn": { "appId": app_id(key), "version": version, "lastUpdated": now_ms() } }));
         }
-        lines.extend(info.publication.as_ref().map(|publication| publication.transaction()));
+        lines.extend(info.publication.iter().flat_map(|publication| publication.actions()));
         lines.extend(self.protocol.as_ref().map(|protocol| line(&Action::Protocol(protocol.clone()))).transpose()?);
         if let Some(metadata) = &self.metadata {
             let metadata = commit_time::with_beginning(metadata, &self.base, version, time_ms.unwrap_or_default());

@@ -16,6 +16,10 @@ pub(super) async fn run(selection: &Selection) -> Result<bool, String> {
         println!("{:width$}  reads {}", "", or_nothing(&planned.reads));
         let columns: Vec<String> = planned.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
         println!("{:width$}  makes {}{}", "", columns.join(", "), tests(planned));
+        if let (Some(first), Some(last)) = (planned.intervals.first(), planned.intervals.last()) {
+            let count = planned.intervals.len() as u64;
+            println!("{:width$}  runs {count} {}, from {first} to {last}", "", plural(count, "interval"));
+        }
     }
     let count = planned.iter().filter(|planned| planned.change != Change::UpToDate).count();
     println!("{count} of {} {} would run", planned.len(), plural(planned.len() as u64, "mart"));
@@ -45,6 +49,7 @@ fn said(change: &Change) -> (&'static str, String) {
             ("stale", if each.is_empty() { String::new() } else { format!("  {}", each.join(", ")) })
         }
         Change::Upstream(marts) => ("stale", format!("  runs behind {}", marts.join(", "))),
+        Change::Time => ("stale", "  intervals are over".to_owned()),
         Change::Always => ("always", "  its rows depend on more than the versions of tables".to_owned()),
         Change::UpToDate => ("up to date", String::new()),
     }

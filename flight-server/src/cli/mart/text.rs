@@ -9,10 +9,14 @@ use boathouse_engine::{
 
 /// A mart of a run, with what its tests found and what went wrong. Names are as wide as `width`.
 pub(crate) fn report(report: &Report, width: usize) -> String {
-    let Report { mart, outcome, tests, took } = report;
+    let Report { mart, outcome, tests, intervals, took } = report;
     let what = match outcome {
         MartOutcome::Succeeded { rows, version } => {
-            format!("{rows} {}, version {version}{}", plural(*rows, "row"), passed(tests))
+            let intervals = match *intervals as u64 {
+                0 => String::new(),
+                count => format!(", {count} {}", plural(count, "interval")),
+            };
+            format!("{rows} {}, version {version}{intervals}{}", plural(*rows, "row"), passed(tests))
         }
         MartOutcome::Skipped { version } => format!("version {version} is up to date"),
         MartOutcome::Failed(_) => "nothing was published".to_owned(),
