@@ -14,6 +14,8 @@ use datafusion::{
 use super::{
     definition::{Column, Definition},
     fault::Fault,
+    scd2,
+    strategy::Strategy,
     test_sql::quoted,
 };
 use crate::{
@@ -62,6 +64,15 @@ pub(super) fn columns(context: &Context, definition: &Definition, plan: LogicalP
         let declared = definition.columns.iter().find(|column| Some(&column.name) == named);
         Fault::new(file, declared.map(|column| column.line), unfit(error))
     })?;
+    if definition.strategy == Strategy::Scd2 {
+        for field in scd2::fields() {
+            if let Some(same) = fields.iter().find(|other| other.name().eq_ignore_ascii_case(field.name())) {
+                let error = EngineError::invalid(format!("column \"{}\" is one that the strategy makes", same.name()));
+                return Err(Fault::new(file, None, error.with_hint("Give it another name with AS.")));
+            }
+            fields.push(field);
+        }
+    }
     Ok(fields)
 }
 

@@ -175,7 +175,7 @@ impl Definition {
         let by_interval = match self.strategy {
             Strategy::Append => true,
             Strategy::DeleteInsert => self.key.is_empty(),
-            Strategy::Full | Strategy::Merge | Strategy::PartitionOverwrite => false,
+            Strategy::Full | Strategy::Merge | Strategy::PartitionOverwrite | Strategy::Scd2 => false,
         };
         self.interval.as_ref().filter(|_| by_interval).map(|interval| interval.column.as_str())
     }
@@ -274,7 +274,11 @@ mod tests {
                 "strategy = \"append\"",
                 "sql/marts/m.t.sql:2: strategy = \"append\" needs interval\nHINT: Write interval = {",
             ),
-            ("strategy = \"scd2\"", "sql/marts/m.t.sql:2: strategy = \"scd2\" is not supported\nHINT: What there is: "),
+            ("strategy = \"scd2\"", "sql/marts/m.t.sql:2: strategy = \"scd2\" needs key\nHINT: Write key = "),
+            (
+                "strategy = \"upsert\"",
+                "sql/marts/m.t.sql:2: strategy = \"upsert\" is not supported\nHINT: What there is: ",
+            ),
             (
                 "interval = { column = \"a\", grain = \"day\", start = \"2026-01-01\" }",
                 "sql/marts/m.t.sql: strategy = \"full\" has no intervals\nHINT: ",

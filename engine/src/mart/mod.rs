@@ -32,6 +32,7 @@ mod project;
 mod publish;
 mod quarantine;
 mod run;
+mod scd2;
 mod steps;
 mod strategy;
 mod test;

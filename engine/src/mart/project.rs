@@ -20,7 +20,8 @@ use super::{
     columns::{columns, no_column},
     definition::Definition,
     fault::Fault,
-    graph, quarantine,
+    graph, quarantine, scd2,
+    strategy::Strategy,
     test::{Check, Test},
 };
 use crate::{
@@ -227,6 +228,10 @@ async fn plan(
     let plan = context.analyze(plan).map_err(|error| vec![at(error)])?;
     let fixed = is_fixed(&plan).map_err(|error| vec![at(context.error(error))])?;
     let columns = columns(&context, definition, plan).map_err(|fault| vec![fault])?;
+    if definition.strategy == Strategy::Scd2 && !fixed {
+        let error = EngineError::unsupported("strategy = \"scd2\" needs a query that gives the same rows again");
+        return Err(vec![at(error.with_hint("Take functions such as now() and random() out of the query."))]);
+    }
     let mut faults = Vec::new();
     for test in &definition.tests {
         if let Err(error) = check_test(engine, definition, marts, &columns, test, fixed).await {
@@ -286,6 +291,8 @@ async fn check_test(
             return Err(error.with_hint("freshness is about a DATE or a TIMESTAMP."));
         }
     }
+    // Rows that do not get into the table are looked at before.
+    let columns = if test.on_violation.takes_rows() { scd2::given(definition, columns) } else { columns };
     if test.on_violation.takes_rows() && !fixed {
         let message =
             format!("on_violation = \"{}\" needs a query that gives the same rows again", test.on_violation.word());

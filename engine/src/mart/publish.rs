@@ -10,13 +10,14 @@ use boathouse_storage::Snapshot;
 use datafusion::{
     arrow::datatypes::FieldRef,
     sql::sqlparser::ast::{
-        Query, SetExpr, Statement as SqlStatement, TableFactor, helpers::attached_token::AttachedToken,
+        Merge, Query, SetExpr, Statement as SqlStatement, TableFactor, helpers::attached_token::AttachedToken,
     },
 };
 
 use super::{
     definition::Definition,
     interval::Interval,
+    scd2,
     strategy::Strategy,
     test_sql::{quoted, table, text, violation},
 };
@@ -34,8 +35,9 @@ pub(super) fn statement(
     target: Option<&Snapshot>,
     query: Query,
     interval: Option<&Interval>,
+    now_ms: i64,
 ) -> Result<Ast, EngineError> {
-    let Some(target) = target else { return made(definition, columns, None, query) };
+    let Some(target) = target else { return made(definition, columns, None, query, now_ms) };
     if definition.strategy.keeps_rows()
         && let Some(difference) = difference(definition, columns, target)
     {
@@ -55,7 +57,8 @@ pub(super) fn statement(
         Strategy::Full if target.file_count() > 0 && is_defined_so(definition, columns, target) => {
             insert(&format!("INSERT OVERWRITE {name} ({listed}) SELECT 1"), query)
         }
-        Strategy::Full => made(definition, columns, Some(target), query),
+        Strategy::Full => made(definition, columns, Some(target), query, now_ms),
+        Strategy::Scd2 => scd2::merge(definition, columns, query, now_ms),
         Strategy::Merge => merge(definition, columns, query),
         Strategy::Append => Err(EngineError::internal("rows of no interval")),
         Strategy::DeleteInsert | Strategy::PartitionOverwrite => {
@@ -74,7 +77,9 @@ pub(super) fn made(
     columns: &[FieldRef],
     target: Option<&Snapshot>,
     query: Query,
+    now_ms: i64,
 ) -> Result<Ast, EngineError> {
+    let query = if definition.strategy == Strategy::Scd2 { scd2::first(query, now_ms)? } else { query };
     let made = Made {
         name: &definition.name,
         columns,
@@ -119,12 +124,16 @@ fn merge(definition: &Definition, columns: &[FieldRef], query: Query) -> Result<
         && let TableFactor::Derived { subquery, .. } = &mut merge.source
     {
         **subquery = query;
-        // Places in this text are none in the definition.
-        merge.merge_token = AttachedToken::empty();
-        merge.clauses.iter_mut().for_each(|clause| clause.when_token = AttachedToken::empty());
+        unplaced(merge);
         return Ok(ast);
     }
     Err(lost())
+}
+
+/// Places in a text that nobody wrote are none in the definition.
+pub(super) fn unplaced(merge: &mut Merge) {
+    merge.merge_token = AttachedToken::empty();
+    merge.clauses.iter_mut().for_each(|clause| clause.when_token = AttachedToken::empty());
 }
 
 /// The statements that give the table the comments that the definition says: no row and no reader depends on them.
@@ -266,6 +275,6 @@ pub(super) fn around(sql: &str, query: Query) -> Result<Query, EngineError> {
     Err(lost())
 }
 
-fn lost() -> EngineError {
+pub(super) fn lost() -> EngineError {
     EngineError::internal("the statement of a mart is another one than was written")
 }

@@ -20,7 +20,7 @@ use super::{
     outcome::{Outcome, Report, TestReport},
     plan::{Inputs, published},
     project::{Mart, Project},
-    publish, quarantine,
+    publish, quarantine, scd2,
     steps::{self, Step},
     test::Test,
     test_sql::quoted,
@@ -376,10 +376,11 @@ impl Running<'_> {
             let context = context.again().publishing(self.publication(step, target.as_ref(), look.clone())?);
             let target = target.as_deref();
             let ast = match step.anew {
-                true => publish::made(definition, &self.mart.columns, target, query.clone())?,
+                true => publish::made(definition, &self.mart.columns, target, query.clone(), self.run.started_ms)?,
                 false => {
                     let interval = step.interval.as_ref();
-                    publish::statement(definition, &self.mart.columns, target, query.clone(), interval)?
+                    let (query, now_ms) = (query.clone(), self.run.started_ms);
+                    publish::statement(definition, &self.mart.columns, target, query, interval, now_ms)?
                 }
             };
             let written = carry_out(&context, ast).await;
@@ -416,7 +417,13 @@ impl Running<'_> {
         let mut replays = Replays::default();
         loop {
             let (context, query) = (context.again(), query.clone());
-            let ast = quarantine::statement(definition, &self.mart.columns, query, &self.run.id, !step.first)?;
+            let ast = quarantine::statement(
+                definition,
+                scd2::given(definition, &self.mart.columns),
+                query,
+                &self.run.id,
+                !step.first,
+            )?;
             let written = carry_out(&context, ast).await;
             if !replays.next(&context, written.as_ref().err()).await {
                 return written;

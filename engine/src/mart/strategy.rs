@@ -16,15 +16,18 @@ pub(super) enum Strategy {
     DeleteInsert,
     /// They take the place of all rows in their partitions.
     PartitionOverwrite,
+    /// They say what holds now: what held before stays, with the time when it ended.
+    Scd2,
 }
 
 impl Strategy {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 6] = [
         ("full", Self::Full),
         ("append", Self::Append),
         ("merge", Self::Merge),
         ("delete_insert", Self::DeleteInsert),
         ("partition_overwrite", Self::PartitionOverwrite),
+        ("scd2", Self::Scd2),
     ];
 
     /// By its word.
@@ -48,14 +51,14 @@ impl Strategy {
     }
 
     fn has_key(self) -> bool {
-        matches!(self, Self::Merge | Self::DeleteInsert)
+        matches!(self, Self::Merge | Self::DeleteInsert | Self::Scd2)
     }
 
     /// What is wrong with `key`: it stands where it has no meaning.
     pub fn check_key(self, key: &[String]) -> Result<(), EngineError> {
         if !self.has_key() {
             let error = EngineError::invalid(format!("key has no meaning with strategy = \"{}\"", self.word()));
-            return Err(error.with_hint("Leave it out, or write strategy = \"merge\" or \"delete_insert\"."));
+            return Err(error.with_hint("Leave it out, or write strategy = \"merge\", \"delete_insert\" or \"scd2\"."));
         }
         match key.iter().enumerate().find(|(n, name)| key[..*n].contains(name)) {
             Some((_, name)) => Err(EngineError::invalid(format!("column \"{name}\" is twice in the key"))),
@@ -70,8 +73,8 @@ impl Strategy {
             Err(error.with_hint(hint))
         };
         match self {
-            Self::Full if timed => {
-                let error = EngineError::invalid("strategy = \"full\" has no intervals");
+            Self::Full | Self::Scd2 if timed => {
+                let error = EngineError::invalid(format!("strategy = \"{}\" has no intervals", self.word()));
                 Err(error
                     .with_hint("Leave interval out, or write strategy = \"append\", which keeps those that are done."))
             }
@@ -81,7 +84,7 @@ impl Strategy {
                  query: a run that is repeated would add its rows again.",
             ),
             Self::DeleteInsert if key.is_empty() && timed => Ok(()),
-            Self::Merge | Self::DeleteInsert if key.is_empty() => {
+            Self::Merge | Self::DeleteInsert | Self::Scd2 if key.is_empty() => {
                 missing("key", "Write key = \"id\", or key = [\"a\", \"b\"]: the columns that tell rows apart.")
             }
             Self::PartitionOverwrite if partition_by.is_empty() => missing(
@@ -94,7 +97,11 @@ impl Strategy {
 
     /// What must hold for the table besides the tests of the definition, at the line of the key.
     pub fn test(self, key: &[String], line: usize) -> Option<Test> {
-        let check = Check::Key(key.to_vec());
-        (self == Self::Merge).then(|| Test { line, name: check.name(), check, on_violation: OnViolation::Fail })
+        let check = match self {
+            Self::Merge => Check::Key(key.to_vec()),
+            Self::Scd2 => Check::CurrentKey(key.to_vec()),
+            Self::Full | Self::Append | Self::DeleteInsert | Self::PartitionOverwrite => return None,
+        };
+        Some(Test { line, name: check.name(), check, on_violation: OnViolation::Fail })
     }
 }

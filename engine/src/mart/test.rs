@@ -26,6 +26,8 @@ pub(super) enum Check {
     Unique(Vec<String>),
     /// Unique, where NULL is a value like any other: the key of a strategy.
     Key(Vec<String>),
+    /// The same among the rows that hold now.
+    CurrentKey(Vec<String>),
     NotNull(Vec<String>),
     /// The values as SQL writes them.
     AcceptedValues {
@@ -78,14 +80,16 @@ impl Check {
     pub fn is_about_rows(&self) -> bool {
         match self {
             Self::NotNull(_) | Self::AcceptedValues { .. } | Self::Relationships { .. } | Self::Expect(_) => true,
-            Self::Unique(_) | Self::Key(_) | Self::RowCount { .. } | Self::Freshness { .. } => false,
+            Self::Unique(_) | Self::Key(_) | Self::CurrentKey(_) | Self::RowCount { .. } | Self::Freshness { .. } => {
+                false
+            }
         }
     }
 
     /// The mart's columns that it names.
     pub fn columns(&self) -> Vec<&str> {
         match self {
-            Self::Unique(columns) | Self::Key(columns) | Self::NotNull(columns) => {
+            Self::Unique(columns) | Self::Key(columns) | Self::CurrentKey(columns) | Self::NotNull(columns) => {
                 columns.iter().map(String::as_str).collect()
             }
             Self::AcceptedValues { column, .. }
@@ -97,7 +101,7 @@ impl Check {
 
     pub fn name(&self) -> String {
         match self {
-            Self::Key(columns) => format!("key({})", columns.join(", ")),
+            Self::Key(columns) | Self::CurrentKey(columns) => format!("key({})", columns.join(", ")),
             Self::Unique(columns) => format!("unique({})", columns.join(", ")),
             Self::NotNull(columns) => format!("not_null({})", columns.join(", ")),
             Self::AcceptedValues { column, .. } => format!("accepted_values({column})"),

@@ -3,7 +3,7 @@
 //! Tests of single rows, the count and the age of the newest value are one scan for all; a key that must be unique and a
 //! counterpart in another table are a query each, which spills where it must.
 
-use super::test::Check;
+use super::{scd2, test::Check};
 use crate::catalog::TableName;
 
 /// Rows of a violation that are shown.
@@ -29,7 +29,9 @@ pub(super) fn violation(check: &Check) -> Option<String> {
         }
         // A comment at its end must not swallow the rest.
         Check::Expect(condition) => format!("(({condition}\n) IS NOT TRUE)"),
-        Check::Unique(_) | Check::Key(_) | Check::RowCount { .. } | Check::Freshness { .. } => return None,
+        Check::Unique(_) | Check::Key(_) | Check::CurrentKey(_) | Check::RowCount { .. } | Check::Freshness { .. } => {
+            return None;
+        }
     })
 }
 
@@ -53,7 +55,7 @@ pub(super) fn measure(check: &Check) -> Option<String> {
             let newest = format!("arrow_cast(max({}), 'Timestamp(Microsecond, None)')", of_mart(column));
             Some(format!("arrow_cast({newest}, 'Int64')"))
         }
-        Check::Unique(_) | Check::Key(_) | Check::Relationships { .. } => None,
+        Check::Unique(_) | Check::Key(_) | Check::CurrentKey(_) | Check::Relationships { .. } => None,
     }
 }
 
@@ -66,7 +68,7 @@ pub(super) fn scan(from: &TableName, measures: &[String]) -> String {
 /// How many violations there are, for a test that is a query of its own.
 pub(super) fn count(check: &Check, from: &TableName) -> Option<String> {
     match check {
-        Check::Unique(_) | Check::Key(_) => {
+        Check::Unique(_) | Check::Key(_) | Check::CurrentKey(_) => {
             Some(format!("SELECT count(*) AS n FROM ({}) AS doubled", doubled(check, from)))
         }
         Check::Relationships { .. } => {
@@ -79,7 +81,9 @@ pub(super) fn count(check: &Check, from: &TableName) -> Option<String> {
 /// Some violations, for people; `None` for a test of the whole.
 pub(super) fn samples(check: &Check, from: &TableName) -> Option<String> {
     match check {
-        Check::Unique(_) | Check::Key(_) => Some(format!("{} LIMIT {SAMPLES}", doubled(check, from))),
+        Check::Unique(_) | Check::Key(_) | Check::CurrentKey(_) => {
+            Some(format!("{} LIMIT {SAMPLES}", doubled(check, from)))
+        }
         check => {
             Some(format!("SELECT mart.* FROM {} AS mart WHERE {} LIMIT {SAMPLES}", table(from), violation(check)?))
         }
@@ -90,6 +94,7 @@ fn doubled(check: &Check, from: &TableName) -> String {
     let columns: Vec<String> = check.columns().into_iter().map(of_mart).collect();
     let given: Vec<String> = match check {
         Check::Key(_) => Vec::new(),
+        Check::CurrentKey(_) => vec![of_mart(scd2::COLUMNS[2])],
         _ => columns.iter().map(|column| format!("{column} IS NOT NULL")).collect(),
     };
     let given = if given.is_empty() { String::new() } else { format!(" WHERE {}", given.join(" AND ")) };

@@ -212,3 +212,48 @@ async fn a_key_is_of_the_columns_of_the_query() {
     let text = told(MERGE.replace("SELECT id", "SELECT make_array(id) AS id")).await;
     assert!(text.starts_with("marts/m.t.sql:3: column \"id\", which is nested, cannot be of the key"), "{text}");
 }
+
+#[tokio::test]
+async fn scd2_keeps_what_held_before() {
+    let engine = engine().await;
+    news(&engine, "id, v, w", "(1, 'a', 1), (2, 'b', 1), (3, 'c', 1), (NULL, 'n', NULL)").await;
+    let mart = "/*---\nstrategy = \"scd2\"\nkey = \"id\"\n---*/\nSELECT id, v, w FROM news";
+    let now = Arc::new(std::sync::atomic::AtomicI64::new(1_000));
+    let opened = async |text: &str| {
+        let now = now.clone();
+        let clock = super::Clock::of(move || now.load(std::sync::atomic::Ordering::Relaxed));
+        let definition = super::Definition::parse("marts/m.t.sql", text).unwrap();
+        let options = super::MartOptions { clock, ..super::options() };
+        Project::open(&engine, vec![definition], options).await.map_err(|faults| faults[0].to_string())
+    };
+    let project = opened(mart).await.unwrap();
+    assert_eq!(words(&run(&project).await), ["succeeded"]);
+    let all = "SELECT concat_ws(' ', coalesce(id, 0), v, w, CAST(extract(epoch FROM valid_from) AS BIGINT), CAST(extract(epoch FROM valid_to) AS BIGINT), is_current) FROM m.t ORDER BY 1";
+    assert_eq!(rows(&engine, all).await, "0 n 1 true\n1 a 1 1 true\n2 b 1 1 true\n3 c 1 1 true");
+    // One is as it was, one changed, one is gone, one became NULL, one is new.
+    now.store(2_000, std::sync::atomic::Ordering::Relaxed);
+    news(&engine, "id, v, w", "(1, 'a', 1), (2, 'B', 1), (4, 'd', 1), (NULL, NULL, NULL)").await;
+    let before = version(&engine).await;
+    let reports = run(&project).await;
+    assert_eq!(words(&reports), ["succeeded"], "{reports:?}");
+    let expected =
+        "0 2 true\n0 n 1 2 false\n1 a 1 1 true\n2 B 1 2 true\n2 b 1 1 2 false\n3 c 1 1 2 false\n4 d 1 2 true";
+    assert_eq!(rows(&engine, all).await, expected);
+    assert_eq!(version(&engine).await, before + 1);
+    now.store(3_000, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(words(&forced(&project).await), ["succeeded"]);
+    assert_eq!(rows(&engine, all).await, expected);
+    // One that comes back begins anew; one that comes twice is refused.
+    news(&engine, "id, v, w", "(1, 'a', 1), (2, 'B', 1), (4, 'd', 1), (NULL, NULL, NULL), (3, 'c', 1)").await;
+    assert_eq!(words(&run(&project).await), ["succeeded"]);
+    assert_eq!(rows(&engine, "SELECT count(*) FROM m.t WHERE id = 3").await, "2");
+    news(&engine, "id, v, w", "(7, 'a', 1), (7, 'b', 1)").await;
+    let reports = run(&project).await;
+    assert!(error(&reports).message.contains("the test \"key(id)\" failed"), "{reports:?}");
+    assert_eq!(reports[0].tests[0].samples, ["id: 7, rows_of_it: 2"]);
+    assert_eq!(rows(&engine, "SELECT count(*) FROM m.t WHERE is_current").await, "5");
+    let fault = opened(&mart.replace("w FROM", "w AS is_current FROM")).await.map(drop).unwrap_err();
+    assert!(fault.starts_with("marts/m.t.sql: column \"is_current\" is one that the strategy makes"), "{fault}");
+    let fault = opened(&mart.replace("w FROM", "random() AS w FROM")).await.map(drop).unwrap_err();
+    assert!(fault.starts_with("marts/m.t.sql: strategy = \"scd2\" needs a query that gives the same rows"), "{fault}");
+}
