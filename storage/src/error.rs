@@ -102,6 +102,10 @@ pub enum StorageError {
     DuplicateColumn { table: String, column: String },
     #[error("column \"{column}\" of table \"{table}\" is NOT NULL, but a value is missing")]
     NullValue { table: String, column: String },
+    #[error(
+        "column \"{column}\" of table \"{table}\" is NOT NULL, and Delta keeps an empty text of a partition column as NULL"
+    )]
+    EmptyPartition { table: String, column: String },
     /// A row breaks a rule of the table; nothing was written.
     #[error("a row breaks the {rule} of table \"{table}\": {sql}")]
     RuleViolated { table: String, rule: String, sql: String, row: String },

@@ -268,6 +268,8 @@ async fn a_new_role_holds_for_open_sessions_at_once() {
     assert_eq!(error.kind, ErrorKind::Denied);
     root.run("ALTER USER ann ROLE admin").await.unwrap();
     ann.run("INSERT INTO t VALUES (2)").await.unwrap();
+    let told = text(&*ann, "DESCRIBE HISTORY t").await;
+    assert!(told.lines().any(|line| line.contains("WRITE") && line.contains("| ann ")), "{told}");
     assert!(text(&*ann, "SHOW batch_size").await.contains("1000"), "the session is the same");
     root.run("ALTER USER ann ROLE reader").await.unwrap();
     assert_eq!(ann.run("INSERT INTO t VALUES (3)").await.unwrap_err().kind, ErrorKind::Denied);

@@ -52,6 +52,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::UnknownColumn { .. }
         | StorageError::DuplicateColumn { .. }
         | StorageError::NullValue { .. }
+        | StorageError::EmptyPartition { .. }
         | StorageError::RuleViolated { .. }
         | StorageError::Refused { .. }
         | StorageError::IdentityGiven { .. }

@@ -167,25 +167,32 @@ fn short(word: &str) -> Option<(&str, TableVersion)> {
 
 /// Puts the versions back, onto the tables that they belong to.
 pub(super) fn put_back(ast: &mut Ast, taken: Vec<Taken>, sql: &str) -> Result<(), EngineError> {
-    let mut put = PutBack { taken };
+    let mut put = PutBack { taken, misplaced: None };
     let _ = ast.visit_mut(&mut put);
-    match put.taken.first() {
+    match put.taken.first().map(|lost| lost.span).or(put.misplaced) {
         None => Ok(()),
-        Some(lost) => Err(fault::misplaced_version(lost.span, sql)),
+        Some(lost) => Err(fault::misplaced_version(lost, sql)),
     }
 }
 
 struct PutBack {
     taken: Vec<Taken>,
+    /// Of an alias that ends like a version: `FROM t AS s@v1` would read the newest one.
+    misplaced: Option<Span>,
 }
 
 impl VisitorMut for PutBack {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        let TableFactor::Table { name: ObjectName(parts), args: None, version, .. } = factor else {
+        let TableFactor::Table { name: ObjectName(parts), args: None, version, alias, .. } = factor else {
             return ControlFlow::Continue(());
         };
+        if let Some(alias) = alias.as_ref().map(|alias| &alias.name).filter(|alias| alias.quote_style.is_none())
+            && short(&alias.value).is_some_and(|(name, _)| !name.is_empty())
+        {
+            self.misplaced = Some(alias.span);
+        }
         let Some(ObjectNamePart::Identifier(last)) = parts.last_mut() else { return ControlFlow::Continue(()) };
         if let Some(at) = self.taken.iter().position(|taken| taken.span == last.span) {
             let taken = self.taken.swap_remove(at);

@@ -102,6 +102,12 @@ impl CreateTable {
         if self.exists(context).await? {
             return Ok(Outcome::Done("CREATE TABLE"));
         }
+        // A second time it would take the place of rows that came since.
+        if self.query.is_some() && self.table.replace && context.session.idempotency_key().is_some() {
+            let message = "CREATE OR REPLACE TABLE AS is not carried out once for each idempotency_key";
+            let hint = "RESET idempotency_key before it; INSERT OVERWRITE takes a key.";
+            return Err(EngineError::unsupported(message).with_hint(hint));
+        }
         let (lake, info) = (context.engine.lake(), name::commit_info(context));
         let made = match &self.query {
             None => write::create(lake, &self.table, &info).await,

@@ -8,6 +8,7 @@ use crate::{
     EngineError, ErrorKind,
     catalog::{DEFAULT_CATALOG, TableName, is_reserved},
     error::Place,
+    identity::LOCAL_USER,
     parser::redact,
 };
 
@@ -97,8 +98,11 @@ pub(super) fn taken(name: &TableName, kind: Kind, hint: &str) -> EngineError {
 /// What the history of a table keeps of this statement.
 pub(super) fn commit_info(context: &Context) -> CommitInfo {
     let statement = redact(&context.sql, STATEMENT_MAX).text;
+    // At the lake itself there is nobody to name.
+    let user = Some(context.session.identity().name()).filter(|name| *name != LOCAL_USER).map(str::to_owned);
     CommitInfo {
         statement: Some(statement),
+        user,
         idempotency_key: context.idempotency_key.clone(),
         publication: context.publication.clone(),
         times: context.commit_times(),

@@ -50,7 +50,7 @@ pub async fn shallow_clone(
     let location = lake.table_url(schema, &folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, schema, &folder, &location).await?;
+    finish(lake, schema, &folder, &location, &[]).await?;
     match lake.table(schema, name).await {
         Ok(_) => return Err(StorageError::TableExists { table }),
         Err(StorageError::TableNotFound { .. }) => {}

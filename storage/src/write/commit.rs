@@ -19,6 +19,8 @@ pub(super) const CLIENT: &str = concat!("boathouse.", env!("CARGO_PKG_VERSION"))
 pub struct CommitInfo {
     /// The statement's text, shortened, for the history.
     pub statement: Option<String>,
+    /// Who sent it, for the history.
+    pub user: Option<String>,
     /// A statement that changes rows is carried out once for each key and table: again, it is answered as the first time.
     pub idempotency_key: Option<String>,
     /// What the commit has to pass, of a writer that looks at its tables before others see them.

@@ -79,7 +79,6 @@ async fn make(
     let location = lake.table_url(&table.schema_name, &folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, &table.schema_name, &folder, &location).await?;
     let is_there = existing(lake, table).await?.is_some();
     let mark = match query {
         Some(_) if !is_there => Some(begin(lake, table, &folder).await?),
@@ -120,7 +119,8 @@ async fn fill(
     mark: Option<&Discard>,
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
-    let store = table_store(lake.store_registry(), &lake.table_url(&table.schema_name, folder))?;
+    let location = lake.table_url(&table.schema_name, folder);
+    let store = table_store(lake.store_registry(), &location)?;
     let files = match query {
         None => Vec::new(),
         Some((plan, rules, session)) => {
@@ -131,6 +131,12 @@ async fn fill(
     };
     let written = Discard::new(store);
     files.iter().for_each(|file| written.note(&file.path));
+    // Not before: a query that fails leaves a dropped table of this name to UNDROP.
+    let new = written.list().lock().clone();
+    if let Err(error) = finish(lake, &table.schema_name, folder, &location, &new).await {
+        written.delete().await;
+        return Err(error);
+    }
     // The commit may be in the log although its caller went away before the answer.
     written.keep();
     if let Some(mark) = mark {

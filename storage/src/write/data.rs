@@ -39,6 +39,7 @@ use super::{
     features::MAPPING_MODE,
     feed,
     parquet::{properties, target_file_size},
+    partition::Texts,
     recorder::Recorder,
     rows::Rows,
     sorted::{Rising, Sorted},
@@ -67,6 +68,7 @@ pub(super) struct FileLayout {
     /// All columns under the names that files have, partition columns among them.
     pub(super) stored: SchemaRef,
     pub(super) partition_columns: Vec<String>,
+    pub(super) texts: Texts,
     counted: Counted,
     pub(super) config: WriterConfig,
 }
@@ -120,6 +122,7 @@ impl FileLayout {
             _ => name.clone(),
         };
         let partition_columns = metadata.partition_columns().to_vec();
+        let texts = Texts::of(table, columns, &partition_columns);
         let stored_partition_columns: Vec<String> = partition_columns.iter().map(stored_name).collect();
         let said = metadata.parse_table_properties();
         let named = said.data_skipping_stats_columns.as_deref();
@@ -139,7 +142,7 @@ impl FileLayout {
         );
         let config = config.with_random_prefix_length(mapped.then_some(PREFIX_CHARS));
         let counted = Counted { named, first };
-        Self { table: table.to_owned(), stored, partition_columns, counted, config }
+        Self { table: table.to_owned(), stored, partition_columns, texts, counted, config }
     }
 
     /// All columns under the names that files have, partition columns among them.
@@ -217,7 +220,13 @@ pub(super) async fn write_or_hold(
         let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
         let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer, layout.stored()));
         let rising = sorted.clone().map(Rising::new);
-        writers.spawn(write_stream(writer, stream, layout.stored.clone(), rising, room.clone()));
+        writers.spawn(write_stream(
+            writer,
+            stream,
+            (layout.stored.clone(), layout.texts.clone()),
+            rising,
+            room.clone(),
+        ));
     }
     let written = match all_of(writers).await {
         Ok(parts) => {
@@ -333,6 +342,13 @@ pub(super) async fn write_held(
 }
 
 pub(super) fn write_error(table: &str, source: DeltaTableError) -> StorageError {
+    let source = match source {
+        DeltaTableError::GenericError { source } => match source.downcast::<StorageError>() {
+            Ok(refused) => return *refused,
+            Err(source) => DeltaTableError::GenericError { source },
+        },
+        source => source,
+    };
     StorageError::Write { table: table.to_owned(), source: Box::new(source) }
 }
 
@@ -340,7 +356,7 @@ pub(super) fn write_error(table: &str, source: DeltaTableError) -> StorageError 
 async fn write_stream(
     mut writer: DeltaWriter,
     mut rows: SendableRecordBatchStream,
-    stored: SchemaRef,
+    (stored, texts): (SchemaRef, Texts),
     mut rising: Option<Rising>,
     room: Arc<AtomicUsize>,
 ) -> Result<(Vec<Add>, Vec<RecordBatch>), DeltaTableError> {
@@ -350,7 +366,8 @@ async fn write_stream(
             Ok(batch) if batch.num_rows() == 0 => continue,
             Ok(batch) => {
                 let checked = rising.as_mut().map_or(Ok(()), |rising| rising.check(&batch));
-                checked.and_then(|()| under_stored_names(&batch, &stored)).map_err(DeltaTableError::from)
+                let checked = checked.map_err(DeltaTableError::from).and_then(|()| texts.check(&batch));
+                checked.and_then(|()| Ok(under_stored_names(&batch, &stored)?))
             }
             Err(error) => Err(error.into()),
         };

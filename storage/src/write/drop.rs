@@ -221,7 +221,7 @@ pub(crate) async fn finish_drop(lake: &Lake, schema: &str, folder: &str) -> Resu
     let location = lake.table_url(schema, folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, schema, folder, &location).await
+    finish(lake, schema, folder, &location, &[]).await
 }
 
 /// Called when the table `id` was just made in `folder`, by who holds the table's lock. When its name was given to something
@@ -251,13 +251,19 @@ pub(super) async fn keep_name(
     .await?;
     // Looked at only now, when no one can come any more. A table that cannot be looked at stays.
     if lake.table_at(&location, None).await.is_ok_and(|newest| newest.version() == 0) {
-        finish(lake, schema, folder, &location).await?;
+        finish(lake, schema, folder, &location, &[]).await?;
     }
     Err(lost)
 }
 
-/// The same as [`finish_drop`] for a caller that holds the table's lock.
-pub(crate) async fn finish(lake: &Lake, schema: &str, folder: &str, location: &Url) -> Result<(), StorageError> {
+/// The same as [`finish_drop`] for a caller that holds the table's lock, and has written the files `new` for the next table.
+pub(crate) async fn finish(
+    lake: &Lake,
+    schema: &str,
+    folder: &str,
+    location: &Url,
+    new: &[Path],
+) -> Result<(), StorageError> {
     let document = lake.document(schema).await?;
     let Some(dropped) = document.dropped_tables.get(folder) else {
         return Ok(());
@@ -272,7 +278,7 @@ pub(crate) async fn finish(lake: &Lake, schema: &str, folder: &str, location: &U
             })
             .await?;
         }
-        delete_files(lake, location).await?;
+        delete_files(lake, location, new).await?;
     }
     lake.change_document(schema, |document| {
         document.dropped_tables.remove(folder);
@@ -284,15 +290,15 @@ pub(crate) async fn finish(lake: &Lake, schema: &str, folder: &str, location: &U
     Ok(())
 }
 
-/// Deletes everything under a location, the log first: without it the rest is no table for anyone.
-async fn delete_files(lake: &Lake, location: &Url) -> Result<(), StorageError> {
+/// Deletes everything under a location but `new`, the log first: without it the rest is no table for anyone.
+async fn delete_files(lake: &Lake, location: &Url, new: &[Path]) -> Result<(), StorageError> {
     let store = table_store(lake.store_registry(), location)?;
     let failed = |source| StorageError::Store { action: "delete", path: location.to_string(), source };
     let log = Path::from("_delta_log");
     for prefix in [Some(&log), None] {
         let listed: Vec<_> = store.list(prefix).map_ok(|meta| meta.location).try_collect().await.map_err(failed)?;
-        let paths = futures::stream::iter(listed.into_iter().map(Ok)).boxed();
-        let mut deleted = store.delete_stream(paths);
+        let old = listed.into_iter().filter(|path| !new.contains(path)).map(Ok).collect::<Vec<_>>();
+        let mut deleted = store.delete_stream(futures::stream::iter(old).boxed());
         while let Some(result) = deleted.next().await {
             match result {
                 Err(error) if !is_not_found(&error) => return Err(failed(error)),

@@ -15,6 +15,7 @@ use super::{
     data::{FileLayout, abort, all_of, under_stored_names, write_error},
     discard::Discard,
     feed::{change_folder, in_change_folder, split},
+    partition::Texts,
     recorder::Recorder,
     rows::Rows,
 };
@@ -90,17 +91,20 @@ async fn write_stream(mut sink: Sink, mut rows: SendableRecordBatchStream) -> Re
 struct FileWriter {
     writer: DeltaWriter,
     stored: SchemaRef,
+    texts: Texts,
 }
 
 impl FileWriter {
     fn new(layout: &FileLayout, store: &Arc<dyn ObjectStore>) -> Self {
-        Self { writer: DeltaWriter::new(store.clone(), layout.config.clone()), stored: layout.stored.clone() }
+        let writer = DeltaWriter::new(store.clone(), layout.config.clone());
+        Self { writer, stored: layout.stored.clone(), texts: layout.texts.clone() }
     }
 
     async fn write(&mut self, batch: &RecordBatch) -> Result<(), DeltaTableError> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        self.texts.check(batch)?;
         self.writer.write(&under_stored_names(batch, &self.stored)?).await
     }
 }

@@ -8,7 +8,7 @@
 //! it is durable. A group that cannot be committed is taken apart, so that each has its own outcome.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Weak},
 };
 
@@ -250,5 +250,8 @@ fn statements(waiting: &[Waiting]) -> CommitInfo {
         }
         text.push_str(statement);
     }
-    CommitInfo { statement: (!text.is_empty()).then_some(text), ..CommitInfo::default() }
+    let users: BTreeSet<&str> = waiting.iter().filter_map(|one| one.info.user.as_deref()).collect();
+    let users: Vec<&str> = users.into_iter().collect();
+    let user = (!users.is_empty()).then(|| users.join(", "));
+    CommitInfo { statement: (!text.is_empty()).then_some(text), user, ..CommitInfo::default() }
 }

@@ -31,6 +31,7 @@ mod literal;
 mod lossless;
 mod once;
 mod parquet;
+mod partition;
 mod protocol;
 mod provenance;
 mod publication;

@@ -39,6 +39,9 @@ pub(super) fn provenance(operation: &Operation, read_version: Option<u64>, blind
             let text: String = statement.chars().take(STATEMENT_CHARS_MAX).collect();
             fields.insert("statement".to_owned(), Value::String(text));
         }
+        if let Some(user) = &info.user {
+            fields.insert("userName".to_owned(), user.clone().into());
+        }
         if let Some(publication) = &info.publication {
             fields.insert("publication".to_owned(), publication.info().clone());
         }

@@ -110,8 +110,8 @@ pub async fn change(
     };
     changed.deleted += replaced.rows;
     let is_nothing = touched.is_empty() && added == 0 && replaced.files.is_empty() && change.evolved.is_none();
-    // A publisher's commit says that it was published, whatever that changed.
-    if is_nothing && info.publication.is_none() {
+    // A commit says that it was published, or that the statement of this key was carried out, whatever that changed.
+    if is_nothing && info.publication.is_none() && info.idempotency_key.is_none() {
         return Ok(changed);
     }
     let left = left(target, &touched, patches.as_ref(), hides)?;
