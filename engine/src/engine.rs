@@ -15,6 +15,7 @@ use crate::{
     exec::{CpuRuntime, Permits, Turns, runtime_env},
     function::{extremes, now, users},
     identity::{Identity, Users},
+    mart,
     optimizer::{
         CheapConjunctsFirst, DecimalsToFloats, QuickConjuncts, QuickDecimals, RuntimeFilters, SpillingJoins,
         WholeTimestamps, YieldingRows, physical_rules,
@@ -37,6 +38,7 @@ pub struct Engine {
     results: Arc<Results>,
     runtime: CpuRuntime,
     upkeep: Records,
+    marts: mart::Totals,
     users: Users,
     queries: Arc<Queries>,
 }
@@ -84,10 +86,23 @@ impl Engine {
         let permits = Permits::new(config.statements_running_max);
         let plans = Plans::new(config.plan_cache_bytes_max);
         let results = Results::new(config.result_cache_bytes_max);
-        let upkeep = Records::default();
+        let (upkeep, marts) = (Records::default(), mart::Totals::default());
         let (lake, queries, turns) = (Arc::new(lake), Arc::default(), Turns::default());
         let users = Users::new(&lake, config.threads);
-        Ok(Arc::new(Self { config, lake, template, permits, turns, plans, results, runtime, upkeep, users, queries }))
+        Ok(Arc::new(Self {
+            config,
+            lake,
+            template,
+            permits,
+            turns,
+            plans,
+            results,
+            runtime,
+            upkeep,
+            marts,
+            users,
+            queries,
+        }))
     }
 
     /// A new client at the lake itself, who may do all: default settings, no prepared statements.
@@ -141,6 +156,11 @@ impl Engine {
         self.upkeep.totals()
     }
 
+    /// How many runs of marts ended in this process, by what became of them.
+    pub fn mart_totals(&self) -> BTreeMap<&'static str, u64> {
+        self.marts.all()
+    }
+
     /// The statements that ended lately, oldest first, then those that run.
     pub fn query_records(&self) -> Vec<Arc<QueryRecord>> {
         self.queries.all()
@@ -190,6 +210,10 @@ impl Engine {
     /// What upkeep did.
     pub(crate) fn upkeep(&self) -> &Records {
         &self.upkeep
+    }
+
+    pub(crate) fn mart_totals_kept(&self) -> &mart::Totals {
+        &self.marts
     }
 
     pub(crate) fn runtime(&self) -> &CpuRuntime {

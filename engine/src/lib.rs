@@ -36,7 +36,7 @@ pub use session::{Batches, Pins, Session, TableColumns, TableEntry};
 pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;
 
-pub use mart::{Definition, Fault, MartOptions, MartOutcome, Project};
+pub use mart::{Definition, Fault, MartOptions, MartOutcome, Project, Scheduler};
 
 pub use boathouse_storage::{CacheUsage, CommitUsage, LakeUsage, StoreUsage, Usage};
 

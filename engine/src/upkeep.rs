@@ -23,6 +23,7 @@ use std::{
 use boathouse_storage::write;
 use tokio::task::JoinHandle;
 
+pub(crate) use job::give_way;
 pub(crate) use record::{Record, Records};
 
 use self::record::{Begun, Size};

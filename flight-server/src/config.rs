@@ -2,7 +2,7 @@
 //!
 //! The file is TOML; a key that is not listed here is refused. With the defaults:
 //! ```toml
-//! marts = "sql/marts"              # BOATHOUSE_MARTS; the folder of the marts' definitions; none by default
+//! marts = "sql/marts"              # BOATHOUSE_MARTS; the folder of the marts' definitions, which a server runs; none by default
 //!
 //! [server]
 //! listen = "127.0.0.1:32010"      # BOATHOUSE_LISTEN; port 0 picks a free one
@@ -54,6 +54,10 @@
 //! endpoint = "http://127.0.0.1:4317"   # OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT
 //! sample = 1.0                    # OTEL_TRACES_SAMPLER_ARG; the share that is traced where no client says whether
 //!
+//! [webhook]                       # who hears when a mart fails, and when it is well again; nobody by default
+//! url = "https://host/path"       # BOATHOUSE_WEBHOOK_URL
+//! secret = "whsec_..."            # BOATHOUSE_WEBHOOK_SECRET; messages are signed with it
+//!
 //! [auth]                          # how a server knows its clients
 //! session = "12h"                 # BOATHOUSE_AUTH_SESSION; how long a login lasts that nobody uses
 //! key = "..."                     # BOATHOUSE_AUTH_KEY; any secret, the same for all servers of one address; default: random
@@ -89,7 +93,7 @@ use std::{
     time::Duration,
 };
 
-use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options, WarmOptions};
+use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options, Secret, WarmOptions};
 use url::Url;
 
 pub use self::{
@@ -97,7 +101,7 @@ pub use self::{
     value::{Memory, Size, Span},
 };
 
-use crate::{AuthOptions, PollOptions, TraceOptions};
+use crate::{AuthOptions, PollOptions, TraceOptions, WebhookOptions};
 use file::File;
 
 /// Where a server listens unless it is told otherwise.
@@ -127,6 +131,8 @@ pub struct Config {
     pub auth: AuthOptions,
     /// The folder of the marts' definitions.
     pub marts: Option<PathBuf>,
+    /// Who hears of marts that fail.
+    pub webhook: Option<WebhookOptions>,
     /// Where a server's traces go. Programs share these variables: what is wrong with them is told by whoever needs them.
     pub traces: Result<Option<TraceOptions>, ConfigError>,
     /// For a shell: its statements may name any file.
@@ -298,10 +304,20 @@ impl Config {
             warm: warm(variable, file.warm)?,
             auth: auth::options(variable, file.auth)?,
             marts: parsed(variable, "MARTS")?.or(file.marts),
+            webhook: webhook(variable, file.webhook)?,
             traces: traces::options(variable, file.traces),
             engine,
         })
     }
+}
+
+fn webhook(
+    variable: &dyn Fn(&str) -> Option<String>,
+    file: file::Webhook,
+) -> Result<Option<WebhookOptions>, ConfigError> {
+    let secret = variable("BOATHOUSE_WEBHOOK_SECRET").map(Secret::new).or(file.secret);
+    let Some(url) = variable("BOATHOUSE_WEBHOOK_URL").or(file.url) else { return Ok(None) };
+    WebhookOptions::checked(&url, secret).map(Some).map_err(ConfigError)
 }
 
 fn warm(variable: &dyn Fn(&str) -> Option<String>, file: file::Warm) -> Result<WarmSettings, ConfigError> {

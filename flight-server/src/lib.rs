@@ -20,8 +20,10 @@ mod ticket;
 pub mod tls;
 pub mod tpch;
 mod traces;
+mod webhook;
 
 pub use auth::{AuthOptions, OidcOptions};
 pub use clock::Clock;
 pub use service::PollOptions;
 pub use traces::{TraceError, TraceOptions};
+pub use webhook::{WebhookOptions, WebhookTotals, Webhooks};

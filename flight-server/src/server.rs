@@ -23,6 +23,7 @@ use crate::{
     service::{Service, Watched},
     tls::Tls,
     traces::Traces,
+    webhook::Webhooks,
 };
 
 pub(crate) use connection::Peer;
@@ -53,6 +54,8 @@ pub struct ServerOptions {
     pub polls: PollOptions,
     /// Where traces go; nowhere by default.
     pub traces: Option<TraceOptions>,
+    /// What `/metrics` tells of messages about marts.
+    pub webhooks: Option<Arc<Webhooks>>,
     /// The time by which polled statements expire, and failed logins are forgotten.
     pub clock: Clock,
 }
@@ -64,6 +67,7 @@ impl Default for ServerOptions {
             auth: AuthOptions::default(),
             polls: PollOptions::default(),
             traces: None,
+            webhooks: None,
             clock: Clock::default(),
         }
     }

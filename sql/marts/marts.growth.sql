@@ -2,6 +2,7 @@
 name = "marts.growth"
 description = "How the revenue of each nation changed from one year to the next"
 tags = ["demo"]
+refresh = { on_commit = true }
 
 [[test]]
 unique = ["nation", "year"]

@@ -3,6 +3,7 @@ name = "marts.nations"
 owner = "sales@example.com"
 description = "Revenue and orders of each nation and year"
 tags = ["demo"]
+refresh = { on_commit = true }
 contract = true
 
 [[column]]

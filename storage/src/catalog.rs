@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use documents::{Document, Documents, backoff};
 pub use marts::{
-    MartColumn, MartDefinition, MartDocument, MartInput, MartLease, MartRun, MartRunState, MartTest, MartTestState,
+    MartCause, MartColumn, MartDefinition, MartDocument, MartInput, MartLease, MartRun, MartRunState, MartTest,
+    MartTestState,
 };
 pub use users::{AccessToken, Role, Secret, User, UsersDocument};
 

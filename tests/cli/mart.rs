@@ -1,8 +1,12 @@
 //! `boathouse mart`: a folder of definitions over a lake.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use crate::{Call, boathouse, check};
+use crate::{Call, boathouse, check, served::Served};
 
 const ORDERS: &str = "CREATE TABLE orders AS SELECT * FROM (VALUES (1, 'north', 10), (2, 'south', 20), (3, 'north', 30)) AS v (id, region, amount)";
 const REVENUE: &str = "\
@@ -106,6 +110,35 @@ fn what_is_not_there_is_named() {
     fs::write(place.path().join("boathouse.toml"), "marts = \"sql/marts\"\n").unwrap();
     let call = boathouse(["mart", "run", "--lake", "lake", "--config", "boathouse.toml"]);
     assert!(call.folder(place.path()).stdout().contains("marts.total    succeeded"));
+}
+
+#[test]
+fn a_server_runs_marts_by_itself() {
+    let place = Place::new();
+    place.write("marts.revenue.sql", &REVENUE.replace("/*---\n", "/*---\nrefresh = { every = \"1s\" }\n"));
+    let path = |part: &str| place.path().join(part).to_str().unwrap().to_owned();
+    let server = Served::lake(&path("lake"), &["--marts", &path("sql/marts")]);
+    let ask = |sql: &str| boathouse(["sql", &server.url, "--format", "csv", "-c", sql]).stdout();
+    // Long enough for a busy machine; a server that runs nothing fails it.
+    let until = |sql: &str, wanted: &str| {
+        let begun = Instant::now();
+        loop {
+            let found = ask(sql);
+            if found == wanted {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(120), "{sql}: {found}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let state = "SELECT name, refresh, state, rows FROM system.marts";
+    until(state, "name,refresh,state,rows\nmarts.revenue,every 1s,succeeded,2\n");
+    ask("INSERT INTO orders VALUES (4, 'east', 5)");
+    until("SELECT * FROM marts.revenue ORDER BY 1", "region,revenue\neast,5\nnorth,40\nsouth,20\n");
+    // The other one says nothing of when.
+    assert_eq!(ask("SELECT count(*) AS n FROM system.marts WHERE name = 'marts.total'"), "n\n0\n");
+    let causes = ask("SELECT DISTINCT cause FROM system.mart_runs WHERE state = 'succeeded'");
+    assert_eq!(causes, "cause\nschedule\n");
 }
 
 #[test]

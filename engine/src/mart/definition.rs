@@ -11,7 +11,7 @@
 //! SELECT ...
 //! ```
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use boathouse_storage::check_name;
 use datafusion::sql::sqlparser::ast::Query;
@@ -20,9 +20,10 @@ use toml::Spanned;
 use super::{
     fault::Fault,
     fingerprint,
-    header::{Block, Header, Names},
+    header::{self, Block, Header, Names},
     interval::{Interval, Intervals},
     parameter,
+    refresh::Refresh,
     strategy::Strategy,
     test::Test,
 };
@@ -56,9 +57,49 @@ pub struct Definition {
     pub(super) contract: bool,
     pub(super) columns: Vec<Column>,
     pub(super) tests: Vec<Test>,
+    /// When a server runs it by itself.
+    pub(super) refresh: Option<Refresh>,
+    pub(super) retry: Retry,
+    /// A run that takes longer is given up.
+    pub(super) timeout: Option<Duration>,
     pub(super) query: Query,
     /// Stands for all of it that has an effect on the table.
     pub(super) fingerprint: String,
+}
+
+/// How often a server tries a run that fails for want of something that may come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Retry {
+    /// The first one counts.
+    pub attempts: u32,
+    /// How long after the first one failed; doubled from one to the next.
+    pub backoff: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 3, backoff: Duration::from_secs(30) }
+    }
+}
+
+/// Waits between attempts grow to this.
+const BACKOFF_MAX: Duration = Duration::from_secs(3600);
+
+impl Retry {
+    fn of(written: &header::Retry) -> Result<Self, EngineError> {
+        if written.attempts == 0 {
+            let error = EngineError::invalid("retry.attempts is 0, so nothing would ever run");
+            return Err(error.with_hint("The first attempt counts: 1 is no retry."));
+        }
+        let backoff = written.backoff.map_or(Self::default().backoff, |span| span.0);
+        Ok(Self { attempts: written.attempts, backoff })
+    }
+
+    /// How long to wait after the attempt of this number, from 1, has failed; `None` when it was the last.
+    pub fn wait(self, attempt: u32) -> Option<Duration> {
+        let doubled = || self.backoff.saturating_mul(1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
+        (attempt < self.attempts).then(|| doubled().min(BACKOFF_MAX.max(self.backoff)))
+    }
 }
 
 /// A declared column.
@@ -101,6 +142,22 @@ impl Definition {
         if let Some(Intervals { column, line, .. }) = &interval {
             parameter::check(&query, column).map_err(|error| Fault::new(file, *line, error))?;
         }
+        let refresh = header.refresh.map(|written| {
+            let place = written.span().start;
+            Refresh::of(written.into_inner()).map_err(|error| at(Some(place), error))
+        });
+        let retry = header
+            .retry
+            .map(|written| Retry::of(written.get_ref()).map_err(|error| at(Some(written.span().start), error)));
+        let (refresh, retry) = (refresh.transpose()?, retry.transpose()?.unwrap_or_default());
+        let timeout = header.timeout.map(|written| match written.get_ref().0 {
+            time if time.is_zero() => {
+                let error = EngineError::invalid("timeout is no time at all").with_hint("Write 30s, 10min or 2h.");
+                Err(at(Some(written.span().start), error))
+            }
+            time => Ok(time),
+        });
+        let timeout = timeout.transpose()?;
         let Header { description, owner, tags, contract, .. } = header;
         let partition_line = header.partition_by.as_ref().map(|names| block.line(names.span().start));
         let mut columns: Vec<Column> = Vec::new();
@@ -150,6 +207,9 @@ impl Definition {
             contract,
             columns,
             tests,
+            refresh,
+            retry,
+            timeout,
             query,
             fingerprint,
         })
@@ -247,7 +307,21 @@ mod tests {
     fn a_fault_tells_file_line_and_cure() {
         for (toml, expected) in [
             ("ownr = \"x\"", "sql/marts/m.t.sql:2: key \"ownr\" is not known\nHINT: Did you mean \"owner\"?"),
-            ("\nretry = 3", "sql/marts/m.t.sql:3: key \"retry\" is not supported\nHINT: Leave it out; keys here are "),
+            (
+                "\nexport = 3",
+                "sql/marts/m.t.sql:3: key \"export\" is not supported\nHINT: Leave it out; keys here are ",
+            ),
+            (
+                "refresh = { target_lag = \"5min\" }",
+                "sql/marts/m.t.sql:2: key \"target_lag\" is not supported\nHINT: Leave it out; keys here are every, cron",
+            ),
+            ("\nrefresh = { cron = \"x\" }", "sql/marts/m.t.sql:3: cron = \"x\" is not understood\nDETAIL: "),
+            ("\nretry = { attempts = 0 }", "sql/marts/m.t.sql:3: retry.attempts is 0"),
+            (
+                "\nrefresh = { cron = \"*/15 * * * *\" }",
+                "sql/marts/m.t.sql:3: the block holds */, which ends a comment in SQL\nHINT: Write it otherwise",
+            ),
+            ("timeout = \"0s\"", "sql/marts/m.t.sql:2: timeout is no time at all"),
             (
                 "strategy = \"ful\"",
                 "sql/marts/m.t.sql:2: strategy = \"ful\" is not supported\nHINT: Did you mean \"full\"?",
@@ -348,9 +422,19 @@ mod tests {
     }
 
     #[test]
+    fn waits_between_attempts_double_up_to_an_hour() {
+        let text = block("retry = { attempts = 9, backoff = \"10min\" }");
+        let retry = Definition::parse("m.t.sql", &text).unwrap().retry;
+        let minutes: Vec<_> = (1..=9).map(|attempt| retry.wait(attempt).map(|wait| wait.as_secs() / 60)).collect();
+        let expected = [10, 20, 40, 60, 60, 60, 60, 60].map(Some);
+        assert_eq!((&minutes[..8], minutes[8]), (&expected[..], None));
+        assert_eq!(Retry { attempts: 200, ..retry }.wait(199), Some(BACKOFF_MAX));
+    }
+
+    #[test]
     fn what_has_no_effect_on_rows_does_not_change_the_fingerprint() {
         let of = |text: &str| Definition::parse("m.t.sql", text).unwrap().fingerprint;
-        assert_eq!(of(&block("owner = \"x\"")), of(&block("owner = \"y\"")));
+        assert_eq!(of(&block("owner = \"x\"")), of(&block("owner = \"y\"\nrefresh = { every = \"1h\" }")));
         assert_ne!(of(&block("")), of(&block("description = \"y\"")));
         assert_ne!(of(&block("")), of(&block("[[test]]\nunique = \"a\"")));
         assert_ne!(of("SELECT 1 AS a"), of("SELECT 2 AS a"));

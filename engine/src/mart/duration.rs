@@ -25,6 +25,16 @@ impl Span {
     }
 }
 
+/// A length of time as it is written, in the greatest unit that has no rest.
+pub(super) fn text(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let unit = [(24 * 3600, "d"), (3600, "h"), (60, "min")]
+        .into_iter()
+        .find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    let (unit, word) = unit.unwrap_or((1, "s"));
+    format!("{}{word}", seconds / unit)
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
@@ -44,6 +54,9 @@ mod tests {
         assert_eq!(seconds("7d"), Ok(7 * 24 * 3600));
         for wrong in ["", "10", "h", "-1h", "1 year", "99999999999999999999s"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        for same in ["0s", "90s", "10min", "2h", "7d"] {
+            assert_eq!(text(Span::parse(same).unwrap().0), same);
         }
     }
 }

@@ -12,11 +12,7 @@ const DEPTH_MAX: usize = 16;
 
 /// Reads every `*.sql` of a folder and of those in it, sorted by path. All faults are told, not only the first.
 pub fn read_folder(folder: &Path) -> Result<Vec<Definition>, Vec<Fault>> {
-    let mut files = Vec::new();
-    if let Err(error) = walk(folder, 0, &mut files) {
-        return Err(vec![error]);
-    }
-    files.sort();
+    let files = files(folder).map_err(|fault| vec![fault])?;
     let (mut definitions, mut faults) = (Vec::new(), Vec::new());
     for file in files {
         let read = fs::read_to_string(&file).map_err(|error| unreadable(Path::new(&file), &error));
@@ -26,6 +22,14 @@ pub fn read_folder(folder: &Path) -> Result<Vec<Definition>, Vec<Fault>> {
         }
     }
     if faults.is_empty() { Ok(definitions) } else { Err(faults) }
+}
+
+/// The paths of every `*.sql` of a folder and of those in it, sorted.
+pub(super) fn files(folder: &Path) -> Result<Vec<String>, Fault> {
+    let mut files = Vec::new();
+    walk(folder, 0, &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 fn walk(folder: &Path, depth: usize, files: &mut Vec<String>) -> Result<(), Fault> {

@@ -15,18 +15,8 @@ use super::{duration::Span, fault::Fault};
 use crate::{EngineError, error::did_you_mean};
 
 /// Keys that people know from elsewhere, or from plans of ours.
-const NOT_SUPPORTED: [&str; 10] = [
-    "anomaly",
-    "catch_up",
-    "export",
-    "freshness",
-    "materialized",
-    "pre_hook",
-    "refresh",
-    "retry",
-    "timeout",
-    "unique_key",
-];
+const NOT_SUPPORTED: [&str; 8] =
+    ["anomaly", "export", "freshness", "materialized", "pre_hook", "schedule", "target_lag", "unique_key"];
 
 /// The block.
 #[derive(Debug, Default, Deserialize)]
@@ -41,6 +31,9 @@ pub(super) struct Header {
     pub key: Option<Spanned<Names>>,
     pub partition_by: Option<Spanned<Names>>,
     pub contract: bool,
+    pub refresh: Option<Spanned<Refresh>>,
+    pub retry: Option<Spanned<Retry>>,
+    pub timeout: Option<Spanned<Span>>,
     pub column: Vec<Spanned<Column>>,
     pub test: Vec<Spanned<Test>>,
 }
@@ -55,6 +48,26 @@ pub(super) struct Interval {
     pub lookback: u32,
     /// A text, or a date of TOML.
     pub start: toml::Value,
+}
+
+/// `refresh = { ... }`: when the mart is run by itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Refresh {
+    pub every: Option<Span>,
+    pub cron: Option<String>,
+    pub timezone: Option<String>,
+    pub on_commit: bool,
+    pub at_most_every: Option<Span>,
+    pub catch_up: Option<String>,
+}
+
+/// `retry = { ... }`: how often a run by itself is tried, and how long after.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retry {
+    pub attempts: u32,
+    pub backoff: Option<Span>,
 }
 
 /// `[[column]]`
@@ -180,6 +193,12 @@ impl<'a> Block<'a> {
             let error = EngineError::invalid("the block that begins with /*--- does not end");
             return Err(of(0..0, 0).fault(begin, error.with_hint("Write ---*/ behind it.")));
         };
+        if let Some(place) = inside[..length].find("*/") {
+            let error = EngineError::invalid("the block holds */, which ends a comment in SQL");
+            let hint =
+                "Write it otherwise, so that the file runs in any SQL tool: 0-59/15 in cron for every 15 minutes.";
+            return Err(of(0..0, 0).fault(start + place, error.with_hint(hint)));
+        }
         Ok(of(start..start + length, start + length + CLOSE.len()))
     }
 

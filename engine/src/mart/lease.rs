@@ -15,7 +15,7 @@ use std::{
 
 use boathouse_storage::{
     Lake,
-    catalog::{MartDefinition, MartLease, MartRun},
+    catalog::{MartCause, MartDefinition, MartDocument, MartLease, MartRun, MartRunState},
 };
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -46,6 +46,8 @@ pub(super) struct Lease {
     mart: String,
     token: String,
     times: LeaseTimes,
+    /// The document when the lease was taken.
+    document: Arc<MartDocument>,
 }
 
 /// What became of the wish to run a mart.
@@ -87,7 +89,7 @@ pub(super) async fn take(
             return Err(EngineError::internal(format!("the lease of mart \"{mart}\" was not written")));
         };
         if lease.token == token {
-            let lease = Lease { lake: lake.clone(), mart: mart.to_owned(), token, times };
+            let lease = Lease { lake: lake.clone(), mart: mart.to_owned(), token, times, document };
             return Ok(Taken::Ours(lease, left.into_inner()));
         }
         match &seen {
@@ -103,6 +105,13 @@ pub(super) async fn take(
 }
 
 impl Lease {
+    /// Whether another process carried the run out, for the same reason, before the lease was taken. It may have failed.
+    pub fn is_late(&self, run: &MartRun) -> bool {
+        let same = |known: &MartRun| known.cause == run.cause && known.attempt >= run.attempt;
+        let carried_out = |known: &&MartRun| known.state != MartRunState::Blocked && same(known);
+        matches!(run.cause, MartCause::Tick(_)) && self.document.runs.iter().any(|known| carried_out(&known))
+    }
+
     /// Shows again and again that who runs the mart lives. Returns only with an error, and then the run must stop.
     pub async fn beat(&self) -> EngineError {
         match self.beats().await {

@@ -8,6 +8,9 @@
 //! ```
 //! A mart with intervals is written interval by interval, one commit each, which tell what is done (`steps`, `ledger`).
 //!
+//! A server runs marts by itself (`scheduler`) when the definition says so (`refresh`): what is due follows from the definition
+//! and from the runs in the lake (`due`), so it makes no difference which server looks, or whether one was restarted.
+//!
 //! A mart's table is changed by the statements that people write (CREATE OR REPLACE TABLE, INSERT OVERWRITE, MERGE, INSERT
 //! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
 //! document of the mart in the lake keeps the lease and the history, and nothing that the rows depend on.
@@ -16,6 +19,7 @@ mod audit;
 mod clock;
 mod columns;
 mod definition;
+mod due;
 mod duration;
 mod fault;
 mod fingerprint;
@@ -23,23 +27,30 @@ mod folder;
 mod graph;
 mod header;
 mod interval;
+mod jobs;
 mod lease;
 mod ledger;
+mod notice;
 mod outcome;
 mod parameter;
 mod plan;
 mod project;
 mod publish;
 mod quarantine;
+mod refresh;
+mod retest;
 mod run;
 mod scd2;
+mod scheduler;
 mod steps;
 mod strategy;
 mod test;
 mod test_sql;
 #[cfg(test)]
 mod tests;
+mod told;
 
+pub(crate) use self::outcome::Totals;
 pub use self::{
     clock::Clock,
     definition::Definition,
@@ -47,11 +58,13 @@ pub use self::{
     folder::read_folder,
     interval::time_ms,
     lease::LeaseTimes,
+    notice::{Notice, NoticeKind},
     outcome::{Outcome as MartOutcome, Report, TestReport},
     plan::{Change, Planned},
     project::{MartOptions, Project},
+    scheduler::Scheduler,
 };
-pub use boathouse_storage::catalog::{MartRun, MartRunState, MartTest, MartTestState};
+pub use boathouse_storage::catalog::{MartCause, MartRun, MartRunState, MartTest, MartTestState};
 
 /// The program under whose name a mart's commits tell which run they are.
 pub(crate) const PROGRAM: &str = "boathouse-mart";

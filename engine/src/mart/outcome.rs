@@ -1,8 +1,9 @@
 //! How runs and tests of marts went, for whoever asked for them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use boathouse_storage::catalog::MartTest;
+use parking_lot::Mutex;
 
 use crate::EngineError;
 
@@ -57,4 +58,18 @@ pub struct TestReport {
     pub mart: String,
     /// An error when they could not be run, as when the mart was never built.
     pub tests: Result<Vec<MartTest>, EngineError>,
+}
+
+/// How many runs of marts this process has seen end, by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Totals(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Totals {
+    pub fn add(&self, outcome: &Outcome) {
+        *self.0.lock().entry(outcome.word()).or_default() += 1;
+    }
+
+    pub fn all(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().clone()
+    }
 }

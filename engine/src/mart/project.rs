@@ -67,11 +67,25 @@ impl Project {
         definitions: Vec<Definition>,
         options: MartOptions,
     ) -> Result<Self, Vec<Fault>> {
+        let (project, faults) = Self::open_sound(engine, definitions, options).await;
+        if faults.is_empty() { Ok(project) } else { Err(faults) }
+    }
+
+    /// The marts that can be run, without those that have a fault and those that read one of these. Two marts of one name and
+    /// a cycle leave none.
+    pub(super) async fn open_sound(
+        engine: &Arc<Engine>,
+        definitions: Vec<Definition>,
+        options: MartOptions,
+    ) -> (Self, Vec<Fault>) {
         let (on, own) = (engine.clone(), engine.clone());
-        let checked = engine.runtime().spawn(async move { checked(&on, definitions).await });
-        let stopped = |error| vec![Fault::new("the check of the definitions", None, error)];
-        let marts = checked.await.map_err(stopped)??;
-        Ok(Self { engine: own, options, marts: marts.into() })
+        let checked = engine.runtime().spawn(async move { checked(&on, definitions).await }).await;
+        let stopped = |error| Checked {
+            faults: vec![Fault::new("the check of the definitions", None, error)],
+            ..Checked::default()
+        };
+        let Checked { marts, faults } = checked.unwrap_or_else(stopped);
+        (Self { engine: own, options, marts: marts.into() }, faults)
     }
 
     /// Names of all marts, in their order.
@@ -114,20 +128,30 @@ impl Mart {
     }
 }
 
-async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>) -> Result<Vec<Mart>, Vec<Fault>> {
-    unique_names(&definitions)?;
+/// Marts that can be run, and what is wrong with others. Those that read a mart that cannot be run are not among the first.
+#[derive(Default)]
+struct Checked {
+    marts: Vec<Mart>,
+    faults: Vec<Fault>,
+}
+
+async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>) -> Checked {
+    if let Err(faults) = unique_names(&definitions) {
+        return Checked { faults, ..Checked::default() };
+    }
     definitions.sort_by(|a, b| a.name.cmp(&b.name));
     let places: BTreeMap<TableName, usize> =
         definitions.iter().enumerate().map(|(at, definition)| (definition.name.clone(), at)).collect();
-    let (mut reads, mut faults) = (Vec::new(), Vec::new());
-    for definition in &definitions {
+    let (mut reads, mut checked, mut broken) = (Vec::new(), Checked::default(), BTreeSet::new());
+    for (at, definition) in definitions.iter().enumerate() {
         match names_read(engine, definition, &places).await {
             Ok(names) => reads.push(names),
-            Err(fault) => faults.push(fault),
+            Err(fault) => {
+                reads.push(BTreeSet::new());
+                broken.insert(at);
+                checked.faults.push(fault);
+            }
         }
-    }
-    if !faults.is_empty() {
-        return Err(faults);
     }
     let edges: Vec<Vec<usize>> = reads
         .iter()
@@ -136,32 +160,37 @@ async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>) -> Resu
             names.iter().filter(|name| **name != own.name).filter_map(|name| places.get(name).copied()).collect()
         })
         .collect();
-    let order = graph::order(&edges).map_err(|cycle| vec![cycle_fault(&definitions, &cycle)])?;
-    let place = |old: usize| order.iter().position(|at| *at == old).unwrap_or_default();
+    let order = match graph::order(&edges) {
+        Ok(order) => order,
+        Err(cycle) => {
+            checked.faults.push(cycle_fault(&definitions, &cycle));
+            return checked;
+        }
+    };
     let mut waiting: Vec<Option<(Definition, BTreeSet<TableName>)>> =
         definitions.into_iter().zip(reads).map(Some).collect();
-    let (mut marts, mut planned, mut broken): (Vec<Mart>, BTreeMap<TableName, Vec<FieldRef>>, BTreeSet<usize>) =
-        Default::default();
-    for old in &order {
-        let Some((definition, reads)) = waiting[*old].take() else { continue };
+    let (mut planned, mut placed) = (BTreeMap::new(), BTreeMap::new());
+    for at in order {
+        let Some((definition, reads)) = waiting[at].take() else { continue };
         // What is wrong with a mart is told once, not again for all that read it.
-        if edges[*old].iter().any(|read| broken.contains(read)) {
-            broken.insert(*old);
+        if broken.contains(&at) || edges[at].iter().any(|read| broken.contains(read)) {
+            broken.insert(at);
             continue;
         }
         match plan(engine, &definition, &planned).await {
             Ok(columns) => {
                 planned.insert(definition.name.clone(), columns.clone());
-                let upstream = edges[*old].iter().map(|read| place(*read)).collect();
-                marts.push(Mart { definition, columns, reads, upstream });
+                placed.insert(at, checked.marts.len());
+                let upstream = edges[at].iter().filter_map(|read| placed.get(read).copied()).collect();
+                checked.marts.push(Mart { definition, columns, reads, upstream });
             }
             Err(found) => {
-                broken.insert(*old);
-                faults.extend(found);
+                broken.insert(at);
+                checked.faults.extend(found);
             }
         }
     }
-    if faults.is_empty() { Ok(marts) } else { Err(faults) }
+    checked
 }
 
 fn unique_names(definitions: &[Definition]) -> Result<(), Vec<Fault>> {

@@ -1,10 +1,10 @@
-//! A run: mart by mart, each written, audited, published, or left alone.
+//! A mart that is run: written, audited, published, or left alone.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use boathouse_storage::{
     Snapshot, StorageError,
-    catalog::{MartColumn, MartDefinition, MartInput, MartRun, MartRunState, MartTest},
+    catalog::{MartCause, MartInput, MartRun, MartRunState, MartTest},
     write::Publication,
 };
 use datafusion::{catalog::view::ViewTable, sql::sqlparser::ast::Query};
@@ -15,9 +15,11 @@ use uuid::Uuid;
 use super::{
     PROGRAM,
     audit::{Audited, audit},
+    due::Cause,
     fingerprint,
+    jobs::Job,
     lease::{self, Lease, Taken},
-    outcome::{Outcome, Report, TestReport},
+    outcome::Outcome,
     plan::{Inputs, published},
     project::{Mart, Project},
     publish, quarantine, scd2,
@@ -26,139 +28,43 @@ use super::{
     test_sql::quoted,
 };
 use crate::{
-    EngineError, Origin,
+    EngineError, ErrorKind, Origin,
     catalog::TableName,
     parser::Ast,
     queries::Phase,
     session::Pins,
-    statement::{Context, Statement, data_type::sql_type, replay::Replays},
+    statement::{Context, Statement, replay::Replays},
 };
 
 /// The rows of a run before they are in the table, for tests that take some of them away.
 const ROWS: &str = "rows of a mart";
 
 impl Project {
-    /// Runs these marts, or all, in their order; `told` hears of each when it is done. A mart whose definition and inputs are
-    /// those of its rows is skipped, unless `force` says otherwise. What one mart of the run reads of the lake, the others
-    /// read at the same version.
-    ///
-    /// An error when a name is not a mart's; what goes wrong with a mart is in its report.
-    pub async fn run(
-        &self,
-        names: &[String],
-        force: bool,
-        told: impl FnMut(&Report),
-    ) -> Result<Vec<Report>, EngineError> {
-        self.run_as(names, if force { Mode::Forced } else { Mode::Stale }, told).await
-    }
-
-    /// Runs these marts, or all, as if they had no tables: none of their rows stays. The tables keep their history.
-    pub async fn rebuild(&self, names: &[String], told: impl FnMut(&Report)) -> Result<Vec<Report>, EngineError> {
-        self.run_as(names, Mode::Anew, told).await
-    }
-
-    pub(super) async fn run_as(
-        &self,
-        names: &[String],
-        mode: Mode,
-        mut told: impl FnMut(&Report),
-    ) -> Result<Vec<Report>, EngineError> {
-        let mut reports: Vec<Report> = Vec::new();
-        let mut bad: BTreeMap<usize, String> = BTreeMap::new();
-        let mut pins: BTreeMap<String, u64> = BTreeMap::new();
-        for at in self.selected(names)? {
-            let began = Instant::now();
-            let mart = self.marts[at].definition.name();
-            let blocked = self.marts[at].upstream.iter().find_map(|read| bad.get(read).cloned());
-            let ran = match blocked {
-                Some(by) => self.blocked(at, by).await,
-                None => {
-                    let (project, pins) = (self.clone(), pins.clone().into_iter().collect());
-                    let run = async move { project.run_one(at, pins, mode).await };
-                    match self.engine.runtime().spawn(run).await {
-                        Ok(Ok(ran)) => ran,
-                        Ok(Err(error)) | Err(error) => Ran::of(Outcome::Failed(error)),
-                    }
-                }
-            };
-            for (table, version) in ran.pins.clone() {
-                pins.entry(table).or_insert(version);
-            }
-            if let Outcome::Succeeded { version, .. } | Outcome::Skipped { version } = ran.outcome {
-                pins.insert(mart.clone(), version);
-            }
-            if !ran.outcome.is_good() {
-                bad.insert(at, mart.clone());
-            }
-            let Ran { outcome, tests, intervals, .. } = ran;
-            let report = Report { mart, outcome, tests, intervals, took: began.elapsed() };
-            told(&report);
-            reports.push(report);
-        }
-        Ok(reports)
-    }
-
-    /// Carries out the tests of these marts, or of all, over the rows that are published.
-    pub async fn test(&self, names: &[String]) -> Result<Vec<TestReport>, EngineError> {
-        let (project, selected) = (self.clone(), self.selected(names)?);
-        let work = async move {
-            let mut reports = Vec::with_capacity(selected.len());
-            for at in selected {
-                let mart = project.marts[at].definition.name();
-                reports.push(TestReport { mart, tests: project.test_one(at).await.map(|audited| audited.tests) });
-            }
-            reports
-        };
-        self.engine.runtime().spawn(work).await
-    }
-
-    async fn test_one(&self, at: usize) -> Result<Audited, EngineError> {
-        let mart = &self.marts[at];
-        let name = &mart.definition.name;
-        if published(&self.engine, name).await?.is_none() {
-            let error = EngineError::not_found(format!("mart \"{name}\" was never published"));
-            return Err(error.with_hint("boathouse mart run builds it."));
-        }
-        let live = self.engine.queries().begin(&Origin::default(), &format!("MART TEST {name}"), Phase::Queued);
-        live.is_a("MART");
-        let permit = Arc::new(self.engine.permits().acquire(None, live).await?);
-        let context = mart.context(&self.engine, &Pins::new()).for_run(permit.clone());
-        let tests: Vec<&Test> = mart.definition.tests.iter().collect();
-        let audited = permit.bound(audit(&context, name, &tests, self.options.clock.now_ms())).await;
-        match &audited {
-            Ok(_) => permit.live().done(),
-            Err(error) => permit.live().failed(error),
-        }
-        audited
-    }
-
-    /// Writes down that a mart was not run.
-    async fn blocked(&self, at: usize, by: String) -> Ran {
-        let mart = &self.marts[at];
-        let run = MartRun { error: Some(format!("\"{by}\" was not published")), ..self.begun(mart, Vec::new(), 0) };
-        let run = MartRun { state: MartRunState::Blocked, ..run };
-        let name = mart.definition.name();
-        let written = self.engine.lake().change_mart(&name, |document| {
-            document.push(run.clone());
-            document.definition = mart.told();
-        });
-        if let Err(error) = written.await {
-            tracing::warn!(mart = name, %error, "it could not be written down that a mart is blocked");
-        }
-        Ran::of(Outcome::Blocked { by })
-    }
-
-    async fn run_one(&self, at: usize, pins: Pins, mode: Mode) -> Result<Ran, EngineError> {
+    pub(super) async fn run_one(&self, job: Job, pins: Pins) -> Result<Ran, EngineError> {
+        let Job { at, cause, mode } = job;
         let mart = &self.marts[at];
         let name = mart.definition.name();
         let inputs = Inputs::of(&mart.context(&self.engine, &pins), mart).await?;
         let id = Uuid::new_v4().to_string();
         let told = inputs.number();
-        // What cannot be told from its inputs is published under the name of its run, and so is one of several commits.
+        // What cannot be told from its inputs is published under the name of its tick, or of its run, and so is one of several
+        // commits.
         let whole = told.filter(|_| mart.definition.interval.is_none());
-        let number = whole.unwrap_or_else(|| fingerprint::number(&fingerprint::of([&id])));
+        let number = whole.unwrap_or_else(|| {
+            fingerprint::number(&match cause.cause {
+                MartCause::Tick(tick) => fingerprint::of([&mart.definition.fingerprint, "tick", &tick.to_string()]),
+                MartCause::Person | MartCause::Commit => fingerprint::of([&id]),
+            })
+        });
+        let is_done_tick = |target: Option<&Snapshot>| {
+            told.is_none() && mart.definition.interval.is_none() && is_there(target, number).is_some()
+        };
+        let steps_of = |target: Option<&Snapshot>| match is_done_tick(target) {
+            true => Vec::new(),
+            false => self.steps(mart, target, told, mode),
+        };
         let target = published(&self.engine, &mart.definition.name).await?;
-        let steps = self.steps(mart, target.as_deref(), told, mode);
+        let steps = steps_of(target.as_deref());
         let there = target.as_deref().filter(|_| steps.is_empty()).map(Snapshot::version);
         // A lease may be what a process left that ended behind its commit: then how its run went is still to be told.
         if let Some(version) = there
@@ -166,7 +72,7 @@ impl Project {
         {
             return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
         }
-        let run = MartRun { id, number, ..self.begun(mart, inputs.tables.clone(), number) };
+        let run = MartRun { id, number, ..self.begun(mart, inputs.tables.clone(), number, cause) };
         let holder = format!("process {}", std::process::id());
         let lake = self.engine.lake();
         let (lease, left) = match lease::take(lake, &name, &holder, &run, self.options.lease).await? {
@@ -179,17 +85,23 @@ impl Project {
         // Another process may have published it between the look and the lease.
         let target = published(&self.engine, &mart.definition.name).await?;
         self.tell_what_was_left(mart, left, target.as_deref()).await?;
-        let steps = self.steps(mart, target.as_deref(), told, mode);
+        let steps = steps_of(target.as_deref());
         if steps.is_empty() {
             lease.end(None, &mart.told()).await?;
             let version = target.as_deref().map(Snapshot::version).unwrap_or_default();
             return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
+        }
+        if lease.is_late(&run) {
+            let holder = "one that has done with it".to_owned();
+            lease.end(None, &mart.told()).await?;
+            return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Busy { holder }) });
         }
         let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
         let running = Running { project: self, mart, pins: all_pins, run, steps, found: Arc::default() };
         let ended = tokio::select! {
             ended = running.carry_out() => ended,
             lost = lease.beat() => Err(lost),
+            late = mart.too_long() => Err(late),
         };
         Ok(Ran { pins: inputs.pins, ..running.end(lease, ended).await })
     }
@@ -212,7 +124,7 @@ impl Project {
         Ok(())
     }
 
-    fn begun(&self, mart: &Mart, inputs: Vec<MartInput>, number: i64) -> MartRun {
+    pub(super) fn begun(&self, mart: &Mart, inputs: Vec<MartInput>, number: i64, cause: Cause) -> MartRun {
         let now = self.options.clock.now_ms();
         MartRun {
             id: Uuid::new_v4().to_string(),
@@ -226,10 +138,12 @@ impl Project {
             rows: 0,
             error: None,
             tests: Vec::new(),
+            cause: cause.cause,
+            attempt: cause.attempt,
+            retry_ms: None,
         }
     }
 }
-
 /// Which marts of a run are run, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -249,16 +163,16 @@ pub(super) fn is_there(target: Option<&Snapshot>, number: i64) -> Option<u64> {
 }
 
 /// What became of one mart.
-struct Ran {
-    outcome: Outcome,
-    tests: Vec<MartTest>,
-    intervals: usize,
+pub(super) struct Ran {
+    pub outcome: Outcome,
+    pub tests: Vec<MartTest>,
+    pub intervals: usize,
     /// What it read.
-    pins: Pins,
+    pub pins: Pins,
 }
 
 impl Ran {
-    fn of(outcome: Outcome) -> Self {
+    pub fn of(outcome: Outcome) -> Self {
         Self { outcome, tests: Vec::new(), intervals: 0, pins: Pins::new() }
     }
 }
@@ -431,6 +345,16 @@ impl Running<'_> {
         }
     }
 
+    /// When a server is to try again: where the fault is none of the definition, the rows or the person.
+    fn retry_ms(&self, error: &EngineError, run: &MartRun) -> Option<i64> {
+        let comes_back = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Conflict | ErrorKind::Exhausted);
+        if run.cause == MartCause::Person || !comes_back {
+            return None;
+        }
+        let wait = self.mart.definition.retry.wait(run.attempt)?;
+        Some(run.ended_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// Gives the lease back, and tells how the run went.
     async fn end(&self, lease: Lease, ended: Result<(), EngineError>) -> Ran {
         let found = std::mem::take(&mut *self.found.lock());
@@ -444,6 +368,7 @@ impl Running<'_> {
             }
             Err(error) => {
                 (run.state, run.error) = (MartRunState::Failed, Some(error.to_string()));
+                run.retry_ms = self.retry_ms(&error, &run);
                 Outcome::Failed(error)
             }
         };
@@ -463,26 +388,4 @@ impl Running<'_> {
 async fn carry_out(context: &Context, ast: Ast) -> Result<(), EngineError> {
     let statement = Statement::plan(context, ast).await?;
     statement.run(context, &[]).await.map(drop)
-}
-
-impl Mart {
-    /// What people are told of it.
-    pub(super) fn told(&self) -> MartDefinition {
-        let columns = self.columns.iter().map(|field| MartColumn {
-            name: field.name().clone(),
-            data_type: sql_type(field.data_type()),
-            description: field.metadata().get("comment").cloned(),
-        });
-        let definition = &self.definition;
-        MartDefinition {
-            text: definition.text.clone(),
-            strategy: definition.strategy.word().to_owned(),
-            description: definition.description.clone(),
-            owner: definition.owner.clone(),
-            tags: definition.tags.clone(),
-            columns: columns.collect(),
-            reads: self.reads.iter().map(ToString::to_string).collect(),
-            fingerprint: definition.fingerprint.clone(),
-        }
-    }
 }

@@ -27,7 +27,7 @@ const BATCH_WAIT_MAX: Duration = Duration::from_millis(100);
 const WAIT_STEP: Duration = Duration::from_millis(5);
 
 /// Waits while statements run or wait, but not longer than `most`.
-pub(super) async fn give_way(engine: &Engine, most: Duration) {
+pub(crate) async fn give_way(engine: &Engine, most: Duration) {
     let began = Instant::now();
     while engine.statements_active() > 0 && began.elapsed() < most {
         tokio::time::sleep(WAIT_STEP).await;

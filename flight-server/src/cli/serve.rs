@@ -1,15 +1,20 @@
 //! `boathouse serve`: a lake over Arrow Flight SQL.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use boathouse_engine::Engine;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use boathouse_engine::{Engine, MartOptions, Scheduler};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+    task::JoinHandle,
+};
 
 use crate::{
     AuthOptions,
     config::{Config, Flags, Memory, Span, TlsFlags, TlsSettings},
     server::{self, Listeners, ServerOptions},
     tls::Tls,
+    webhook::Webhooks,
 };
 
 /// The flags of `boathouse serve`.
@@ -29,6 +34,9 @@ pub struct Args {
     /// Where /metrics (Prometheus), /health and /ready are answered; without it nowhere
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<String>,
+    /// Run the marts of this folder when their definitions say so [default: `marts` of the settings]
+    #[arg(long, value_name = "FOLDER")]
+    pub marts: Option<PathBuf>,
     #[command(flatten)]
     pub tls: TlsFlags,
     /// Memory for running queries, 8GiB or 60%
@@ -81,6 +89,8 @@ async fn serve(args: Args) -> Result<(), String> {
     let asks = has_users || config.auth.oidc.is_some();
     let listener = server::bind(&config.listen, asks || config.insecure).await.map_err(|error| error.to_string())?;
     let _upkeep = engine.keep_up();
+    let webhooks = config.webhook.map(|options| Webhooks::new(options, &args.lake)).transpose()?;
+    let marts = args.marts.or(config.marts).map(|folder| Marts::begin(&engine, folder, webhooks.clone()));
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on {}://{address}", if tls.is_some() { "grpc+tls" } else { "grpc" });
@@ -95,9 +105,15 @@ async fn serve(args: Args) -> Result<(), String> {
         eprintln!("warning: passwords and rows go to {address} unencrypted: --tls-cert and --tls-key change that");
     }
     let auth = AuthOptions { open: config.insecure || !is_exposed, ..config.auth };
-    let options =
-        ServerOptions { drain_max: config.drain, auth, polls: config.polls, traces, ..ServerOptions::default() };
-    let (told, stop) = tokio::sync::oneshot::channel::<()>();
+    let options = ServerOptions {
+        drain_max: config.drain,
+        auth,
+        polls: config.polls,
+        traces,
+        webhooks,
+        ..ServerOptions::default()
+    };
+    let (told, stop) = oneshot::channel::<()>();
     let server = server::run(Listeners { flight: listener, http, tls, http_tls }, engine, options, async {
         // The sender is dropped only after this server.
         let _ = stop.await;
@@ -109,9 +125,44 @@ async fn serve(args: Args) -> Result<(), String> {
     }
     eprintln!("shutting down: waiting up to {:?} for running statements; a second signal ends at once", config.drain);
     let _ = told.send(());
+    let marts = async {
+        if let Some(marts) = marts {
+            marts.end(config.drain).await;
+        }
+    };
     tokio::select! {
-        result = server => result.map_err(|error| error.to_string()),
+        (result, ()) = async { tokio::join!(server, marts) } => result.map_err(|error| error.to_string()),
         () = signals.next() => Err("ended by a second signal".to_owned()),
+    }
+}
+
+/// The marts that a server runs by itself.
+struct Marts {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Marts {
+    fn begin(engine: &Arc<Engine>, folder: PathBuf, webhooks: Option<Arc<Webhooks>>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let mut scheduler = Scheduler::new(engine, folder, MartOptions::default());
+        if let Some(webhooks) = webhooks {
+            scheduler = scheduler.telling(move |notice| webhooks.send(&notice));
+        }
+        let task = tokio::spawn(scheduler.run(async {
+            // The sender goes with this process at the latest.
+            let _ = stopped.await;
+        }));
+        Self { stop, task }
+    }
+
+    /// Begins no more, and waits for those that run; what takes longer publishes nothing.
+    async fn end(self, most: Duration) {
+        let Self { stop, mut task } = self;
+        drop(stop);
+        if tokio::time::timeout(most, &mut task).await.is_err() {
+            task.abort();
+        }
     }
 }
 

@@ -21,7 +21,15 @@ pub struct File {
     pub upkeep: Upkeep,
     pub auth: Auth,
     pub traces: Traces,
+    pub webhook: Webhook,
     pub s3: S3,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhook {
+    pub url: Option<String>,
+    pub secret: Option<Secret>,
 }
 
 #[derive(Debug, Default, Deserialize)]

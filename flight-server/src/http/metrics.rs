@@ -18,6 +18,7 @@ pub async fn gather(engine: &Arc<Engine>, service: &Service) -> String {
     queries(&mut text, engine, &engine.query_totals());
     sent(&mut text, service);
     traces(&mut text, service);
+    webhooks(&mut text, service);
     memory(&mut text, engine);
     caches(&mut text, &engine.cache_usages().await);
     lake(&mut text, engine);
@@ -85,6 +86,14 @@ fn traces(text: &mut Exposition, service: &Service) {
     }
 }
 
+fn webhooks(text: &mut Exposition, service: &Service) {
+    let Some(totals) = service.webhooks() else { return };
+    let mut samples = text.metric("boathouse_webhooks_total", Counter, "Messages about marts.");
+    for (outcome, count) in [("delivered", totals.delivered), ("failed", totals.failed), ("dropped", totals.dropped)] {
+        samples.add(&[("outcome", outcome)], count);
+    }
+}
+
 fn memory(text: &mut Exposition, engine: &Engine) {
     let memory = engine.memory();
     text.one("boathouse_memory_pool_used_bytes", Gauge, "What operators hold.", memory.pool_used);
@@ -124,6 +133,10 @@ fn lake(text: &mut Exposition, engine: &Engine) {
     let mut samples = text.metric("boathouse_upkeep_runs_total", Counter, "Jobs of upkeep that found something to do.");
     for ((action, done), count) in engine.upkeep_totals() {
         samples.add(&[("action", action), ("outcome", if done { "done" } else { "failed" })], count);
+    }
+    let mut samples = text.metric("boathouse_mart_runs_total", Counter, "Runs of marts, by what became of them.");
+    for (outcome, count) in engine.mart_totals() {
+        samples.add(&[("outcome", outcome)], count);
     }
     store(text, &requests);
 }

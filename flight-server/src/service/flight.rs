@@ -40,6 +40,7 @@ use crate::{
     status,
     ticket::Ticket,
     traces::{Call, Open, TraceTotals, Traces, follow},
+    webhook::{WebhookTotals, Webhooks},
 };
 
 /// Flight SQL over one engine.
@@ -55,6 +56,7 @@ pub struct Shared {
     pub plans: Plans,
     pub jobs: Jobs,
     traces: Option<Arc<Traces>>,
+    webhooks: Option<Arc<Webhooks>>,
     facts: metadata::Facts,
 }
 
@@ -70,7 +72,8 @@ impl Service {
         let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), &options.auth, options.clock.clone())?);
         let jobs = Jobs::new(options.polls.clone(), options.clock.clone(), engine.config().memory_bytes_max);
         let (running, plans) = Default::default();
-        Ok(Self { shared: Arc::new(Shared { sessions, running, plans, jobs, traces, facts }) })
+        let webhooks = options.webhooks.clone();
+        Ok(Self { shared: Arc::new(Shared { sessions, running, plans, jobs, traces, webhooks, facts }) })
     }
 
     /// Ends statements that nobody polls any more, as long as it is awaited.
@@ -97,6 +100,11 @@ impl Service {
     /// What became of spans, if there are any.
     pub fn traces(&self) -> Option<TraceTotals> {
         self.shared.traces.as_ref().map(|traces| traces.totals())
+    }
+
+    /// What became of messages about marts, if any are sent.
+    pub fn webhooks(&self) -> Option<WebhookTotals> {
+        self.shared.webhooks.as_ref().map(|webhooks| webhooks.totals())
     }
 
     /// Results that are being fetched.

@@ -62,6 +62,9 @@ pub struct MartDefinition {
     pub reads: Vec<String>,
     /// What stands for all of it that has an effect on rows.
     pub fingerprint: String,
+    /// When it is run by itself, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
 }
 
 /// A column of a mart.
@@ -108,6 +111,43 @@ pub struct MartRun {
     pub error: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<MartTest>,
+    /// Why it was run.
+    #[serde(default)]
+    pub cause: MartCause,
+    /// From 1: how often it was tried for this cause.
+    #[serde(default = "first")]
+    pub attempt: u32,
+    /// When it is to be tried again, in milliseconds since 1970, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_ms: Option<i64>,
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// Why a mart is run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MartCause {
+    /// Somebody asked for it.
+    #[default]
+    Person,
+    /// What it reads changed.
+    Commit,
+    /// This time came, in milliseconds since 1970, UTC.
+    Tick(i64),
+}
+
+impl MartCause {
+    /// As people are told of it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Commit => "commit",
+            Self::Tick(_) => "schedule",
+        }
+    }
 }
 
 /// How a run is or went.
@@ -187,6 +227,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_run_of_before_there_were_causes_was_a_persons() {
+        let text = r#"{"id": "a", "state": "succeeded", "started_ms": 1, "ended_ms": 2, "number": 3, "definition": "f", "inputs": []}"#;
+        let run: MartRun = serde_json::from_str(text).unwrap();
+        assert_eq!((run.cause, run.attempt, run.retry_ms), (MartCause::Person, 1, None));
+        let tick = MartRun { cause: MartCause::Tick(5), ..run };
+        assert_eq!(serde_json::from_str::<MartRun>(&serde_json::to_string(&tick).unwrap()).unwrap(), tick);
+    }
+
+    #[test]
     fn old_runs_are_forgotten() {
         let mut mart = MartDocument::default();
         let run = |id: usize, state| MartRun {
@@ -201,6 +250,9 @@ mod tests {
             rows: 0,
             error: None,
             tests: Vec::new(),
+            cause: MartCause::Person,
+            attempt: 1,
+            retry_ms: None,
         };
         for id in 0..RUNS_MAX + 3 {
             mart.push(run(id, if id % 2 == 0 { MartRunState::Succeeded } else { MartRunState::Failed }));

@@ -33,6 +33,7 @@ pub(super) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         text("name", false),
         text("strategy", false),
+        text("refresh", true),
         text("state", true),
         text("description", true),
         text("owner", true),
@@ -51,12 +52,15 @@ pub(super) fn run_schema() -> SchemaRef {
         text("mart", false),
         text("run_id", false),
         text("state", false),
+        text("cause", false),
+        Field::new("attempt", DataType::Int64, false),
         Field::new("started_at", time(), false),
         Field::new("ended_at", time(), true),
         Field::new("rows", DataType::Int64, true),
         Field::new("version", DataType::Int64, true),
         text("inputs", false),
         text("error", true),
+        Field::new("retry_at", time(), true),
     ]))
 }
 
@@ -91,6 +95,7 @@ pub(super) fn rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]) ->
     let columns = vec![
         self::texts(marts.iter().map(|(name, _)| Some(name.clone()))),
         texts(|mart| Some(mart.definition.strategy.clone())),
+        texts(|mart| mart.definition.refresh.clone()),
         texts(|mart| match mart.lease {
             Some(_) => Some("running".to_owned()),
             None => mart.runs.last().map(|run| run.state.word().to_owned()),
@@ -121,6 +126,8 @@ pub(super) fn run_rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]
         self::texts(runs.iter().map(|(name, _)| Some((*name).clone()))),
         texts(|run| Some(run.id.clone())),
         texts(|run| Some(run.state.word().to_owned())),
+        texts(|run| Some(run.cause.word().to_owned())),
+        numbers(runs.iter().map(|(_, run)| Some(u64::from(run.attempt)))),
         times(runs.iter().map(|(_, run)| Some(run.started_ms)))?,
         times(runs.iter().map(|(_, run)| ended(run)))?,
         numbers(runs.iter().map(|(_, run)| run.version.map(|_| run.rows))),
@@ -130,6 +137,7 @@ pub(super) fn run_rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]
             Some(inputs.collect::<Vec<_>>().join(", "))
         }),
         texts(|run| run.error.clone()),
+        times(runs.iter().map(|(_, run)| run.retry_ms))?,
     ];
     RecordBatch::try_new(schema.clone(), columns)
 }

@@ -1,0 +1,37 @@
+//! What people are told of a mart, and how long they let it run.
+
+use boathouse_storage::catalog::{MartColumn, MartDefinition};
+
+use super::{duration, project::Mart};
+use crate::{EngineError, ErrorKind, statement::data_type::sql_type};
+
+impl Mart {
+    /// Ends when a run of it has taken too long, with what is to be said then.
+    pub(super) async fn too_long(&self) -> EngineError {
+        let Some(timeout) = self.definition.timeout else { return std::future::pending().await };
+        tokio::time::sleep(timeout).await;
+        let message = format!("the run took longer than its timeout, {}", duration::text(timeout));
+        EngineError::new(ErrorKind::Cancelled, message).with_hint("Make the query cheaper, or timeout longer.")
+    }
+
+    /// What people are told of it.
+    pub(super) fn told(&self) -> MartDefinition {
+        let columns = self.columns.iter().map(|field| MartColumn {
+            name: field.name().clone(),
+            data_type: sql_type(field.data_type()),
+            description: field.metadata().get("comment").cloned(),
+        });
+        let definition = &self.definition;
+        MartDefinition {
+            text: definition.text.clone(),
+            strategy: definition.strategy.word().to_owned(),
+            description: definition.description.clone(),
+            owner: definition.owner.clone(),
+            tags: definition.tags.clone(),
+            columns: columns.collect(),
+            reads: self.reads.iter().map(ToString::to_string).collect(),
+            fingerprint: definition.fingerprint.clone(),
+            refresh: definition.refresh.as_ref().map(ToString::to_string),
+        }
+    }
+}
