@@ -50,6 +50,19 @@ async fn run(store: &Arc<InMemory>, log: &Arc<RequestLog>, mart: &str) -> Result
     project.run(&[], false, |_| {}).await.map_err(|error| error.to_string())
 }
 
+/// The request of this number is carried out, and nobody is there to hear the answer: so it is before the next one, too.
+fn die_behind(log: &RequestLog, at: usize) {
+    let mut seen = 0;
+    log.set_rule(move |_| {
+        seen += 1;
+        match seen {
+            now if now <= at => Fate::Served,
+            now if now == at + 1 => Fate::AnswerLost,
+            _ => Fate::Refused,
+        }
+    });
+}
+
 fn words(run: Result<Vec<Report>, String>) -> Vec<&'static str> {
     run.unwrap().iter().map(|report| report.outcome.word()).collect()
 }
@@ -76,16 +89,7 @@ async fn check(start: Arc<InMemory>, mart: &str) {
     for at in changes(&sent) {
         let place = format!("request {at} of {}, {:?}", sent.len(), sent[at]);
         let (store, log) = (copy(&start), Arc::new(RequestLog::default()));
-        let mut seen = 0;
-        // Carried out, and nobody is there to hear the answer: so it is before the next one, too.
-        log.set_rule(move |_| {
-            seen += 1;
-            match seen {
-                now if now <= at => Fate::Served,
-                now if now == at + 1 => Fate::AnswerLost,
-                _ => Fate::Refused,
-            }
-        });
+        die_behind(&log, at);
         drop(run(&store, &log, mart).await);
         let found = answers(&*session(&store).await, LOOK).await;
         assert!(found == old || found == new, "{place}\n{found:?}");
@@ -157,15 +161,7 @@ async fn the_intervals_of_a_mart() {
     for at in changes(&sent) {
         let place = format!("request {at} of {}, {:?}", sent.len(), sent[at]);
         let (store, log) = (copy(&store), Arc::new(RequestLog::default()));
-        let mut seen = 0;
-        log.set_rule(move |_| {
-            seen += 1;
-            match seen {
-                now if now <= at => Fate::Served,
-                now if now == at + 1 => Fate::AnswerLost,
-                _ => Fate::Refused,
-            }
-        });
+        die_behind(&log, at);
         drop(run(&store, &log, mart).await);
         let table = engine(&store, &Arc::default()).await.lake().table("m", "sums").await;
         found.insert(table.ok().map(|table| table.version()));

@@ -119,7 +119,11 @@ impl Project {
             Some(_) => (MartRunState::Succeeded, None),
             None => (MartRunState::Failed, Some("the process that ran it ended".to_owned())),
         };
-        let run = MartRun { state, error, version: published, ..left };
+        // Whoever took it over may end in its midst, too.
+        let again = published.is_none() && left.cause != MartCause::Person;
+        let retry = mart.definition.retry.wait(left.attempt).filter(|_| again);
+        let retry_ms = retry.map(|_| self.options.clock.now_ms());
+        let run = MartRun { state, error, version: published, retry_ms, ..left };
         self.engine.lake().change_mart(&mart.definition.name(), |document| document.push(run.clone())).await?;
         Ok(())
     }
@@ -144,6 +148,7 @@ impl Project {
         }
     }
 }
+
 /// Which marts of a run are run, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {

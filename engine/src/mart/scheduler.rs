@@ -117,8 +117,11 @@ struct Ran {
 enum End {
     /// Its rows are those of its inputs.
     Good,
+    /// For good, as far as this reason to run it goes.
     Failed,
-    /// To be tried again.
+    /// It is tried again when the lake says.
+    Retried,
+    /// It did not come to a run, or nothing could be written down of it.
     Later,
 }
 
@@ -317,10 +320,10 @@ impl Scheduler {
             let reports = project.run_jobs(jobs, log).await;
             let mut ran = Vec::with_capacity(taken.len());
             for (wanted, report) in taken.into_iter().zip(reports) {
-                let end = end(&engine, &report).await;
+                let end = end(&engine, &report, wanted.cause.cause).await;
                 let mut notice = None;
                 if is_heard
-                    && end != End::Later
+                    && matches!(end, End::Good | End::Failed)
                     && let Ok(document) = engine.lake().mart(&report.mart).await
                 {
                     notice = notice::of(&report.mart, &document, end == End::Good, clock.now_ms());
@@ -393,7 +396,7 @@ impl Scheduler {
                 (End::Later, cause) => seen.waits = Some((cause, now_ms.saturating_add(LOOK_AGAIN_MS))),
                 (End::Good, MartCause::Tick(tick)) => seen.tick = Some(tick),
                 // The next look asks the lake.
-                (End::Failed, MartCause::Tick(_)) => {}
+                (End::Retried, _) | (End::Failed, MartCause::Tick(_)) => {}
                 (End::Good | End::Failed, _) => seen.versions = versions,
             }
             if end == End::Good {
@@ -421,14 +424,18 @@ async fn versions(engine: &Engine, tables: &BTreeSet<TableName>) -> Result<Versi
 }
 
 /// How a run is to be followed.
-async fn end(engine: &Engine, report: &Report) -> End {
+async fn end(engine: &Engine, report: &Report, cause: MartCause) -> End {
     match report.outcome {
         Outcome::Succeeded { .. } | Outcome::Skipped { .. } => End::Good,
         Outcome::Blocked { .. } | Outcome::Busy { .. } => End::Later,
         Outcome::Failed(_) => match engine.lake().mart(&report.mart).await {
-            Ok(document) if document.runs.last().is_none_or(|run| run.retry_ms.is_none()) => End::Failed,
-            // When, is in the lake.
-            Ok(_) | Err(_) => End::Later,
+            Ok(document) => match document.runs.last() {
+                Some(run) if run.cause != cause || run.state != MartRunState::Failed => End::Later,
+                Some(run) if run.retry_ms.is_some() => End::Retried,
+                Some(_) => End::Failed,
+                None => End::Later,
+            },
+            Err(_) => End::Later,
         },
     }
 }

@@ -5,10 +5,14 @@ use std::{
     sync::atomic::{AtomicI64, Ordering},
 };
 
+use boathouse_storage::catalog::MartLease;
 use datafusion::arrow::{array::AsArray, datatypes::Int64Type};
 
 use super::*;
-use crate::{EngineConfig, Outcome as Statement, mart::Clock};
+use crate::{
+    EngineConfig, Outcome as Statement,
+    mart::{Clock, LeaseTimes},
+};
 
 /// 2026-01-01, 00:00 UTC.
 const BEGIN: i64 = 1_767_225_600_000;
@@ -262,6 +266,55 @@ async fn what_may_come_back_is_tried_again() {
     place.at(HOUR + 50 * MINUTE);
     turn(&mut place.scheduler()).await;
     assert_eq!(place.version("total").await, 1);
+}
+
+#[tokio::test]
+async fn a_run_of_which_nothing_is_written_down_is_not_over() {
+    let place = Place::new().await;
+    place.write("m.total", "refresh = { every = \"1h\" }", SUM);
+    turn(&mut place.scheduler()).await;
+    let outcome = Outcome::Failed(EngineError::internal("the lake could not be reached"));
+    let report =
+        Report { mart: "m.total".to_owned(), outcome, tests: Vec::new(), intervals: 0, took: Duration::from_secs(1) };
+    // The last run is that of an earlier tick.
+    assert_eq!(end(&place.engine, &report, tick(HOUR)).await, End::Later);
+    let first = place.engine.lake().mart("m.total").await.unwrap().runs[0].clone();
+    for (retry_ms, expected) in [(Some(BEGIN + HOUR), End::Retried), (None, End::Failed)] {
+        let run = MartRun { state: MartRunState::Failed, cause: tick(HOUR), retry_ms, ..first.clone() };
+        place.engine.lake().change_mart("m.total", |document| document.push(run.clone())).await.unwrap();
+        assert_eq!(end(&place.engine, &report, tick(HOUR)).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_tick_outlives_two_who_ended_in_its_midst() {
+    let place = Place::new().await;
+    place.write("m.total", "refresh = { every = \"1h\" }", SUM);
+    let now = place.now.clone();
+    let [beat, dead_after, look] = [20, 100, 10].map(Duration::from_millis);
+    let lease = LeaseTimes { beat, dead_after, look };
+    let options = MartOptions { clock: Clock::of(move || now.load(Ordering::SeqCst)), lease };
+    let scheduler = || Scheduler::new(&place.engine, place.folder.path().to_owned(), options.clone());
+    turn(&mut scheduler()).await;
+    place.execute("INSERT INTO orders VALUES (2, 20)").await;
+    place.at(HOUR);
+    let first = place.engine.lake().mart("m.total").await.unwrap().runs[0].clone();
+    // Each left a lease, which the next one finds.
+    for (dead, expected) in [("one", 1), ("two", 2)] {
+        let run = MartRun { id: dead.to_owned(), cause: tick(HOUR), number: 1, version: None, ..first.clone() };
+        let (token, holder) = ("dead".to_owned(), "process 1".to_owned());
+        let held = MartLease { token, holder, beat: 3, run };
+        let change = place.engine.lake().change_mart("m.total", |document| {
+            document.runs.retain(|run| run.cause != tick(HOUR) || run.state != MartRunState::Succeeded);
+            document.lease = Some(held.clone());
+        });
+        change.await.unwrap();
+        place.execute("INSERT INTO orders VALUES (3, 30)").await;
+        turn(&mut scheduler()).await;
+        let runs = place.runs("m.total").await;
+        assert_eq!(runs.last(), Some(&(tick(HOUR), "succeeded", expected)), "{runs:?}");
+        assert_eq!(place.version("total").await, u64::from(expected));
+    }
 }
 
 #[tokio::test]
