@@ -123,11 +123,17 @@ async fn commits_tell_their_times_where_the_table_wants_it() {
                 ("'2001-01-01 00:00', '2001-01-01 00:59'", 0),
                 ("'2001-01-01 00:10', '2001-01-01 00:20'", 0),
                 ("1, '2001-01-01 01:00'", 1),
+                ("1, '2002-01-01'", 1),
+                ("'2001-01-01 01:00:01'", 0),
+                ("1, now()", 1),
+                ("now() - INTERVAL '1 hour', now()", 0),
             ] {
                 assert!(lake.text(&count(from)).await.contains(&format!("| {rows} |")), "{from}");
             }
-            let late = lake.error(&count("'2001-01-01 01:00:01'")).await;
-            assert!(late.contains("has no version of 2001-01-01 01:00:01"), "{late}");
+            for late in ["'2999-01-01 01:00:01'", "1, '2999-01-01 01:00:01'"] {
+                let late = lake.error(&count(late)).await;
+                assert!(late.contains("has no version of 2999-01-01 01:00:01"), "{late}");
+            }
         }
     }
 }

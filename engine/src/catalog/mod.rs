@@ -21,5 +21,5 @@ pub(crate) use self::{
     lookup::Relation,
     names::{DEFAULT_CATALOG, DEFAULT_SCHEMA, TableName, is_reserved},
     pinned::{Pinned, pinned_catalogs},
-    travel::At,
+    travel::{At, TableAt},
 };

@@ -19,6 +19,7 @@ use super::{Pinned, Relation, TableName, is_reserved};
 use crate::{
     EngineError,
     error::Place,
+    parser::Versioned,
     statement::{Context, constant},
 };
 
@@ -58,6 +59,35 @@ impl Travel {
         let at = self.at.map(|at| at.to_string()).unwrap_or_default();
         let at = self.changes_from.map_or(at.clone(), |from| format!("{from}..{at}"));
         TableName::new(&self.table.schema, format!("{}#{at}", self.table.name))
+    }
+}
+
+/// A table or view that a statement other than a query names, with the version that it asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct TableAt {
+    pub table: TableName,
+    pub at: Option<At>,
+}
+
+impl TableAt {
+    /// What a statement names: it is there, else the error shows the place.
+    pub async fn find(context: &Context, named: &Versioned) -> Result<Self, EngineError> {
+        let Versioned { name, version: Some(version) } = named else {
+            return Ok(Self { table: context.known_table(&named.name).await?, at: None });
+        };
+        let place = |error: EngineError| error.at(&context.sql, crate::statement::name_place(name));
+        let found = Self { table: context.table_name(name)?, at: Some(context.at(version).map_err(place)?) };
+        context.table_provider(&found.name(context)).await.map_err(place)?;
+        Ok(found)
+    }
+
+    /// The name that stands for it in the catalog of `context`.
+    pub fn name(&self, context: &Context) -> TableName {
+        let Self { table, at } = self.clone();
+        match at {
+            None => table,
+            Some(_) => context.pinned.travel(Travel { table, at, changes_from: None }),
+        }
     }
 }
 
@@ -148,6 +178,18 @@ impl Pinned {
         };
         self.pin(travel.name().to_string(), snapshot.version());
         Ok(snapshot)
+    }
+
+    /// The snapshot of an external Delta table that a name stands for, at a version or the newest one.
+    pub(crate) async fn external_snapshot(
+        &self,
+        name: &TableName,
+        location: &url::Url,
+    ) -> Result<Arc<Snapshot>, EngineError> {
+        match self.travel_of(name) {
+            Some(travel) => self.travelled_external(&travel, location).await,
+            None => self.table_at(location).await,
+        }
     }
 
     async fn external_at(&self, location: &url::Url, at: At) -> Result<Arc<Snapshot>, StorageError> {

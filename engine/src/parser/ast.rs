@@ -14,6 +14,7 @@ use super::{
     replace::{Replace, Which},
     show::Show,
     vacuum::Vacuum,
+    version::Versioned,
 };
 
 /// One parsed statement.
@@ -70,8 +71,8 @@ pub(crate) enum ExplainFormat {
 /// `DESCRIBE t`, `DESCRIBE DETAIL t`, `DESCRIBE HISTORY t [LIMIT n]`, `DESCRIBE query`.
 #[derive(Debug, Clone)]
 pub(crate) enum Describe {
-    Table(ObjectName),
-    Detail(ObjectName),
+    Table(Versioned),
+    Detail(Versioned),
     History { table: ObjectName, limit: Option<usize> },
     Query(Box<Query>),
 }

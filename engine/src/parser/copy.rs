@@ -1,13 +1,16 @@
 //! COPY: tokens to parts. See `statement/copy/` for what the options mean.
 
 use datafusion::sql::sqlparser::{
-    ast::{Ident, ObjectName, Query},
+    ast::{Ident, Query},
     keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::{Span, Token},
 };
 
-use super::clause::{self, Fault, Unsupported, finish, identifiers, is_word, string, take_word, unsupported};
+use super::{
+    clause::{self, Fault, Unsupported, finish, identifiers, is_word, string, take_word, unsupported},
+    version::{self, Versioned},
+};
 
 /// A parsed COPY.
 #[derive(Debug, Clone)]
@@ -20,13 +23,14 @@ pub(crate) enum Copy {
 /// `COPY table [(column, ...)] FROM 'files' [[WITH] (option, ...)]`
 #[derive(Debug, Clone)]
 pub(crate) struct CopyFrom {
-    pub(crate) table: ObjectName,
+    /// With a version it is refused.
+    pub(crate) table: Versioned,
     pub(crate) columns: Vec<Ident>,
     pub(crate) path: String,
     pub(crate) options: Vec<CopyOption>,
 }
 
-/// `COPY { table [(column, ...)] | (query) } TO 'file or folder' [[WITH] (option, ...)]`
+/// `COPY { table [{VERSION | TIMESTAMP} AS OF x] [(column, ...)] | (query) } TO 'file or folder' [[WITH] (option, ...)]`
 #[derive(Debug, Clone)]
 pub(crate) struct CopyTo {
     pub(crate) source: CopySource,
@@ -36,7 +40,7 @@ pub(crate) struct CopyTo {
 
 #[derive(Debug, Clone)]
 pub(crate) enum CopySource {
-    Table { name: ObjectName, columns: Vec<Ident> },
+    Table { table: Versioned, columns: Vec<Ident> },
     Query(Box<Query>),
 }
 
@@ -80,10 +84,10 @@ fn copy(parser: &mut Parser<'_>) -> Result<Copy, Fault> {
         parser.expect_keyword(Keyword::TO)?;
         return copy_to(parser, CopySource::Query(query));
     }
-    let name = parser.parse_object_name(true)?;
+    let table = version::named(parser)?;
     let columns = if parser.peek_token_ref().token == Token::LParen { identifiers(parser)? } else { Vec::new() };
     if take_word(parser, "TO") {
-        return copy_to(parser, CopySource::Table { name, columns });
+        return copy_to(parser, CopySource::Table { table, columns });
     }
     if !take_word(parser, "FROM") {
         return Ok(parser.expected("FROM 'files' or TO 'file'", parser.peek_token())?);
@@ -93,7 +97,7 @@ fn copy(parser: &mut Parser<'_>) -> Result<Copy, Fault> {
     }
     let path = string(parser)?;
     let options = options(parser)?;
-    Ok(Copy::From(CopyFrom { table: name, columns, path, options }))
+    Ok(Copy::From(CopyFrom { table, columns, path, options }))
 }
 
 fn copy_to(parser: &mut Parser<'_>, source: CopySource) -> Result<Copy, Fault> {

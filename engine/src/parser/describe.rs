@@ -1,9 +1,12 @@
-//! `DESCRIBE [TABLE] t`, `DESCRIBE DETAIL t`, `DESCRIBE HISTORY t [LIMIT n]`, `DESCRIBE query`.
+//! `DESCRIBE [TABLE] t`, `DESCRIBE DETAIL t`, `DESCRIBE HISTORY t [LIMIT n]`, `DESCRIBE query`. A version may follow `t`.
 
 use datafusion::sql::sqlparser::{keywords::Keyword, tokenizer::Token};
 
-use super::{Describe, Parser};
-use crate::EngineError;
+use super::{
+    Describe, Parser,
+    version::{self, Versioned},
+};
+use crate::{EngineError, error::Place};
 
 /// Parses what follows the keyword DESCRIBE.
 pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Describe, EngineError> {
@@ -16,11 +19,19 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Describe, EngineError> {
             }
             Keyword::DETAIL if followed_by_name(parser) => {
                 parser.inner.parser.next_token();
-                return Ok(Describe::Detail(name(parser)?));
+                return Ok(Describe::Detail(table(parser)?));
             }
             Keyword::HISTORY if followed_by_name(parser) => {
                 parser.inner.parser.next_token();
-                return Ok(Describe::History { table: name(parser)?, limit: limit(parser)? });
+                let span = parser.inner.parser.peek_token_ref().span;
+                let Versioned { name, version } = table(parser)?;
+                if version.is_some() {
+                    let error = EngineError::unsupported("DESCRIBE HISTORY of an older version is not supported");
+                    return Err(error
+                        .with_hint("DESCRIBE HISTORY t tells of all versions, with LIMIT n of the newest ones.")
+                        .at(parser.sql, Place::of_token_span(span)));
+                }
+                return Ok(Describe::History { table: name, limit: limit(parser)? });
             }
             Keyword::EXTENDED | Keyword::FORMATTED if followed_by_name(parser) => {
                 return Err(EngineError::unsupported(format!(
@@ -31,13 +42,13 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Describe, EngineError> {
             }
             _ if word.value.eq_ignore_ascii_case("DETAIL") && followed_by_name(parser) => {
                 parser.inner.parser.next_token();
-                return Ok(Describe::Detail(name(parser)?));
+                return Ok(Describe::Detail(table(parser)?));
             }
             _ => {}
         },
         _ => {}
     }
-    Ok(Describe::Table(name(parser)?))
+    Ok(Describe::Table(table(parser)?))
 }
 
 /// `DESCRIBE DETAIL t` against `DESCRIBE detail`, a table of that name.
@@ -62,6 +73,6 @@ fn query(parser: &mut Parser<'_>) -> Result<Describe, EngineError> {
     Ok(Describe::Query(query))
 }
 
-fn name(parser: &mut Parser<'_>) -> Result<datafusion::sql::sqlparser::ast::ObjectName, EngineError> {
-    parser.inner.parser.parse_object_name(false).map_err(|error| parser.fault(error))
+fn table(parser: &mut Parser<'_>) -> Result<Versioned, EngineError> {
+    version::named(&mut parser.inner.parser).map_err(|error| parser.fault(error))
 }

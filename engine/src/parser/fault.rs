@@ -8,7 +8,7 @@ use datafusion::{
     },
 };
 
-use super::{keywords, limit};
+use super::{keywords, limit, refuse::older_version};
 use crate::{
     EngineError,
     error::{Place, convert, did_you_mean, token_place},
@@ -100,10 +100,29 @@ pub(super) fn time_travel(sql: &str, tokens: &[TokenWithSpan]) -> Option<EngineE
         }
         _ => false,
     };
-    let found = words.windows(3).find(|w| {
+    let found = words.windows(3).position(|w| {
         is(w[0], &["VERSION", "TIMESTAMP", "SYSTEM_TIME", "SYSTEM_VERSION"]) && is(w[1], &["AS"]) && is(w[2], &["OF"])
     })?;
-    Some(misplaced_version(found[0].span, sql))
+    // These grammars know versions: they stumbled over something else.
+    let own = is(words[0], &["RESTORE", "DESCRIBE", "DESC", "SHOW", "COPY"])
+        || is(words[0], &["CREATE"]) && words[..found].iter().any(|word| is(word, &["CLONE"]));
+    if own && !words.iter().any(|word| is(word, &["SELECT"])) {
+        return None;
+    }
+    let mut before = words[..found].iter().rev().copied().peekable();
+    let _ = before.next_if(|word| is(word, &["FOR"]));
+    let name = before.next();
+    while before.next_if(|word| word.token == Token::Period).is_some() {
+        before.next();
+    }
+    let _ = before.next_if(|word| is(word, &["TABLE"]));
+    let changes = ["INTO", "OVERWRITE", "UPDATE", "TRUNCATE", "VACUUM", "OPTIMIZE", "ALTER", "DROP"];
+    match name {
+        Some(name) if before.next().is_some_and(|word| is(word, &changes)) => {
+            Some(older_version().at(sql, Place::of_token_span(name.span)))
+        }
+        _ => Some(misplaced_version(words[found].span, sql)),
+    }
 }
 
 pub(super) fn misplaced_version(span: Span, sql: &str) -> EngineError {

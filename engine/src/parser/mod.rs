@@ -41,9 +41,11 @@ pub(crate) use self::{
     kill::Kill,
     limit::check_size,
     parse::{Parser, object_name, parse, parse_condition, parse_query},
+    refuse::older_version,
     secret::{Concealed, conceal},
     show::Show,
     vacuum::Vacuum,
+    version::{Versioned, is_versioned},
 };
 pub use self::{
     keyword::keywords,

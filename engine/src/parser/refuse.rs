@@ -20,11 +20,11 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
     let flow = match ast {
         Ast::Sql(statement) => {
             statement_kind(statement)?;
-            target(statement)?;
+            target(statement, sql)?;
             statement.visit(&mut clauses)
         }
         Ast::Evolve(statement) => {
-            target(statement)?;
+            target(statement, sql)?;
             statement.visit(&mut clauses)
         }
         Ast::Replace(replace) => {
@@ -50,6 +50,9 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
         },
         Ast::Copy(copy) => match copy.as_ref() {
             copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut clauses),
+            copy::Copy::From(from) if from.table.version.is_some() => {
+                return Err(older_version().at(sql, name_place(&from.table.name)));
+            }
             copy::Copy::To(_) | copy::Copy::From(_) | copy::Copy::Unsupported(_) => ControlFlow::Continue(()),
         },
         Ast::Alter(_)
@@ -100,7 +103,7 @@ fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
 }
 
 /// Only the newest version of a table can be changed.
-fn target(statement: &Statement) -> Result<(), EngineError> {
+fn target(statement: &Statement, sql: &str) -> Result<(), EngineError> {
     let factors: Vec<&TableFactor> = match statement {
         Statement::Update(update) => vec![&update.table.relation],
         Statement::Merge(merge) => vec![&merge.table],
@@ -110,11 +113,27 @@ fn target(statement: &Statement) -> Result<(), EngineError> {
         }
         _ => return Ok(()),
     };
-    if factors.iter().any(|factor| matches!(factor, TableFactor::Table { version: Some(_), .. })) {
-        return Err(EngineError::invalid("an older version of a table cannot be changed")
-            .with_hint("RESTORE TABLE t TO VERSION AS OF 3 makes it the newest one."));
+    let old = factors.into_iter().find_map(|factor| match factor {
+        TableFactor::Table { name, version: Some(_), .. } => Some(name),
+        _ => None,
+    });
+    match old {
+        Some(name) => Err(older_version().at(sql, name_place(name))),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Of a statement that changes a table, and names a version of it.
+pub(crate) fn older_version() -> EngineError {
+    EngineError::invalid("an older version of a table cannot be changed").with_hint(
+        "RESTORE TABLE t TO VERSION AS OF 3 makes it the newest one, CREATE TABLE c SHALLOW CLONE t VERSION AS OF 3 a table.",
+    )
+}
+
+fn name_place(name: &ObjectName) -> Option<Place> {
+    let first = name.0.first().and_then(|part| part.as_ident())?;
+    let last = name.0.last().and_then(|part| part.as_ident())?;
+    Place::of_token_span(first.span.union(&last.span))
 }
 
 struct Clauses<'a> {

@@ -6,7 +6,10 @@ use datafusion::sql::sqlparser::{
     tokenizer::Token,
 };
 
-use super::clause::{finish, string, take_word, take_words};
+use super::{
+    clause::{finish, string, take_word, take_words},
+    version::{self, Versioned},
+};
 
 /// A parsed SHOW.
 #[derive(Debug, Clone)]
@@ -14,8 +17,8 @@ pub(crate) enum Show {
     Schemas { like: Option<String> },
     Tables { schema: Option<ObjectName>, like: Option<String>, views_only: bool },
     DroppedTables { schema: Option<ObjectName>, like: Option<String> },
-    Columns { table: ObjectName, like: Option<String> },
-    Create { table: ObjectName },
+    Columns { table: Versioned, like: Option<String> },
+    Create { table: Versioned },
     Settings { like: Option<String> },
     Setting { name: Vec<Ident> },
     Functions { like: Option<String> },
@@ -35,12 +38,12 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
     } else if take_word(parser, "VIEWS") {
         Show::Tables { schema: within(parser)?, like: like(parser)?, views_only: true }
     } else if take_word(parser, "COLUMNS") {
-        match within(parser)? {
-            Some(table) => Show::Columns { table, like: like(parser)? },
-            None => return parser.expected("FROM or IN and a table", parser.peek_token()),
+        if !take_word(parser, "IN") && !take_word(parser, "FROM") {
+            return parser.expected("FROM or IN and a table", parser.peek_token());
         }
+        Show::Columns { table: version::named(parser)?, like: like(parser)? }
     } else if take_words(parser, &["CREATE", "TABLE"]) || take_words(parser, &["CREATE", "VIEW"]) {
-        Show::Create { table: parser.parse_object_name(false)? }
+        Show::Create { table: version::named(parser)? }
     } else if take_word(parser, "SETTINGS") || take_word(parser, "ALL") {
         Show::Settings { like: like(parser)? }
     } else if take_word(parser, "FUNCTIONS") {

@@ -1,4 +1,4 @@
-//! Older versions of a table, wherever a table stands in FROM.
+//! Older versions of a table, wherever a table is read: in FROM, and behind the name of a table in the grammars of our own.
 //!
 //! ```text
 //! t [FOR] VERSION AS OF 3               t [FOR] TIMESTAMP AS OF '2026-01-31 12:00'
@@ -12,13 +12,27 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
     ast::{Expr, Ident, ObjectName, ObjectNamePart, TableFactor, TableVersion, Value, VisitorMut},
+    dialect::{Dialect, Precedence},
     keywords::Keyword,
-    parser::Parser,
+    parser::{Parser, ParserError},
     tokenizer::{Span, Token, TokenWithSpan, Word},
 };
 
-use super::{Ast, fault, parse::DIALECT};
+use super::{
+    Ast,
+    clause::{is_nth_word, is_word as is_next_word},
+    fault,
+    parse::DIALECT,
+};
 use crate::EngineError;
+
+/// The name of a table that is read, and the version behind it.
+#[derive(Debug, Clone)]
+pub(crate) struct Versioned {
+    pub(crate) name: ObjectName,
+    /// `None`: the newest one.
+    pub(crate) version: Option<TableVersion>,
+}
 
 /// A version that stood behind a name.
 #[derive(Debug)]
@@ -33,10 +47,12 @@ pub(super) struct Taken {
 /// Takes the versions out of a statement's tokens.
 pub(super) fn take(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<(Vec<TokenWithSpan>, Vec<Taken>), EngineError> {
     let mut taken = Vec::new();
-    if !tokens
-        .iter()
-        .any(|token| is_word(token, &["OF"]) || matches!(&token.token, Token::Word(w) if short(&w.value).is_some()))
-    {
+    let is_written = |token: &TokenWithSpan| {
+        is_word(token, &["OF"]) || matches!(&token.token, Token::Word(w) if short(&w.value).is_some())
+    };
+    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    // SHOW COLUMNS FROM t reads its version itself.
+    if !tokens.iter().any(is_written) || first.is_some_and(|token| is_word(token, &["SHOW"])) {
         return Ok((tokens, taken));
     }
     let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
@@ -165,6 +181,57 @@ fn short(word: &str) -> Option<(&str, TableVersion)> {
     Some((name, TableVersion::TimestampAsOf(Expr::Value(text.into()))))
 }
 
+/// Whether a name ends in a version, as `t@v3` does. In double quotes it is a name like any other.
+pub(crate) fn is_versioned(name: &ObjectName) -> bool {
+    let last = name.0.last().and_then(ObjectNamePart::as_ident).filter(|last| last.quote_style.is_none());
+    last.is_some_and(|last| short(&last.value).is_some_and(|(name, _)| !name.is_empty()))
+}
+
+/// A table's name and the version behind it, in a grammar of our own.
+pub(super) fn named(parser: &mut Parser<'_>) -> Result<Versioned, ParserError> {
+    let mut name = parser.parse_object_name(false)?;
+    let found = match name.0.last_mut() {
+        Some(ObjectNamePart::Identifier(last)) => shortened(parser, last),
+        _ => None,
+    };
+    let version = if found.is_some() { found } else { behind(parser)? };
+    Ok(Versioned { name, version })
+}
+
+/// Takes `@v3` from a name's last word, or from behind it.
+fn shortened(parser: &mut Parser<'_>, last: &mut Ident) -> Option<TableVersion> {
+    if last.quote_style.is_none() {
+        let (name, version) = short(&last.value).filter(|(name, _)| !name.is_empty())?;
+        last.value = name.to_owned();
+        return Some(version);
+    }
+    let next = parser.peek_token_ref();
+    let Token::Word(word) = &next.token else { return None };
+    let (name, version) = short(&word.value).filter(|_| word.quote_style.is_none())?;
+    if !name.is_empty() {
+        return None;
+    }
+    parser.next_token();
+    Some(version)
+}
+
+/// `[FOR] {VERSION | TIMESTAMP} AS OF x`, if it is there.
+pub(super) fn behind(parser: &mut Parser<'_>) -> Result<Option<TableVersion>, ParserError> {
+    let skipped = usize::from(is_next_word(parser, "FOR"));
+    let begins = |word: &str| {
+        let words = [word, "AS", "OF"];
+        words.iter().enumerate().all(|(n, word)| is_nth_word(parser, skipped + n, word))
+    };
+    let by_time = begins("TIMESTAMP") || begins("SYSTEM_TIME");
+    if !by_time && !begins("VERSION") && !begins("SYSTEM_VERSION") {
+        return Ok(None);
+    }
+    (0..skipped + 3).for_each(|_| drop(parser.next_token()));
+    // A LIKE behind it is the statement's.
+    let value = parser.parse_subexpr(DIALECT.prec_value(Precedence::Like))?;
+    Ok(Some(if by_time { TableVersion::TimestampAsOf(value) } else { TableVersion::VersionAsOf(value) }))
+}
+
 /// Puts the versions back, onto the tables that they belong to.
 pub(super) fn put_back(ast: &mut Ast, taken: Vec<Taken>, sql: &str) -> Result<(), EngineError> {
     let mut put = PutBack { taken, misplaced: None };
@@ -263,15 +330,49 @@ mod tests {
             "SELECT * FROM t x VERSION AS OF 3",
             "SELECT * FROM (SELECT 1) VERSION AS OF 3",
             "SELECT * FROM 'a.parquet' VERSION AS OF 3",
-            "INSERT INTO t VERSION AS OF 3 SELECT 1",
             "SELECT f(a VERSION AS OF 3)",
         ] {
             assert!(text(sql).starts_with("ERROR VERSION AS OF stands right behind"), "{sql}: {}", text(sql));
         }
-        assert!(
-            text("DELETE FROM t VERSION AS OF 3").starts_with("ERROR"),
-            "{}",
-            text("DELETE FROM t VERSION AS OF 3")
-        );
+    }
+
+    #[test]
+    fn an_older_version_is_not_changed() {
+        for sql in [
+            "DELETE FROM t VERSION AS OF 3",
+            "DELETE FROM t@v3 WHERE a = 1",
+            "INSERT INTO t VERSION AS OF 3 SELECT 1",
+            "INSERT INTO TABLE s.t FOR VERSION AS OF 3 VALUES (1)",
+            "INSERT OVERWRITE t TIMESTAMP AS OF '2026-01-01' SELECT 1",
+            "UPDATE t VERSION AS OF 3 SET a = 1",
+            "UPDATE t@v3 SET a = 1",
+            "MERGE INTO t VERSION AS OF 3 USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
+            "MERGE INTO t@v3 USING u ON t.a = u.a WHEN MATCHED THEN DELETE",
+            "COPY t@v3 FROM 'x.csv'",
+            "COPY t VERSION AS OF 3 (a) FROM 'x.csv'",
+        ] {
+            assert!(text(sql).starts_with("ERROR an older version of a table"), "{sql}: {}", text(sql));
+        }
+    }
+
+    #[test]
+    fn our_own_grammars_take_versions() {
+        for sql in [
+            "DESCRIBE t@v3",
+            "DESC TABLE s.\"T\"@v3",
+            "DESCRIBE DETAIL t FOR SYSTEM_TIME AS OF now() - INTERVAL '1 hour'",
+            "SHOW COLUMNS FROM t VERSION AS OF 3 LIKE 'a%'",
+            "SHOW COLUMNS IN \"t\"@v3",
+            "SHOW CREATE TABLE t@v3",
+            "COPY t@v3 TO 'x.csv'",
+            "COPY t VERSION AS OF 3 (a, b) TO 'x.csv' (HEADER false)",
+            "CREATE TABLE c SHALLOW CLONE t@v3",
+            "CREATE TABLE c SHALLOW CLONE t TIMESTAMP AS OF '2026-01-01'",
+            "RESTORE TABLE t VERSION AS OF 3",
+            "RESTORE t TO VERSION AS OF 3",
+        ] {
+            let found = text(sql);
+            assert!(found.contains("VersionAsOf") || found.contains("TimestampAsOf"), "{sql}: {found}");
+        }
     }
 }

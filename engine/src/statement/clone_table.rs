@@ -1,12 +1,12 @@
 //! ```text
-//! CREATE TABLE [IF NOT EXISTS] name SHALLOW CLONE table [{ VERSION AS OF n | TIMESTAMP AS OF time }]
+//! CREATE TABLE [IF NOT EXISTS] name SHALLOW CLONE table [{ VERSION AS OF n | TIMESTAMP AS OF time }]    or table@vn
 //! ```
 //! A table of its own on the files of another one: nothing is copied, and nothing that is done to it touches the original.
 
 use std::sync::Arc;
 
 use boathouse_storage::{Snapshot, StorageError, write};
-use datafusion::common::ScalarValue;
+use datafusion::{common::ScalarValue, sql::sqlparser::ast::TableVersion};
 
 use super::{
     Context, Outcome,
@@ -24,7 +24,7 @@ pub(crate) struct CloneTable {
     name: TableName,
     if_not_exists: bool,
     source: TableName,
-    at: Option<At>,
+    version: Option<TableVersion>,
 }
 
 impl CloneTable {
@@ -32,10 +32,11 @@ impl CloneTable {
         let clone = Self {
             name: name::target(context, &ast.name)?,
             if_not_exists: ast.if_not_exists,
-            source: name::target(context, &ast.source)?,
-            at: ast.version.as_ref().map(|version| context.at(version)).transpose()?,
+            source: name::target(context, &ast.source.name)?,
+            version: ast.source.version.clone(),
         };
-        clone.source(context).await.map_err(|error| error.at(&context.sql, name::place(&ast.source)))?;
+        clone.version.as_ref().map(|version| context.at(version)).transpose()?;
+        clone.source(context).await.map_err(|error| error.at(&context.sql, name::place(&ast.source.name)))?;
         clone.exists(context).await.map_err(|error| error.at(&context.sql, name::place(&ast.name)))?;
         Ok(clone)
     }
@@ -56,7 +57,8 @@ impl CloneTable {
     async fn source(&self, context: &Context) -> Result<Arc<Snapshot>, EngineError> {
         let newest = table_of_lake(context, &self.source, "SHALLOW CLONE").await?;
         let lake = context.engine.lake();
-        let version = match self.at {
+        // A time such as `now()` is that of each look.
+        let version = match self.version.as_ref().map(|version| context.at(version)).transpose()? {
             None => return Ok(newest),
             Some(At::Version(version)) => version,
             Some(At::Time(time_ms)) => lake.version_at(&newest, time_ms).await?,

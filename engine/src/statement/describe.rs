@@ -1,5 +1,5 @@
 //! ```text
-//! DESCRIBE [TABLE] name       columns of a table or view
+//! DESCRIBE [TABLE] name       columns of a table or view; `name` may be `t@v3` or `t VERSION AS OF 3`, in DETAIL as well
 //! DESCRIBE query              columns of a query
 //! DESCRIBE DETAIL name        one row about a Delta table
 //! DESCRIBE HISTORY name [LIMIT n]    what each version of a Delta table did, newest first
@@ -21,27 +21,31 @@ use super::{
     rows::{Row, some, text_batch, text_schema},
     show::internal,
 };
-use crate::{EngineError, RowStream, catalog::TableName, parser};
+use crate::{
+    EngineError, RowStream,
+    catalog::{TableAt, TableName},
+    parser,
+};
 
 /// Columns of DESCRIBE and SHOW COLUMNS.
 pub(super) const COLUMNS: &[&str] = &["column_name", "data_type", "is_nullable", "comment"];
 
 #[derive(Debug)]
 pub(crate) enum Describe {
-    Table(TableName),
+    Table(TableAt),
     Query(SchemaRef),
-    Detail(TableName),
+    Detail(TableAt),
     History { table: TableName, limit: usize },
 }
 
 impl Describe {
     pub async fn plan(context: &Context, ast: parser::Describe) -> Result<Self, EngineError> {
         Ok(match ast {
-            parser::Describe::Table(name) => Self::Table(context.known_table(&name).await?),
-            parser::Describe::Detail(name) => {
-                let name = context.known_table(&name).await?;
-                detail::snapshot(context, &name, "DESCRIBE DETAIL").await?;
-                Self::Detail(name)
+            parser::Describe::Table(named) => Self::Table(TableAt::find(context, &named).await?),
+            parser::Describe::Detail(named) => {
+                let table = TableAt::find(context, &named).await?;
+                detail::snapshot(context, &table.name(context), "DESCRIBE DETAIL").await?;
+                Self::Detail(table)
             }
             parser::Describe::History { table, limit } => {
                 let table = context.known_table(&table).await?;
@@ -54,9 +58,9 @@ impl Describe {
 
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let rows = match self {
-            Self::Table(name) => column_rows(&context.table_provider(name).await?.schema()),
+            Self::Table(table) => column_rows(&context.table_provider(&table.name(context)).await?.schema()),
             Self::Query(schema) => column_rows(schema),
-            Self::Detail(name) => return detail::run(context, name).await,
+            Self::Detail(table) => return detail::run(context, &table.name(context)).await,
             Self::History { table, limit } => return history::run(context, table, *limit).await,
         };
         Ok(Outcome::Rows(RowStream::of_batch(text_batch(&self.schema(), &rows).map_err(internal)?)))

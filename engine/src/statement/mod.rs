@@ -56,6 +56,7 @@ pub(crate) use self::{
     create_table::{columns as columns_of, plain as plain_column},
     dispatch::Statement,
     insert::{under_names, unfit},
+    name::place as name_place,
     prepare::{Kept, constant},
     property::check as check_property,
     settings::Settings,

@@ -9,7 +9,7 @@ use crate::{
     catalog::{DEFAULT_CATALOG, TableName, is_reserved},
     error::Place,
     identity::LOCAL_USER,
-    parser::redact,
+    parser::{is_versioned, older_version, redact},
 };
 
 /// Bytes of a statement that a table's history keeps.
@@ -25,6 +25,9 @@ pub(super) enum Kind {
 
 /// The name of something that is to be made, changed or dropped: not one of the system's.
 pub(super) fn target(context: &Context, name: &ObjectName) -> Result<TableName, EngineError> {
+    if is_versioned(name) {
+        return Err(older_version().at(&context.sql, place(name)));
+    }
     own(context.table_name(name)?).map_err(|error| error.at(&context.sql, place(name)))
 }
 
@@ -57,7 +60,7 @@ fn reserved(schema: &str) -> EngineError {
 }
 
 /// Where a name is in the statement.
-pub(super) fn place(name: &ObjectName) -> Option<Place> {
+pub(crate) fn place(name: &ObjectName) -> Option<Place> {
     let first = name.0.first().and_then(|part| part.as_ident())?;
     let last = name.0.last().and_then(|part| part.as_ident())?;
     Place::of_token_span(first.span.union(&last.span))

@@ -1,5 +1,5 @@
 //! ```text
-//! RESTORE [TABLE] name TO { VERSION AS OF n | TIMESTAMP AS OF time }
+//! RESTORE [TABLE] name [TO] { VERSION AS OF n | TIMESTAMP AS OF time }
 //! ```
 //! An older version becomes the newest one: rows, columns and properties. The versions between stay in the history, so a
 //! RESTORE can be taken back by another one. The counts are the rows of the files that came back and of those that went.
@@ -19,12 +19,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Restore {
     name: TableName,
-    to: At,
+    to: TableVersion,
 }
 
 impl Restore {
     pub async fn plan(context: &Context, table: ObjectName, to: TableVersion) -> Result<Self, EngineError> {
-        let restore = Self { name: name::target(context, &table)?, to: context.at(&to)? };
+        let restore = Self { name: name::target(context, &table)?, to };
+        context.at(&restore.to)?;
         restore.find(context).await.map_err(|error| error.at(&context.sql, name::place(&table)))?;
         Ok(restore)
     }
@@ -45,7 +46,8 @@ impl Restore {
     async fn find(&self, context: &Context) -> Result<(std::sync::Arc<Snapshot>, u64), EngineError> {
         let table = table_of_lake(context, &self.name, "RESTORE").await?;
         let lake = context.engine.lake();
-        let version = match self.to {
+        // A time such as `now()` is that of each look.
+        let version = match context.at(&self.to)? {
             At::Version(version) => version,
             At::Time(time_ms) => lake.version_at(&table, time_ms).await?,
         };

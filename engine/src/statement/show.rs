@@ -2,8 +2,8 @@
 //! SHOW SCHEMAS [LIKE 'pattern']
 //! SHOW { TABLES | VIEWS } [{IN | FROM} schema] [LIKE 'pattern']
 //! SHOW DROPPED TABLES [{IN | FROM} schema] [LIKE 'pattern']
-//! SHOW COLUMNS {IN | FROM} table [LIKE 'pattern']
-//! SHOW CREATE { TABLE | VIEW } name
+//! SHOW COLUMNS {IN | FROM} table [LIKE 'pattern']     of a version, too: t@v3, t VERSION AS OF 3
+//! SHOW CREATE { TABLE | VIEW } name                   also of a version
 //! SHOW { SETTINGS | ALL } [LIKE 'pattern']      SHOW name
 //! SHOW FUNCTIONS [LIKE 'pattern']
 //! SHOW { USERS | TOKENS } [LIKE 'pattern']      an admin sees all, everyone else their own
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     EngineError, RowStream,
     catalog::{
-        TableName, listing,
+        TableAt, listing,
         system::{tokens_seen_by, users_seen_by},
     },
     parser,
@@ -41,8 +41,8 @@ enum What {
     Schemas,
     Tables { schema: String, views_only: bool },
     DroppedTables(String),
-    Columns(TableName),
-    Create(TableName),
+    Columns(TableAt),
+    Create(TableAt),
     Settings,
     Setting(&'static str),
     Functions,
@@ -69,8 +69,8 @@ impl Show {
                 };
                 (What::DroppedTables(schema), like, &["schema_name", "table_name", "dropped_at", "kept_until"])
             }
-            Ast::Columns { table, like } => (What::Columns(context.known_table(&table).await?), like, COLUMNS),
-            Ast::Create { table } => (What::Create(context.known_table(&table).await?), None, &["create_statement"]),
+            Ast::Columns { table, like } => (What::Columns(TableAt::find(context, &table).await?), like, COLUMNS),
+            Ast::Create { table } => (What::Create(TableAt::find(context, &table).await?), None, &["create_statement"]),
             Ast::Settings { like } => (What::Settings, like, &["name", "value", "default", "description"]),
             Ast::Functions { like } => (What::Functions, like, &["function_name", "function_type", "description"]),
             Ast::Users { like } => (What::Users, like, &["name", "role", "state"]),
@@ -108,7 +108,7 @@ impl Show {
                 .map(|entry| vec![Some(entry.schema), Some(entry.name), some(entry.kind), entry.comment])
                 .collect(),
             What::DroppedTables(schema) => dropped_tables(context, schema).await?,
-            What::Columns(table) => column_rows(&context.table_provider(table).await?.schema()),
+            What::Columns(table) => column_rows(&context.table_provider(&table.name(context)).await?.schema()),
             What::Create(table) => vec![vec![Some(create::statement(context, table).await?)]],
             What::Settings => context
                 .session

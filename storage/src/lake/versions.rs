@@ -44,12 +44,16 @@ pub struct VersionInfo {
 
 impl Lake {
     /// The version of `table` that was the newest at a time, in milliseconds since 1970, UTC. `TimeOutside` before the
-    /// first commit that is kept and after the last one.
+    /// first commit that is kept, and for a time after the last one that is still to come.
     pub async fn version_at(&self, table: &Snapshot, time_ms: i64) -> Result<u64, StorageError> {
         let store = table_store(&self.stores, table.location())?;
         let failed = |error| log_error(table.name(), table.location(), error);
         let times = Times::read(&*store, times_told_from(table)).await.map_err(failed)?;
-        match times.at(&*store, time_ms).await.map_err(failed)? {
+        let found = times.at(&*store, time_ms).await.map_err(failed)?;
+        if let Some(newest) = found.after_last(time_ms) {
+            return Ok(newest);
+        }
+        match found {
             AtTime::Version(version) => Ok(version),
             AtTime::Outside { first, last } => Err(StorageError::TimeOutside {
                 table: table.name().to_owned(),

@@ -5,6 +5,7 @@
 //! before.
 
 use bytes::Bytes;
+use chrono::Utc;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 
@@ -25,6 +26,16 @@ pub(crate) enum AtTime {
         first: Timed,
         last: Timed,
     },
+}
+
+impl AtTime {
+    /// The newest version, when the time lies after its commit and has come by the clock: nothing was committed since.
+    pub(crate) fn after_last(&self, time_ms: i64) -> Option<u64> {
+        match self {
+            Self::Outside { last, .. } if last.1 < time_ms && time_ms <= Utc::now().timestamp_millis() => Some(last.0),
+            _ => None,
+        }
+    }
 }
 
 /// The commits of a log whose versions can be read.
@@ -225,6 +236,9 @@ mod tests {
         }
         let outside = AtTime::Outside { first: (0, 100), last: (3, 400) };
         assert_eq!(times.since(&*store, 401).await.unwrap(), outside);
+        for (time, version) in [(99, None), (400, None), (401, Some(3)), (i64::MAX, None)] {
+            assert_eq!(outside.after_last(time), version, "{time}");
+        }
     }
 
     #[tokio::test]

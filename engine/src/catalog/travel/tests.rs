@@ -60,12 +60,19 @@ async fn a_time_finds_the_version_that_was_the_newest() {
         ("'2026-01-01 03:30:00+02:00'", 1),
         ("TIMESTAMP '2026-01-01 02:00:00'", 2),
         ("CAST('2026-01-01 02:00:00' AS TIMESTAMP) - INTERVAL '1 second'", 1),
+        ("DATE '2026-01-01'", 0),
+        // After the last commit, and not to come.
+        ("'2026-01-01 02:00:00.001'", 2),
+        ("date '2026-01-02'", 2),
+        ("now()", 2),
+        ("current_timestamp", 2),
+        ("now() - INTERVAL '1 second'", 2),
     ] {
         assert_eq!(count(&session, &format!("t TIMESTAMP AS OF {time}")).await.unwrap(), rows, "{time}");
         assert_eq!(count(&session, &format!("t FOR SYSTEM_TIME AS OF {time} x")).await.unwrap(), rows, "{time}");
     }
     assert_eq!(count(&session, "t@20260101010000000").await.unwrap(), 1);
-    for time in ["2025-12-31 23:59:59.999", "2026-01-01 02:00:00.001"] {
+    for time in ["2025-12-31 23:59:59.999", "2999-01-01 02:00:00.001"] {
         let error = count(&session, &format!("t TIMESTAMP AS OF '{time}'")).await.unwrap_err().to_string();
         let told = format!(
             "table \"main.t\" has no version of {time} UTC: its commits are from 2026-01-01 00:00:00.000 UTC to \
@@ -101,12 +108,13 @@ async fn what_was_asked_before_is_not_mistaken_for_another_version() {
         assert_eq!(count(&session, "t@v1").await.unwrap(), 1);
         assert_eq!(count(&session, "t@v2").await.unwrap(), 2);
         assert_eq!(count(&session, "t@v2 x CROSS JOIN (SELECT 1 FROM t@v1) y").await.unwrap(), 2);
-        // After the last commit, until there is another.
-        assert!(count(&session, moving).await.is_err());
+        assert_eq!(count(&session, moving).await.unwrap(), 2);
     }
     all(&session, &["DROP TABLE t PURGE", "CREATE TABLE t AS SELECT 7 AS a UNION ALL SELECT 8 UNION ALL SELECT 9"])
         .await;
     assert_eq!(count(&session, "t@v0").await.unwrap(), 3);
+    assert_eq!(count(&session, moving).await.unwrap(), 3);
+    assert!(count(&session, "t TIMESTAMP AS OF now() + INTERVAL '1 hour'").await.is_err());
     let error = count(&session, "t@v1").await.unwrap_err().to_string();
     assert!(error.contains("has no version 1: its versions are 0 to 0"), "{error}");
 }
@@ -184,6 +192,8 @@ async fn a_restore_says_what_is_missing_and_writes_nothing() {
     )
     .await;
     assert_eq!(count(&session, "t").await.unwrap(), 1);
+    all(&session, &["RESTORE TABLE t VERSION AS OF 2", "RESTORE t TO TIMESTAMP AS OF now()"]).await;
+    assert_eq!(count(&session, "t").await.unwrap(), 2);
     all(&session, &["RESTORE TABLE t TO VERSION AS OF 3"]).await;
     for file in std::fs::read_dir(folder.path().join("main/t")).unwrap().map(|file| file.unwrap().path()) {
         if file.extension().is_some_and(|extension| extension == "parquet") {
@@ -194,7 +204,7 @@ async fn a_restore_says_what_is_missing_and_writes_nothing() {
     assert!(error.contains("version 2 of table \"main.t\" cannot be had: 2 of 2 files are gone"), "{error}");
     assert!(error.contains("VACUUM"), "{error}");
     let history = text(&session, "DESCRIBE HISTORY t").await.unwrap();
-    assert_eq!(history.lines().count(), 4 + 6, "{history}");
+    assert_eq!(history.lines().count(), 4 + 7, "{history}");
     assert!(history.contains("RESTORE"), "{history}");
 }
 

@@ -20,6 +20,7 @@ use crate::{
     EngineError, Outcome,
     catalog::{Relation, TableName},
     error::Place,
+    parser::older_version,
     statement::{Context, insert::evolve, name},
 };
 
@@ -43,8 +44,7 @@ impl Target {
             return Err(EngineError::unsupported(format!("{statement} of other than a table is not supported")));
         };
         if version.is_some() {
-            let error = EngineError::invalid("an older version of a table cannot be changed");
-            return Err(error.with_hint("Leave the version out.").at(&context.sql, name::place(object)));
+            return Err(older_version().at(&context.sql, name::place(object)));
         }
         let at = |error: EngineError| error.at(&context.sql, name::place(object));
         let name = name::target(context, object)?;

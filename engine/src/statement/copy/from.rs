@@ -59,8 +59,8 @@ impl CopyFrom {
     pub async fn plan(context: &Context, copy: copy::CopyFrom) -> Result<Self, EngineError> {
         // Looking for the files would tell of them.
         context.session.check_change("run COPY FROM")?;
-        let place = name::place(&copy.table);
-        let name = name::target(context, &copy.table)?;
+        let place = name::place(&copy.table.name);
+        let name = name::target(context, &copy.table.name)?;
         let target = insert::table(context, &name).await.map_err(|error| error.at(&context.sql, place))?;
         let objects: Vec<_> = copy.columns.iter().map(|ident| vec![ident.clone()].into()).collect();
         let mut columns = insert::named_columns(context, &name, &target.schema(), &objects)?;

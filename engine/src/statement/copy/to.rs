@@ -1,5 +1,5 @@
 //! ```text
-//! COPY { table [(column, ...)] | (query) } TO 'file or folder' [[WITH] (option [value], ...)]
+//! COPY { table [{ VERSION | TIMESTAMP } AS OF x] [(column, ...)] | (query) } TO 'file or folder' [[WITH] (option [value], ...)]
 //! ```
 //! A name with an extension is one file, which appears when it is whole and replaces one that is there. A name that ends
 //! in a slash, or has no extension, is a folder, which must be empty or not there; it gets a file per 256 MiB and appears
@@ -17,11 +17,7 @@ use datafusion::{
     datasource::file_format::file_compression_type::FileCompressionType,
     logical_expr::LogicalPlan,
     parquet::basic::{Compression, ZstdLevel},
-    sql::sqlparser::{
-        ast::{Ident, ObjectName, Query},
-        dialect::GenericDialect,
-        parser::Parser,
-    },
+    sql::sqlparser::ast::{Expr, Ident, Query, SelectItem, SetExpr, TableFactor},
 };
 
 use crate::{
@@ -32,7 +28,7 @@ use crate::{
         options::{FileOptions, Format, compression, compression_of, text, unknown_option},
         writer::Encoding,
     },
-    parser::copy,
+    parser::{self, Versioned, copy},
     statement::{Context, Outcome, parameter},
 };
 
@@ -51,7 +47,7 @@ impl CopyTo {
         let export = export(context, location, &copy.options)?;
         let query = match copy.source {
             copy::CopySource::Query(query) => query,
-            copy::CopySource::Table { name, columns } => select(&name, &columns)?,
+            copy::CopySource::Table { table, columns } => select(table, columns)?,
         };
         let plan = context.analyze(parameter::settle(context.plan_query(*query).await?)?)?;
         let schema = context.wire_schema(&plan);
@@ -74,16 +70,21 @@ impl CopyTo {
     }
 }
 
-/// `SELECT columns FROM name`
-fn select(name: &ObjectName, columns: &[Ident]) -> Result<Box<Query>, EngineError> {
-    let list = match columns {
-        [] => "*".to_string(),
-        columns => columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    };
-    let sql = format!("SELECT {list} FROM {name}");
-    let wrong = |error| EngineError::internal("a COPY could not be read as a query").with_source(error);
-    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(&sql).map_err(wrong)?;
-    parser.parse_query().map_err(wrong)
+/// `SELECT columns FROM table`, each name with its place in the statement.
+fn select(table: Versioned, columns: Vec<Ident>) -> Result<Box<Query>, EngineError> {
+    let mut query = parser::parse_query("SELECT * FROM t")?;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        if !columns.is_empty() {
+            let item = |column| SelectItem::UnnamedExpr(Expr::Identifier(column));
+            select.projection = columns.into_iter().map(item).collect();
+        }
+        for from in &mut select.from {
+            if let TableFactor::Table { name, version, .. } = &mut from.relation {
+                (*name, *version) = (table.name.clone(), table.version.clone());
+            }
+        }
+    }
+    Ok(query)
 }
 
 fn export(context: &Context, location: Location, given: &[copy::CopyOption]) -> Result<Export, EngineError> {

@@ -37,7 +37,7 @@ pub(super) async fn snapshot(
         Relation::View(_) => Err(not_delta("a view")),
         Relation::External(table) if table.format.eq_ignore_ascii_case("delta") => {
             let location = access::locate(&context.engine, &table.location)?.folder_url();
-            context.pinned.table_at(&location).await
+            context.pinned.external_snapshot(name, &location).await
         }
         Relation::External(_) => Err(not_delta("an external table of files")),
     }

@@ -8,20 +8,26 @@ use boathouse_storage::{
 
 use crate::{
     EngineError,
-    catalog::{Relation, TableName, is_reserved},
+    catalog::{Relation, TableAt, is_reserved},
     parser::keywords,
     statement::{Context, data_type::sql_type},
 };
 
 /// The statement that makes `table`.
-pub(super) async fn statement(context: &Context, table: &TableName) -> Result<String, EngineError> {
+pub(super) async fn statement(context: &Context, named: &TableAt) -> Result<String, EngineError> {
+    let table = &named.table;
     if is_reserved(&table.schema) {
         return Err(EngineError::unsupported(format!("\"{table}\" belongs to the system: no statement makes it")));
     }
     let name = format!("{}.{}", quoted(&table.schema), quoted(&table.name));
-    Ok(match context.pinned.require(table).await? {
+    Ok(match context.pinned.require(&named.name(context)).await? {
         Relation::Table(snapshot) => of_table(&name, &snapshot),
         Relation::View(view) => of_view(&name, &view),
+        Relation::External(_) if named.at.is_some() => {
+            let error =
+                EngineError::unsupported(format!("\"{table}\" is an external table: its definition has no versions"));
+            return Err(error.with_hint("DESCRIBE lists the columns of a version."));
+        }
         Relation::External(external) => of_external(&name, &external),
     })
 }

@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     Version(u64),
-    /// The first version that was committed at this time or later, in milliseconds since 1970, UTC.
+    /// The first version that was committed at this time or later, in milliseconds since 1970, UTC: perhaps the next one.
     Time(i64),
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn load(
         return Err(StorageError::ChangesBackwards { table, from: first, to: last });
     }
     let kept = times.first_commit().unwrap_or(times.last);
-    if backwards || first > times.last {
+    if backwards || matches!(since, Since::Version(_)) && first > times.last {
         return Err(StorageError::VersionOutside { table, version: first, first: kept, last: times.last });
     }
     if first < kept {
@@ -87,7 +87,11 @@ async fn first_version(
         Since::Time(time_ms) => time_ms,
     };
     let found = times.since(store.as_ref(), time_ms).await;
-    match found.map_err(|error| log_error(to.name(), to.location(), error))? {
+    let found = found.map_err(|error| log_error(to.name(), to.location(), error))?;
+    if let Some(newest) = found.after_last(time_ms) {
+        return Ok(newest + 1);
+    }
+    match found {
         AtTime::Version(version) => Ok(version),
         AtTime::Outside { first, last } => Err(StorageError::TimeOutside {
             table: to.name().to_owned(),
