@@ -19,6 +19,7 @@ pub(crate) use self::{
     datafusion::convert,
     excerpt::{Place, token_place},
     nearest::{did_you_mean, did_you_mean_quoted},
+    planning::misplaced_subquery,
 };
 
 /// What the reader should do. A new kind needs a caller that acts differently.

@@ -71,6 +71,13 @@ fn alias_columns(text: &str) -> Option<EngineError> {
     Some(EngineError::invalid(message).with_hint("Name every column, or none."))
 }
 
+/// Of EXISTS and its like where a value is computed.
+pub(crate) fn misplaced_subquery() -> EngineError {
+    EngineError::unsupported("EXISTS, IN and ANY of a subquery are supported in WHERE alone, not in a value").with_hint(
+        "Join what the subquery reads: SELECT s.*, u.id IS NOT NULL AS found FROM s LEFT JOIN u ON s.id = u.id.",
+    )
+}
+
 /// What may stand in some places only, and is found out late.
 fn misplaced(text: &str) -> Option<EngineError> {
     if text.starts_with("Aggregate functions are not allowed in the WHERE clause") {
@@ -88,6 +95,8 @@ fn misplaced(text: &str) -> Option<EngineError> {
         EngineError::invalid("\"*\" is not an argument that this function takes").with_hint("Name a column.")
     } else if expr.starts_with("AggregateFunction") {
         EngineError::invalid("an aggregate function is not allowed here").with_hint("Compute it in an inner query.")
+    } else if ["Exists", "InSubquery", "SetComparison"].iter().any(|kind| expr.starts_with(kind)) {
+        misplaced_subquery()
     } else {
         let kind: String = expr.chars().take_while(|c| c.is_alphanumeric()).collect();
         EngineError::unsupported(format!("this is not supported here: {kind}"))
@@ -102,6 +111,8 @@ mod tests {
     fn a_dump_of_a_tree_is_not_shown() {
         let error = said("Physical plan does not support logical expression WindowFunction(WindowFunction { fun: 1 })");
         assert_eq!(error.unwrap().message, "a window function is not allowed here");
+        let error = said("Physical plan does not support logical expression Exists(Exists { subquery: <subquery> })");
+        assert!(error.unwrap().message.starts_with("EXISTS, IN and ANY of a subquery"));
     }
 
     #[test]

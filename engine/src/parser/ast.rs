@@ -23,6 +23,8 @@ pub(crate) enum Ast {
     Sql(Box<Statement>),
     /// INSERT or MERGE `WITH SCHEMA EVOLUTION`; without it they are [`Ast::Sql`].
     Evolve(Box<Statement>),
+    /// `INSERT INTO t BY NAME query`
+    ByName(Box<Statement>),
     /// `INSERT INTO t REPLACE WHERE condition ...`, `INSERT INTO t REPLACE USING (column, ...) ...`
     Replace(Box<Replace>),
     Create(Box<Create>),
@@ -82,7 +84,7 @@ impl Ast {
     pub fn visit<V: Visitor<Break = ()>>(&self, visitor: &mut V) -> ControlFlow<()> {
         match self {
             Self::Sql(statement) => Visit::visit(statement, visitor),
-            Self::Evolve(statement) => Visit::visit(statement, visitor),
+            Self::Evolve(statement) | Self::ByName(statement) => Visit::visit(statement, visitor),
             Self::Replace(replace) => {
                 if let Which::Where(condition) = &replace.which {
                     Visit::visit(condition, visitor)?;
@@ -122,7 +124,7 @@ impl Ast {
     pub fn visit_mut<V: VisitorMut<Break = ()>>(&mut self, visitor: &mut V) -> ControlFlow<()> {
         match self {
             Self::Sql(statement) => VisitMut::visit(statement, visitor),
-            Self::Evolve(statement) => VisitMut::visit(statement, visitor),
+            Self::Evolve(statement) | Self::ByName(statement) => VisitMut::visit(statement, visitor),
             Self::Replace(replace) => {
                 if let Which::Where(condition) = &mut replace.which {
                     VisitMut::visit(condition, visitor)?;

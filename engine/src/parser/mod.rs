@@ -15,11 +15,13 @@ mod describe;
 mod evolution;
 mod explain;
 mod fault;
+mod from_first;
 mod history;
 mod keyword;
 mod kill;
 mod limit;
 mod merge;
+mod number;
 mod parse;
 mod placeholder;
 mod precedence;
@@ -34,6 +36,7 @@ mod split;
 mod timestamp;
 mod vacuum;
 mod version;
+mod with;
 
 pub(crate) use self::{
     ast::{Ast, Describe, Explain, ExplainFormat},

@@ -12,8 +12,8 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, history, kill, limit,
-    merge, placeholder, precedence, refuse, replace, show, timestamp, vacuum, version,
+    Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, from_first, history,
+    kill, limit, merge, number, placeholder, precedence, refuse, replace, show, timestamp, vacuum, version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -28,6 +28,8 @@ pub(crate) struct Parser<'a> {
     versions: Vec<version::Taken>,
     /// An INSERT that is still to come lets its table's columns evolve.
     evolves: bool,
+    /// An INSERT that is still to come goes by the names of its query's columns.
+    by_name: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -40,11 +42,13 @@ impl<'a> Parser<'a> {
         let tokens = placeholder::number(tokens, sql)?;
         let (mut tokens, versions) = version::take(tokens, sql)?;
         let evolves = evolution::take(&mut tokens);
+        let by_name = evolution::take_by_name(&mut tokens);
+        from_first::put_in(&mut tokens);
         let inner = DFParserBuilder::new(tokens.clone())
             .with_dialect(&DIALECT)
             .with_recursion_limit(limit::RECURSION_MAX)
             .build()?;
-        Ok(Self { inner, sql, tokens, versions, evolves })
+        Ok(Self { inner, sql, tokens, versions, evolves, by_name })
     }
 
     /// Parses one statement from here on, leaving what follows it.
@@ -71,6 +75,12 @@ impl<'a> Parser<'a> {
                 alter::Alter::Table(table) => Ok(Ast::Alter(table)),
                 alter::Alter::Rename(rename) => Ok(Ast::Rename(rename)),
             },
+            Keyword::WITH if with::is_next(self.tokens.get(parser.index()..).unwrap_or_default()) => {
+                let with = with::parse(parser).map_err(|error| self.fault(error))?;
+                let mut ast = self.statement()?;
+                with::put_in(with, &mut ast, self.sql)?;
+                Ok(ast)
+            }
             Keyword::INSERT if replace::is_next(parser) => {
                 let evolves = std::mem::take(&mut self.evolves);
                 let replace = replace::parse(parser, evolves).map_err(|error| self.fault(error))?;
@@ -110,8 +120,12 @@ impl<'a> Parser<'a> {
     fn sql_statement(&mut self) -> Result<Ast, EngineError> {
         match self.inner.parse_statement() {
             Ok(DFStatement::Statement(statement)) if self.evolves && matches!(*statement, Statement::Insert(_)) => {
-                self.evolves = false;
+                (self.evolves, self.by_name) = (false, false);
                 Ok(Ast::Evolve(statement))
+            }
+            Ok(DFStatement::Statement(statement)) if self.by_name && matches!(*statement, Statement::Insert(_)) => {
+                self.by_name = false;
+                Ok(Ast::ByName(statement))
             }
             Ok(DFStatement::Statement(statement)) => Ok(Ast::Sql(statement)),
             Ok(DFStatement::Reset(datafusion::sql::parser::ResetStatement::Variable(name))) => {
@@ -150,6 +164,10 @@ impl<'a> Parser<'a> {
             return Err(EngineError::unsupported("WITH SCHEMA EVOLUTION is not supported here")
                 .with_hint("It belongs to an INSERT or a MERGE that is a statement of its own."));
         }
+        if self.by_name {
+            return Err(EngineError::unsupported("BY NAME is not supported here")
+                .with_hint("It belongs to an INSERT without REPLACE that is a statement of its own."));
+        }
         let parser = &mut self.inner.parser;
         let mut semicolons = 0;
         while parser.consume_token(&Token::SemiColon) {
@@ -181,6 +199,8 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
     version::put_back(&mut ast, parser.versions, sql)?;
     precedence::mend(&mut ast);
     timestamp::mend(&mut ast);
+    from_first::mend(&mut ast);
+    number::mend(&mut ast, sql)?;
     refuse::check(&ast, sql)?;
     Ok(ast)
 }

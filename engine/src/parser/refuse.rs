@@ -23,7 +23,7 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             target(statement, sql)?;
             statement.visit(&mut clauses)
         }
-        Ast::Evolve(statement) => {
+        Ast::Evolve(statement) | Ast::ByName(statement) => {
             target(statement, sql)?;
             statement.visit(&mut clauses)
         }

@@ -20,7 +20,7 @@ use datafusion::{
     },
 };
 
-use super::{limit, precedence, rule_function, timestamp};
+use super::{limit, number, precedence, rule_function, timestamp};
 
 /// Why a rule is refused.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ pub(crate) fn read(text: &str, columns: &Fields) -> Result<Expr, Refused> {
     precedence::mend_expr(&mut expr);
     walk(&mut expr, &mut Walk { columns, writing: false })?;
     timestamp::mend_expr(&mut expr);
+    number::mend_expr(&mut expr).map_err(|error| Refused::new(error.message))?;
     Ok(expr)
 }
 

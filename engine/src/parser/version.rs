@@ -42,6 +42,7 @@ pub(super) struct Taken {
     /// Where its stand-in is: from the name to the end of the version.
     span: Span,
     version: TableVersion,
+    is_back: bool,
 }
 
 /// Takes the versions out of a statement's tokens.
@@ -79,7 +80,7 @@ pub(super) fn take(tokens: Vec<TokenWithSpan>, sql: &str) -> Result<(Vec<TokenWi
         let value = std::iter::once(name.value.clone()).chain(text).collect();
         let stand_in = Word { value, quote_style: Some('"'), keyword: Keyword::NoKeyword };
         kept.push(TokenWithSpan { token: Token::Word(stand_in), span });
-        taken.push(Taken { name, span, version });
+        taken.push(Taken { name, span, version, is_back: false });
         at = next;
     }
     Ok((kept, taken))
@@ -236,7 +237,7 @@ pub(super) fn behind(parser: &mut Parser<'_>) -> Result<Option<TableVersion>, Pa
 pub(super) fn put_back(ast: &mut Ast, taken: Vec<Taken>, sql: &str) -> Result<(), EngineError> {
     let mut put = PutBack { taken, misplaced: None };
     let _ = ast.visit_mut(&mut put);
-    match put.taken.first().map(|lost| lost.span).or(put.misplaced) {
+    match put.taken.iter().find(|taken| !taken.is_back).map(|lost| lost.span).or(put.misplaced) {
         None => Ok(()),
         Some(lost) => Err(fault::misplaced_version(lost, sql)),
     }
@@ -261,10 +262,11 @@ impl VisitorMut for PutBack {
             self.misplaced = Some(alias.span);
         }
         let Some(ObjectNamePart::Identifier(last)) = parts.last_mut() else { return ControlFlow::Continue(()) };
-        if let Some(at) = self.taken.iter().position(|taken| taken.span == last.span) {
-            let taken = self.taken.swap_remove(at);
-            *last = taken.name;
-            *version = Some(taken.version);
+        // A query of WITH may be there more than once.
+        if let Some(taken) = self.taken.iter_mut().find(|taken| taken.span == last.span) {
+            taken.is_back = true;
+            *last = taken.name.clone();
+            *version = Some(taken.version.clone());
         } else if last.quote_style.is_none()
             && let Some((name, found)) = short(&last.value)
             && !name.is_empty()

@@ -166,6 +166,12 @@ impl Statement {
                     ast::Statement::Merge(merge) => Self::Merge(Merge::plan(context, merge, true).await?),
                     other => return Err(not_supported(&first_words(&other))),
                 },
+                Ast::ByName(statement) => match *statement {
+                    ast::Statement::Insert(insert) => {
+                        Self::Insert(Insert::plan(context, insert, Evolution::ByName).await?)
+                    }
+                    other => return Err(not_supported(&first_words(&other))),
+                },
                 Ast::Replace(replace) => Self::Insert(Insert::plan_replace(context, *replace).await?),
                 Ast::Explain(explain) => Self::Explain(Explain::plan(context, explain).await?),
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),

@@ -1,10 +1,10 @@
 //! ```text
-//! INSERT [WITH SCHEMA EVOLUTION] { INTO | OVERWRITE } [TABLE] table [WITH SCHEMA EVOLUTION] [(column, ...)]
-//!   { VALUES (value, ...), ... | query }
+//! [WITH name AS (query), ...] INSERT [WITH SCHEMA EVOLUTION] { INTO | OVERWRITE } [TABLE] table [WITH SCHEMA EVOLUTION]
+//!   { [(column, ...)] { VALUES (value, ...), ... | query } | BY NAME query | DEFAULT VALUES }
 //! INSERT [WITH SCHEMA EVOLUTION] INTO [TABLE] table [(column, ...)] REPLACE { WHERE condition | USING (column, ...) }
 //!   { VALUES (value, ...), ... | query }
 //! ```
-//! Values belong to the columns named, or to all columns in their order. A column that is not named gets its default, or
+//! Values belong to the columns named, or to all columns in their order, BY NAME to those that the query's are called. A column that is not named gets its default, or
 //! NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it
 //! is lost: numbers into wider numbers, constants that the column's type can hold. All rows are committed at once; with
 //! OVERWRITE the rows that were there go in the same commit, with REPLACE WHERE those that match the condition, which all
@@ -45,6 +45,8 @@ pub(crate) enum Evolution {
     Asked,
     /// By the table's property.
     IfTheTableSays,
+    /// The same; values belong to the columns that the query's are called.
+    ByName,
 }
 
 #[derive(Debug)]
@@ -76,12 +78,24 @@ impl Insert {
         };
         let name = name::target(context, object)?;
         let target = table(context, &name).await.map_err(|error| error.at(&context.sql, name::place(object)))?;
-        let Some(source) = insert.source else {
-            return Err(EngineError::invalid("INSERT has neither VALUES nor a query"));
+        let is_default = insert.source.is_none();
+        let mut source = match insert.source {
+            Some(source) => *source,
+            None => default::row(target.schema().fields().len())?,
         };
-        let mut source = *source;
         let evolved = match evolution {
-            Evolution::Asked => Some(evolve::columns(context, &name, &target, &insert.columns, &source).await?),
+            Evolution::Asked if is_default => None,
+            Evolution::ByName if !insert.columns.is_empty() => {
+                let error = EngineError::invalid("BY NAME and a list of columns say two things");
+                let place = insert.columns.first().and_then(name::place);
+                return Err(error.with_hint("Leave one of them out.").at(&context.sql, place));
+            }
+            Evolution::ByName if !property::evolves(&target) => {
+                Some((evolve::names(context, &name, &target, &source).await?, Vec::new()))
+            }
+            Evolution::Asked | Evolution::ByName => {
+                Some(evolve::columns(context, &name, &target, &insert.columns, &source).await?)
+            }
             Evolution::IfTheTableSays if property::evolves(&target) => {
                 evolve::further_columns(context, &name, &target, &insert.columns, &source).await?
             }

@@ -14,7 +14,7 @@ use datafusion::{
     sql::sqlparser::ast::{self, ExprWithAlias},
 };
 
-use super::{Context, Outcome, insert, name};
+use super::{Context, Outcome, name, restore::table_of_lake};
 use crate::{
     EngineError,
     catalog::TableName,
@@ -46,8 +46,9 @@ impl Optimize {
             .with_hint("Write OPTIMIZE t WHERE predicate over partition columns."));
         };
         let name = name::target(context, &object)?;
-        let table =
-            insert::table(context, &name).await.map_err(|error| error.at(&context.sql, name::place(&object)))?;
+        let table = table_of_lake(context, &name, "OPTIMIZE")
+            .await
+            .map_err(|error| error.at(&context.sql, name::place(&object)))?;
         let mut request = Request { zorder: zorder_columns(context, &table, zorder)?, ..Request::default() };
         if let Some(predicate) = predicate {
             request.predicate = predicate.to_string();

@@ -62,10 +62,11 @@ pub(super) async fn table_of_lake(
     name: &TableName,
     statement: &str,
 ) -> Result<std::sync::Arc<Snapshot>, EngineError> {
-    let what = match context.pinned.require(name).await? {
+    let (what, hint) = match context.pinned.require(name).await? {
         Relation::Table(snapshot) => return Ok(snapshot),
-        Relation::View(_) => "a view",
-        Relation::External(_) => "an external table",
+        Relation::View(_) => ("a view", "Name the table that it reads."),
+        Relation::External(_) => ("an external table", "CREATE TABLE ... AS SELECT makes a table of the lake from it."),
     };
-    Err(EngineError::unsupported(format!("\"{name}\" is {what}: {statement} takes a table of the lake")))
+    let error = EngineError::unsupported(format!("\"{name}\" is {what}: {statement} takes a table of the lake"));
+    Err(error.with_hint(hint))
 }

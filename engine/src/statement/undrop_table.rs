@@ -21,7 +21,9 @@ impl UndropTable {
         match name::find(context, &name).await {
             Ok(None) => Ok(Self { name }),
             Ok(Some(kind)) => {
-                let error = name::taken(&name, kind, "UNDROP brings back a table that was dropped.");
+                let hint = "It is not dropped: RESTORE TABLE t TO VERSION AS OF 3 brings an older version back. Where it was made \
+                            anew under the name of a dropped one, that one is gone.";
+                let error = name::taken(&name, kind, hint);
                 Err(error.at(&context.sql, name::place(&table)))
             }
             Err(error) => Err(error.at(&context.sql, name::place(&table))),

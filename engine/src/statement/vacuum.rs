@@ -15,7 +15,7 @@ use datafusion::{
     common::ScalarValue,
 };
 
-use super::{Context, Effect, Outcome, insert, name, show::internal};
+use super::{Context, Effect, Outcome, name, restore::table_of_lake, show::internal};
 use crate::{EngineError, RowStream, catalog::TableName, parser};
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Vacuum {
 impl Vacuum {
     pub async fn plan(context: &Context, vacuum: parser::Vacuum) -> Result<Self, EngineError> {
         let name = name::target(context, &vacuum.name)?;
-        let found = insert::table(context, &name).await;
+        let found = table_of_lake(context, &name, "VACUUM").await;
         found.map_err(|error| error.at(&context.sql, name::place(&vacuum.name)))?;
         let any_retention = !context.session.settings_now().vacuum_retention_check;
         Ok(Self {

@@ -2,7 +2,7 @@
 //! what it is and not by its type.
 
 use arrow::{
-    array::RecordBatch,
+    array::{Array, ArrayRef, RecordBatch},
     datatypes::{DataType, Schema, TimeUnit},
     record_batch::RecordBatchOptions,
 };
@@ -111,11 +111,36 @@ pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
         (given, DataType::Float32 | DataType::Float64) if is_text(given) => is_finite(&kept) || says_infinity(value),
         (given, _) if is_text(given) => true,
         (DataType::List(_), DataType::List(_)) => back(&given),
+        (DataType::Struct(_), DataType::Struct(_)) | (DataType::Map(..), DataType::Map(..)) => {
+            parts_survive(value, target).unwrap_or(false)
+        }
         (given, target) if is_number(given) && is_number(target) => back(given),
         (given, target) if is_number(given) && is_text(target) => true,
         (DataType::Timestamp(_, None), DataType::Date32) => back(&given),
         (DataType::Timestamp(_, from), DataType::Timestamp(_, to)) => from.is_some() == to.is_some() && back(&given),
         _ => false,
+    }
+}
+
+/// The same for each value in a struct or a map. `None` when they are made otherwise than the target.
+fn parts_survive(value: &ScalarValue, target: &DataType) -> Option<bool> {
+    let survive = |values: &ArrayRef, target: &DataType| {
+        (0..values.len()).all(|row| {
+            ScalarValue::try_from_array(values, row).is_ok_and(|value| value.is_null() || survives(&value, target))
+        })
+    };
+    match (value, target) {
+        (ScalarValue::Struct(values), DataType::Struct(to)) => {
+            let from = values.fields();
+            let same = from.len() == to.len() && from.iter().zip(to).all(|(from, to)| from.name() == to.name());
+            Some(same && values.columns().iter().zip(to).all(|(values, to)| survive(values, to.data_type())))
+        }
+        (ScalarValue::Map(values), DataType::Map(entries, _)) => {
+            let DataType::Struct(pair) = entries.data_type() else { return None };
+            let (key, item) = (pair.first()?, pair.get(1)?);
+            Some(survive(values.keys(), key.data_type()) && survive(values.values(), item.data_type()))
+        }
+        _ => None,
     }
 }
 
@@ -162,10 +187,36 @@ fn strip(expr: &Expr) -> &Expr {
 
 #[cfg(test)]
 mod tests {
+    use arrow::{
+        array::{Int64Array, StringArray, StructArray},
+        datatypes::Field,
+    };
+
     use super::*;
 
     fn kept(text: &str, target: &DataType) -> bool {
         survives(&ScalarValue::from(text), target)
+    }
+
+    #[test]
+    fn nested_constants_are_judged_by_their_values() {
+        let field = |name: &str, data_type| std::sync::Arc::new(Field::new(name, data_type, true));
+        let pair = |x| DataType::Struct(vec![field("x", x), field("y", DataType::Utf8)].into());
+        let of = |x: i64| {
+            let values: Vec<(_, ArrayRef)> = vec![
+                (field("x", DataType::Int64), std::sync::Arc::new(Int64Array::from(vec![x]))),
+                (field("y", DataType::Utf8), std::sync::Arc::new(StringArray::from(vec![None::<&str>]))),
+            ];
+            ScalarValue::Struct(std::sync::Arc::new(StructArray::from(values)))
+        };
+        assert!(survives(&of(300), &pair(DataType::Int32)));
+        assert!(survives(&of(300), &pair(DataType::Float64)));
+        assert!(!survives(&of(300), &pair(DataType::Int8)));
+        assert!(!survives(&of(300), &DataType::Struct(vec![field("x", DataType::Int32)].into())));
+        assert!(!survives(
+            &of(300),
+            &DataType::Struct(vec![field("z", DataType::Int32), field("y", DataType::Utf8)].into())
+        ));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use boathouse_storage::{
 };
 use datafusion::{
     arrow::datatypes::{DataType, FieldRef, Schema},
-    common::DFSchema,
+    common::{DFSchema, tree_node::TreeNode},
     logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, cast, expr::Placeholder},
     sql::sqlparser::{
         ast::{self, Assignment, AssignmentTarget, Ident, ObjectName, Spanned},
@@ -19,7 +19,7 @@ use datafusion::{
 use super::{Target, nested::field_of, qualifier::qualifier};
 use crate::{
     EngineError,
-    error::{Place, did_you_mean},
+    error::{Place, did_you_mean, misplaced_subquery},
     statement::{Context, insert::unfit, name, parameter, rules, view::folded},
 };
 
@@ -172,6 +172,9 @@ pub(crate) fn plain_rows(
     columns: &[Option<FieldRef>],
 ) -> Result<LogicalPlan, EngineError> {
     let column = |at: usize| columns.get(at).and_then(Option::as_ref);
+    if projection.expr.iter().any(asks_a_subquery) {
+        return Err(misplaced_subquery());
+    }
     let exprs = projection.expr.into_iter().enumerate().map(|(at, expr)| typed(expr, column(at))).collect();
     let plan = LogicalPlan::Projection(Projection::try_new(exprs, projection.input)?);
     let plan = context.analyze(parameter::settle(plan)?)?;
@@ -201,11 +204,22 @@ fn narrowed(expr: Expr, column: Option<&FieldRef>, input: &DFSchema) -> datafusi
     let (Expr::Alias(mut alias), Some(column)) = (expr.clone(), column) else { return Ok(expr) };
     let from = alias.expr.get_type(input)?;
     let to = column.data_type();
-    // A constant is judged by its value.
-    if from != *to && keeps_digits(&from, to) && !alias.expr.column_refs().is_empty() {
+    // A constant is judged by its value; what a subquery yields only its run tells.
+    let is_constant = alias.expr.column_refs().is_empty() && !has_subquery(&alias.expr);
+    if from != *to && keeps_digits(&from, to) && !is_constant {
         alias.expr = Box::new(cast(*alias.expr, to.clone()));
     }
     Ok(Expr::Alias(alias))
+}
+
+/// Whether a value, or the condition of a clause, is computed by EXISTS and its like: the library has them in WHERE alone.
+fn asks_a_subquery(expr: &Expr) -> bool {
+    let asks = |part: &Expr| matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_));
+    expr.exists(|part| Ok(asks(part))).unwrap_or(false)
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_)))).unwrap_or(true)
 }
 
 /// Whether a cast from one exact number to another fails where it would lose a digit: it rounds only behind the point.

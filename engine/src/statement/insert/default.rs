@@ -7,7 +7,7 @@ use datafusion::{
 };
 
 use super::rules;
-use crate::{EngineError, error::Place, statement::Context};
+use crate::{EngineError, error::Place, parser, statement::Context};
 
 /// Puts the columns' defaults in for DEFAULT. A column that is DEFAULT in every row is left to the table: it leaves the
 /// values and `columns`. In other columns each DEFAULT becomes its value, NULL where there is none.
@@ -24,10 +24,14 @@ pub(super) fn put_in(
         return Ok(());
     }
     let mut rows = rows;
+    let kept = match rows.iter().all(|row| row.iter().all(is_default)) {
+        true => Some(kept(table, columns)),
+        false => None,
+    };
     for index in (0..columns.len()).rev() {
         let column = columns[index].name().clone();
         let said = rows.iter().filter(|row| is_default(&row[index])).count();
-        if said == rows.len() && columns.len() > 1 {
+        if said == rows.len() && kept != Some(index) {
             rows.iter_mut().for_each(|row| drop(row.remove(index)));
             columns.remove(index);
             continue;
@@ -43,6 +47,31 @@ pub(super) fn put_in(
         }
     }
     Ok(())
+}
+
+/// A row needs a value: that of one column stays where all are left to the table, one that the table does not fill itself.
+fn kept(table: &Snapshot, columns: &mut [FieldRef]) -> usize {
+    let is_plain = |column: &FieldRef| !table.is_generated(column.name()) && table.identity(column.name()).is_none();
+    if let Some(at) = columns.iter().position(is_plain) {
+        return at;
+    }
+    if let (Some(first), Some(other)) =
+        (columns.first_mut(), table.schema().fields().iter().find(|field| is_plain(field)))
+    {
+        *first = other.clone();
+    }
+    0
+}
+
+/// The query of DEFAULT VALUES: one row of so many columns.
+pub(super) fn row(columns: usize) -> Result<Query, EngineError> {
+    let mut query = *parser::parse_query("VALUES (0)")?;
+    if let SetExpr::Values(values) = query.body.as_mut() {
+        for row in &mut values.rows {
+            row.content = vec![Expr::Identifier(Ident::new("DEFAULT")); columns];
+        }
+    }
+    Ok(query)
 }
 
 fn is_default(value: &Expr) -> bool {

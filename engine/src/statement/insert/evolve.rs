@@ -19,6 +19,7 @@ use datafusion::{
 use crate::{
     EngineError,
     catalog::TableName,
+    error::did_you_mean,
     statement::{Context, create_table, view::folded},
 };
 
@@ -43,6 +44,29 @@ pub(super) async fn columns(
         return Err(EngineError::invalid(message));
     }
     matched(&target.schema(), &names, &given)
+}
+
+/// The table's columns that the query's are called, for BY NAME.
+pub(super) async fn names(
+    context: &Context,
+    table: &TableName,
+    target: &Snapshot,
+    source: &ast::Query,
+) -> Result<Vec<FieldRef>, EngineError> {
+    check_names(&source.body, 0).map_err(|_| {
+        EngineError::invalid("a value of INSERT ... BY NAME has no name")
+            .with_hint("Name it with AS, or name the columns in a list, INSERT INTO t (a, b) ..., without BY NAME.")
+    })?;
+    let given = given(context, source).await?;
+    let names: Vec<String> = given.iter().map(|field| field.name().clone()).collect();
+    let schema = target.schema();
+    let (columns, new) = matched(&schema, &names, &given)?;
+    let Some(unknown) = new.first() else { return Ok(columns) };
+    let message = format!("column \"{}\" does not exist in table \"{table}\"", unknown.name());
+    let mut error = EngineError::not_found(message);
+    error.hint = did_you_mean(unknown.name(), schema.fields().iter().map(|field| field.name().as_str()))
+        .or_else(|| Some("INSERT WITH SCHEMA EVOLUTION adds it to the table.".into()));
+    Err(error)
 }
 
 /// The same for a table that says by itself that it evolves; nothing when there is no new column.
