@@ -1,5 +1,5 @@
 //! ```text
-//! DELETE FROM table [[AS] alias] [USING relation, ...] [WHERE condition]
+//! [WITH name AS (query), ...] DELETE FROM table [[AS] alias] [USING relation, ...] [WHERE condition]
 //! ```
 //! Rows for which the condition is true go; those for which it is false or NULL stay. Without a condition all rows go. A
 //! condition on partition columns alone takes away whole files, none of which is read.

@@ -1,5 +1,5 @@
 //! ```text
-//! MERGE [WITH SCHEMA EVOLUTION] INTO table [[AS] alias] USING { table | (query) } [AS] alias ON condition
+//! [WITH name AS (query), ...] MERGE [WITH SCHEMA EVOLUTION] INTO table [[AS] alias] USING { table | (query) } [AS] alias ON condition
 //!   { WHEN MATCHED [AND condition] THEN { UPDATE SET column = value, ... | UPDATE SET * | DELETE }
 //!   | WHEN NOT MATCHED [BY TARGET] [AND condition] THEN { INSERT [(column, ...)] VALUES (value, ...) | INSERT * }
 //!   | WHEN NOT MATCHED BY SOURCE [AND condition] THEN { UPDATE SET column = value, ... | DELETE } } ...

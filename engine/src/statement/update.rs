@@ -1,5 +1,5 @@
 //! ```text
-//! UPDATE table [[AS] alias] SET column[.field] = value, ... [FROM relation, ...] [WHERE condition]
+//! [WITH name AS (query), ...] UPDATE table [[AS] alias] SET column[.field] = value, ... [FROM relation, ...] [WHERE condition]
 //! ```
 //! Values see the row as it was; DEFAULT is the column's default, or NULL. The table computes its generated columns anew. A row that several rows of FROM match is an error: which of them it took would be chance.
 
