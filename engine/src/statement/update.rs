@@ -17,7 +17,7 @@ use super::{
     Context, Outcome,
     change::{
         Assigned, Select, Sets, Target, assignments, column, conform, conform_to, outcome, plain_rows, put_together,
-        shorten,
+        refuse_subqueries, shorten,
     },
     name, parameter, rules,
 };
@@ -74,7 +74,10 @@ impl Update {
         };
         select = select.from([of_target]).from(from);
         select.selection = update.selection.clone();
-        let rows = plain_rows(context, select.planned(context, "UPDATE").await?, &types)?;
+        let place = |name: &str| assigned.iter().find(|to| to.value_column.name() == name).and_then(Assigned::place);
+        let planned = select.planned(context, "UPDATE").await?;
+        refuse_subqueries(context, &planned, place)?;
+        let rows = plain_rows(context, planned, &types)?;
         let mut planned = Self { ast: update, target, assigned, rules, sets, plan: rows.clone(), rows };
         planned.plan = planned.conformed(context, planned.rows.clone())?;
         Ok(planned)

@@ -172,9 +172,6 @@ pub(crate) fn plain_rows(
     columns: &[Option<FieldRef>],
 ) -> Result<LogicalPlan, EngineError> {
     let column = |at: usize| columns.get(at).and_then(Option::as_ref);
-    if projection.expr.iter().any(asks_a_subquery) {
-        return Err(misplaced_subquery());
-    }
     let exprs = projection.expr.into_iter().enumerate().map(|(at, expr)| typed(expr, column(at))).collect();
     let plan = LogicalPlan::Projection(Projection::try_new(exprs, projection.input)?);
     let plan = context.analyze(parameter::settle(plan)?)?;
@@ -212,10 +209,18 @@ fn narrowed(expr: Expr, column: Option<&FieldRef>, input: &DFSchema) -> datafusi
     Ok(Expr::Alias(alias))
 }
 
-/// Whether a value, or the condition of a clause, is computed by EXISTS and its like: the library has them in WHERE alone.
-fn asks_a_subquery(expr: &Expr) -> bool {
+/// Refuses values, and conditions of clauses, that EXISTS and its like compute: the library has them in WHERE alone. `place`
+/// says where an item of the projection stands.
+pub(crate) fn refuse_subqueries(
+    context: &Context,
+    projection: &Projection,
+    place: impl Fn(&str) -> Option<Place>,
+) -> Result<(), EngineError> {
     let asks = |part: &Expr| matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_));
-    expr.exists(|part| Ok(asks(part))).unwrap_or(false)
+    match projection.expr.iter().find(|expr| expr.exists(|part| Ok(asks(part))).unwrap_or(false)) {
+        Some(expr) => Err(misplaced_subquery().at(&context.sql, place(&expr.qualified_name().1))),
+        None => Ok(()),
+    }
 }
 
 fn has_subquery(expr: &Expr) -> bool {

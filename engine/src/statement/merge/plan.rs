@@ -25,7 +25,9 @@ use crate::{
     EngineError,
     statement::{
         Context,
-        change::{Assigned, Select, Sets, Target, column, conform_to, inlined, plain_rows, put_together},
+        change::{
+            Assigned, Select, Sets, Target, column, conform_to, inlined, plain_rows, put_together, refuse_subqueries,
+        },
     },
 };
 
@@ -124,6 +126,9 @@ async fn parts(
         }
     }
     let planned = select.planned(context, "MERGE").await?;
+    // `condition 1`, `value 1 a`
+    let place = |name: &str| clauses.get(name.split(' ').nth(1)?.parse::<usize>().ok()?)?.place;
+    refuse_subqueries(context, &planned, place)?;
     let LogicalPlan::Projection(Projection { expr, input, .. }) = plain_rows(context, planned, &types)? else {
         return Err(EngineError::internal("a join without its columns"));
     };
