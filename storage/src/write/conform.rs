@@ -19,6 +19,7 @@ use datafusion::{
 
 use super::{
     check::{not_null, whole_micros},
+    in_place::in_place,
     literal::{constant_exprs, describe, is_clock, survives, value},
     lossless::{cuts_nanoseconds, fits},
     row_check::row_check,
@@ -77,7 +78,7 @@ fn project(table: &str, plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPl
 /// The expression that fills a generated column.
 fn generated(table: &str, want: &Field, rule: &Generated, plan: &LogicalPlan) -> Result<Expr, StorageError> {
     let from = rule.expr.get_type(plan.schema()).map_err(|source| query_error(table, source))?;
-    let mut expr = rule.expr.clone();
+    let mut expr = in_place(rule.expr.clone()).map_err(|source| query_error(table, source))?;
     if from != *want.data_type() {
         expr = cast(expr, want.data_type().clone());
     }
@@ -103,6 +104,9 @@ fn same_as_computed(target: &Schema, rule: &Generated) -> Check {
 
 /// All rules hang on the first column: nothing can take it from a write.
 fn checked(table: &str, target: &Schema, checks: &[Check], plan: LogicalPlan) -> Result<LogicalPlan, StorageError> {
+    let in_place = |check: &Check| Ok(Check { expr: in_place(check.expr.clone())?, ..check.clone() });
+    let checks = checks.iter().map(in_place).collect::<datafusion::error::Result<Vec<Check>>>();
+    let checks = checks.map_err(|source| query_error(table, source))?;
     let exprs = target.fields().iter().enumerate().map(|(index, field)| {
         let value = Expr::Column(Column::new_unqualified(field.name()));
         match index {

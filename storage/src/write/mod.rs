@@ -27,6 +27,7 @@ mod feed;
 mod found;
 mod group;
 mod identity;
+mod in_place;
 mod literal;
 mod lossless;
 mod once;
