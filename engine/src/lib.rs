@@ -33,7 +33,7 @@ pub use exec::{MemoryUsage, RowStream};
 pub use identity::{Identity, LOCAL_USER, LoginError, Role, Secret, Users};
 pub use queries::{Durations, Origin, QueryPart, QueryRecord, QuerySpan, QueryState, QueryTotals, Trace};
 pub use session::{Batches, Pins, Session, TableColumns, TableEntry};
-pub use statement::{Effect, Existing, Ingest, Outcome, Prepared};
+pub use statement::{Counted, Effect, Existing, Ingest, Outcome, Prepared};
 pub use upkeep::Upkeep;
 
 pub use mart::{Definition, Fault, MartOptions, MartOutcome, Project, Scheduler};

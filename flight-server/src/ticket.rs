@@ -19,7 +19,10 @@ use prost::Message;
 use tonic::Status;
 use uuid::Uuid;
 
-use crate::{service::Note, status};
+use crate::{
+    service::{Note, Parts},
+    status,
+};
 
 /// Raised when the fields change their meaning, so that an old ticket is refused instead of misread.
 const FORMAT: u32 = 2;
@@ -56,18 +59,38 @@ pub struct Ticket {
 /// The result of a statement with an effect.
 #[derive(Clone, PartialEq, Message)]
 pub struct EffectResult {
-    /// Rows changed; unset when the statement changed a definition or a setting.
+    /// The number of rows that it tells; unset when the statement changed a definition or a setting.
     #[prost(uint64, optional, tag = "1")]
     pub rows: Option<u64>,
+    /// What the number is made of: rows inserted, updated and deleted, where that is told.
+    #[prost(message, optional, tag = "2")]
+    parts: Option<Counts>,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Counts {
+    #[prost(uint64, tag = "1")]
+    inserted: u64,
+    #[prost(uint64, tag = "2")]
+    updated: u64,
+    #[prost(uint64, tag = "3")]
+    deleted: u64,
 }
 
 impl EffectResult {
     pub fn of(note: &Note) -> Self {
-        let rows = match note {
-            Note::Changed { rows } => Some(*rows),
-            Note::Done { .. } => None,
-        };
-        Self { rows }
+        match note {
+            Note::Changed { rows, parts } => {
+                let counts =
+                    |parts: Parts| Counts { inserted: parts.inserted, updated: parts.updated, deleted: parts.deleted };
+                Self { rows: Some(*rows), parts: parts.map(counts) }
+            }
+            Note::Done { .. } => Self::default(),
+        }
+    }
+
+    pub fn parts(&self) -> Option<Parts> {
+        self.parts.map(|Counts { inserted, updated, deleted }| Parts { inserted, updated, deleted })
     }
 }
 

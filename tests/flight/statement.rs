@@ -1,6 +1,9 @@
 //! Queries and statements with an effect, one by one.
 
-use arrow::{array::AsArray, datatypes::Schema};
+use arrow::{
+    array::AsArray,
+    datatypes::{Int64Type, Schema},
+};
 use arrow_flight::{
     FlightDescriptor, IpcMessage,
     sql::{CommandStatementQuery, ProstMessageExt},
@@ -18,7 +21,7 @@ async fn our_client_gets_rows_counts_and_tags() {
     let rows = text(&*client, "SELECT a, b FROM t ORDER BY a;").await;
     assert_eq!(rows, "+---+-----+\n| a | b   |\n+---+-----+\n| 1 | one |\n| 2 | two |\n| 3 |     |\n+---+-----+");
     let changed = client.run("INSERT INTO t VALUES (4, 'four'), (5, 'five')").await.unwrap();
-    assert!(matches!(changed, Answer::Changed { rows: 2 }), "{changed:?}");
+    assert!(matches!(changed, Answer::Changed { rows: 2, parts: None }), "{changed:?}");
     let done = client.run("CREATE TABLE u (x BIGINT)").await.unwrap();
     assert!(matches!(&done, Answer::Done(tag) if tag == "CREATE TABLE"), "{done:?}");
     assert_eq!(number(&*client, "SELECT count(*) FROM t").await, 5);
@@ -44,6 +47,37 @@ async fn a_change_sent_as_a_query_runs_once_however_often_its_result_is_fetched(
     }
     let count = flight.execute("SELECT count(*) FROM t".to_owned(), None).await.unwrap();
     assert_eq!(one(&fetch(&mut flight, &count).await), 5);
+}
+
+/// Rows inserted, updated and deleted, each with a number of its own, also when the answer is asked for a second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn merges_and_overwrites_tell_what_their_count_is_made_of() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let cookie = crate::session::set(&mut flight, "SET batch_size = 1000").await;
+    flight.set_header("cookie", cookie);
+    let merge = "MERGE INTO t USING (SELECT a + 1 AS a, b FROM t) AS s ON t.a = s.a
+        WHEN MATCHED AND s.a = 3 THEN DELETE WHEN MATCHED THEN UPDATE SET b = s.b
+        WHEN NOT MATCHED THEN INSERT (a, b) VALUES (CAST(s.a AS INT), s.b)";
+    // Rows 1, 2, 3 become 1, 2, 4.
+    for (sql, count, parts) in [
+        (merge, 3, [1, 1, 1]),
+        ("INSERT OVERWRITE t SELECT a, b FROM t WHERE a > 1", 2, [2, 0, 3]),
+        ("INSERT INTO t REPLACE WHERE a > 1 VALUES (5, 'five')", 1, [1, 0, 2]),
+        ("INSERT INTO t REPLACE USING (a) VALUES (5, 'V'), (6, 'VI')", 2, [2, 0, 1]),
+    ] {
+        for _ in 0..2 {
+            flight.execute(format!("SET idempotency_key = '{count} {parts:?}'"), None).await.unwrap();
+            let info = flight.execute(sql.to_owned(), None).await.unwrap();
+            let batches = fetch(&mut flight, &info).await;
+            let names: Vec<String> = batches[0].schema().fields().iter().map(|field| field.name().clone()).collect();
+            assert_eq!(names, ["count", "inserted", "updated", "deleted"], "{sql}");
+            let column = |at: usize| batches[0].column(at).as_primitive::<Int64Type>().value(0);
+            assert_eq!((column(0), [column(1), column(2), column(3)]), (count, parts), "{sql}");
+        }
+    }
+    let updated = flight.execute_update("INSERT OVERWRITE t VALUES (1, 'one')".to_owned(), None).await.unwrap();
+    assert_eq!(updated, 1, "the rows that came");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +136,8 @@ async fn all_calls_announce_the_schema_that_the_stream_has() {
         "SHOW TABLES",
         "EXPLAIN SELECT 1",
         "INSERT INTO t VALUES (100, 'z')",
+        "INSERT OVERWRITE t VALUES (100, 'z')",
+        "MERGE INTO t USING t AS s ON t.a = s.a WHEN MATCHED THEN DELETE",
         "CREATE SCHEMA IF NOT EXISTS s2",
     ] {
         let schema = get_schema(&mut flight, sql).await;

@@ -60,7 +60,7 @@ async fn run(client: &dyn Client, script: &str, files: &str) -> String {
                 Ok(rows) => pretty_format_batches(&rows).unwrap().to_string(),
                 Err(error) => failed(error),
             },
-            Ok(Answer::Changed { rows }) => format!("{rows} rows"),
+            Ok(Answer::Changed { rows, .. }) => format!("{rows} rows"),
             Ok(Answer::Done(tag)) => tag,
             Err(error) => failed(error),
         };

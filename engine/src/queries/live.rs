@@ -225,10 +225,9 @@ impl Live {
                 Some(ready) => self.add_rows(ready),
                 None => return,
             },
-            Ok(Outcome::Changed { inserted, updated, deleted, .. }) => {
-                self.rows.store(inserted + updated + deleted, Ordering::Relaxed);
+            Ok(outcome @ (Outcome::Changed { .. } | Outcome::Done(_))) => {
+                self.rows.store(outcome.count().unwrap_or_default(), Ordering::Relaxed);
             }
-            Ok(Outcome::Done(_)) => {}
             Err(error) => return self.failed(error),
         }
         self.done();

@@ -34,10 +34,29 @@ pub struct Prepared {
 pub enum Effect {
     /// Returns rows and changes nothing.
     Rows,
-    /// Changes rows; the answer is a count.
+    /// Changes rows; the answer is a count, see [`Counted`].
     Change,
     /// Changes a definition or a setting; there is no answer but success.
     Define,
+}
+
+/// What a statement that changes rows tells of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Counted {
+    /// How many it inserted, updated and deleted, in sum.
+    #[default]
+    Sum,
+    /// The sum, and each number of its own: MERGE.
+    Apart,
+    /// How many it inserted, and each number of its own: an INSERT that takes the place of rows, which went for those.
+    Inserted,
+}
+
+impl Counted {
+    /// Whether the rows inserted, updated and deleted are told besides the one number.
+    pub fn tells_parts(self) -> bool {
+        self != Self::Sum
+    }
 }
 
 impl Prepared {
@@ -88,6 +107,11 @@ impl Prepared {
         self.statement.effect()
     }
 
+    /// What it tells of the rows that it changes.
+    pub fn counted(&self) -> Counted {
+        self.statement.counted()
+    }
+
     /// Whether it runs at once, without waiting for others: it changes the session, or ends a query.
     pub fn is_instant(&self) -> bool {
         self.statement.is_instant()
@@ -128,7 +152,29 @@ pub enum Outcome {
         updated: u64,
         deleted: u64,
         version: Option<u64>,
+        counted: Counted,
     },
     /// A definition or setting changed; the command tag as psql prints it, `CREATE TABLE`.
     Done(&'static str),
+}
+
+impl Outcome {
+    /// The one number of rows that the client of a statement is told who changed some.
+    pub fn count(&self) -> Option<u64> {
+        match self {
+            Self::Changed { inserted, counted: Counted::Inserted, .. } => Some(*inserted),
+            Self::Changed { inserted, updated, deleted, .. } => Some(inserted + updated + deleted),
+            Self::Rows(_) | Self::Done(_) => None,
+        }
+    }
+
+    /// The same, told as `counted` says.
+    pub(crate) fn told(self, counted: Counted) -> Self {
+        match self {
+            Self::Changed { inserted, updated, deleted, version, .. } => {
+                Self::Changed { inserted, updated, deleted, version, counted }
+            }
+            other => other,
+        }
+    }
 }

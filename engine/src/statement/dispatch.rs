@@ -14,7 +14,7 @@ use datafusion::{
 use futures::{FutureExt, future::BoxFuture};
 
 use super::{
-    Context, Effect, Outcome,
+    Context, Counted, Effect, Outcome,
     alter_table::AlterTable,
     clone_table::CloneTable,
     copy::{CopyFrom, CopyTo},
@@ -326,6 +326,17 @@ impl Statement {
             Self::Vacuum(vacuum) => vacuum.effect(),
             Self::Token(token) => token.effect(),
         }
+    }
+
+    /// What it tells of the rows that it changes.
+    pub fn counted(&self) -> Counted {
+        if let Self::Execute(execute) = self {
+            return execute.inner().counted();
+        }
+        if matches!(self, Self::Merge(_)) {
+            return Counted::Apart;
+        }
+        if self.insert().is_some_and(Insert::replaces) { Counted::Inserted } else { Counted::Sum }
     }
 
     /// Whether it only touches this process: it needs no permit, and can be run while all are taken.

@@ -17,7 +17,9 @@ use datafusion::{
 };
 
 use super::{
-    Context, Outcome, insert,
+    Context, Outcome,
+    change::inserted,
+    insert,
     name::{self, Kind},
     property, rules,
 };
@@ -104,12 +106,7 @@ impl Ingest {
         let info = name::commit_info(context);
         let state = context.state.clone();
         match write::create_as(context.engine.lake(), &table, rows, &Rules::default(), state, &info).await {
-            Ok(made) => Ok(Outcome::Changed {
-                inserted: made.rows_inserted,
-                updated: 0,
-                deleted: 0,
-                version: Some(made.version),
-            }),
+            Ok(made) => Ok(inserted(made.rows_inserted, Some(made.version))),
             Err(StorageError::TableExists { .. }) if self.appends() => {
                 let message = format!("table \"{name}\" was made by somebody else while its rows were on their way");
                 Err(EngineError::new(ErrorKind::Conflict, message).with_hint("Send the rows again."))
@@ -144,7 +141,7 @@ async fn append(
         None => write::append(lake, &target, rows, &rules, context.state.clone(), &info).await?,
     };
     let version = Some(committed.version);
-    Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
+    Ok(inserted(committed.rows_inserted, version))
 }
 
 /// The columns of a table that is made for these rows.

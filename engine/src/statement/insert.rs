@@ -31,7 +31,12 @@ use datafusion::{
 };
 
 use self::replace::{Equal, Replaced};
-use super::{Context, Outcome, change::outcome, name, parameter, property, rules, view::folded};
+use super::{
+    Context, Outcome,
+    change::{inserted, outcome},
+    name, parameter, property, rules,
+    view::folded,
+};
 use crate::{
     EngineError,
     catalog::{Relation, TableName},
@@ -166,14 +171,18 @@ impl Insert {
             None => write::append(lake, &target, plan, &rules, context.state.clone(), &info).await?,
         };
         let version = Some(committed.version);
-        Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
+        Ok(inserted(committed.rows_inserted, version))
     }
 
     /// Whether it means the same however long ago it was planned: it reads nothing, and finds out by itself when its table's
     /// columns are others.
     pub fn is_lasting(&self) -> bool {
-        let replaces = self.overwrite.is_some() || self.replaced.is_some() || self.equal.is_some();
-        !replaces && matches!(self.rows, LogicalPlan::Values(_))
+        !self.replaces() && matches!(self.rows, LogicalPlan::Values(_))
+    }
+
+    /// Whether its rows take the place of others.
+    pub fn replaces(&self) -> bool {
+        self.overwrite.is_some() || self.replaced.is_some() || self.equal.is_some()
     }
 
     /// INSERT OVERWRITE: every file of the version that was read goes. REPLACE USING: what is like a row that comes.

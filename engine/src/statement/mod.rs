@@ -47,7 +47,7 @@ mod vacuum;
 mod view;
 
 pub use self::{
-    answer::{Effect, Outcome, Prepared},
+    answer::{Counted, Effect, Outcome, Prepared},
     ingest::{Existing, Ingest},
 };
 pub(crate) use self::{

@@ -53,7 +53,7 @@ pub(crate) async fn run(statement: &Statement, context: &Context, bound: &Bound)
         })
         .await;
     }
-    outcome.map_err(|mut error| {
+    outcome.map(|outcome| outcome.told(statement.counted())).map_err(|mut error| {
         if collided(&error).is_some() {
             error.hint = Some(format!("It ran {REPLAYS_MAX} times more; try it when fewer others write."));
         }

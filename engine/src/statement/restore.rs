@@ -4,13 +4,16 @@
 //! An older version becomes the newest one: rows, columns and properties. The versions between stay in the history, so a
 //! RESTORE can be taken back by another one. The counts are the rows of the files that came back and of those that went.
 
-use boathouse_storage::{Snapshot, maintain};
+use boathouse_storage::{
+    Snapshot, maintain,
+    write::{Changed, Committed},
+};
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{ObjectName, TableVersion},
 };
 
-use super::{Context, Outcome, name};
+use super::{Context, Outcome, change::outcome, name};
 use crate::{
     EngineError,
     catalog::{At, Relation, TableName},
@@ -34,12 +37,8 @@ impl Restore {
         let (table, version) = self.find(&context.fresh()).await?;
         let lake = context.engine.lake();
         let restored = maintain::restore(lake, &table, version, &name::commit_info(context)).await?;
-        Ok(Outcome::Changed {
-            inserted: restored.rows_inserted,
-            updated: 0,
-            deleted: restored.rows_deleted,
-            version: Some(restored.version),
-        })
+        let Committed { version, rows_inserted: inserted, rows_updated: updated, rows_deleted: deleted } = restored;
+        Ok(outcome(Changed { version: Some(version), inserted, updated, deleted }))
     }
 
     /// The table, and the version that it is to have again.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use boathouse_engine::{Engine, EngineConfig, Outcome, Session};
 use futures::TryStreamExt;
 
-use super::{Answer, Client, ClientError, Names, Rows, TableNames};
+use super::{Answer, Client, ClientError, Names, Parts, Rows, TableNames};
 
 /// A session of an engine in this process.
 #[derive(Debug)]
@@ -32,11 +32,11 @@ impl Embedded {
 #[async_trait]
 impl Client for Embedded {
     async fn run(&self, sql: &str) -> Result<Answer, ClientError> {
-        Ok(match self.session.execute(sql).await? {
+        let outcome = self.session.execute(sql).await?;
+        let (count, parts) = (outcome.count().unwrap_or_default(), Parts::of(&outcome));
+        Ok(match outcome {
             Outcome::Rows(rows) => Answer::Rows(Rows::new(rows.schema(), rows.map_err(ClientError::from))),
-            Outcome::Changed { inserted, updated, deleted, .. } => {
-                Answer::Changed { rows: inserted + updated + deleted }
-            }
+            Outcome::Changed { .. } => Answer::Changed { rows: count, parts },
             Outcome::Done(tag) => Answer::Done(tag.to_owned()),
         })
     }

@@ -21,6 +21,8 @@ pub use open::{connect, connect_with};
 pub use remote::Remote;
 pub use rows::Rows;
 
+pub use crate::service::Parts;
+
 /// A session on a lake. Methods may be called at once. Dropping the future of a call, or the rows that it gave, cancels
 /// the statement.
 #[async_trait]
@@ -42,9 +44,10 @@ pub trait Client: Send + Sync {
 #[derive(Debug)]
 pub enum Answer {
     Rows(Rows),
-    /// Rows inserted, updated and deleted, in sum.
+    /// The one number of rows that the statement tells, and what it is made of, where that is told.
     Changed {
         rows: u64,
+        parts: Option<Parts>,
     },
     /// The command tag as psql prints it, `CREATE TABLE`.
     Done(String),

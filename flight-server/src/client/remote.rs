@@ -170,7 +170,7 @@ impl Client for Remote {
     async fn run(&self, sql: &str) -> Result<Answer, ClientError> {
         let info = self.info(CommandStatementQuery { query: sql.to_owned(), transaction_id: None }).await?;
         Ok(match Note::read(&info.app_metadata) {
-            Some(Note::Changed { rows }) => Answer::Changed { rows },
+            Some(Note::Changed { rows, parts }) => Answer::Changed { rows, parts },
             Some(Note::Done { tag }) => Answer::Done(tag),
             None => Answer::Rows(self.rows(info).await?),
         })

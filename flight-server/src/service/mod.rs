@@ -28,5 +28,5 @@ mod whole;
 
 pub use flight::Service;
 pub use jobs::PollOptions;
-pub use note::Note;
+pub use note::{Note, Parts};
 pub use whole::Watched;

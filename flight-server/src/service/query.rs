@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::{
-    array::{Int64Array, RecordBatch},
+    array::{ArrayRef, Int64Array, RecordBatch},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use arrow_flight::{
@@ -21,7 +21,9 @@ use tonic::Status;
 use super::{
     encode,
     flight::Shared,
-    jobs, parameters,
+    jobs,
+    note::Parts,
+    parameters,
     session::Caller,
     stream::{self, FlightStream},
     update,
@@ -32,8 +34,14 @@ use crate::{
 };
 
 /// What a statement that changes rows gives to a client that asks for its result: one row with the number of them.
-static COUNT: LazyLock<SchemaRef> =
-    LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("count", DataType::Int64, false)])));
+static COUNT: LazyLock<SchemaRef> = LazyLock::new(|| numbers(&["count"]));
+/// The same of one that tells what the number is made of.
+static COUNTS: LazyLock<SchemaRef> = LazyLock::new(|| numbers(&["count", "inserted", "updated", "deleted"]));
+
+fn numbers(names: &[&str]) -> SchemaRef {
+    let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Int64, false)).collect();
+    Arc::new(Schema::new(fields))
+}
 
 /// Plans the statement; runs it when it has an effect.
 pub async fn info(
@@ -105,6 +113,7 @@ pub async fn rows(shared: &Shared, caller: &mut Caller, ticket: &Ticket) -> Resu
 pub fn schema(prepared: &Prepared) -> SchemaRef {
     match prepared.effect() {
         Effect::Rows => prepared.schema(),
+        Effect::Change if prepared.counted().tells_parts() => COUNTS.clone(),
         Effect::Change => COUNT.clone(),
         Effect::Define => Arc::new(Schema::empty()),
     }
@@ -135,7 +144,12 @@ fn done(effect: &EffectResult) -> Result<FlightStream, Status> {
     let Some(rows) = effect.rows else {
         return stream::batches(&Schema::empty(), &[]);
     };
-    let count = Arc::new(Int64Array::from(vec![i64::try_from(rows).unwrap_or(i64::MAX)]));
-    let batch = RecordBatch::try_new(COUNT.clone(), vec![count]).map_err(|error| status::internal(&error))?;
-    stream::batches(&COUNT, &[batch])
+    let (schema, numbers) = match effect.parts() {
+        Some(Parts { inserted, updated, deleted }) => (&COUNTS, vec![rows, inserted, updated, deleted]),
+        None => (&COUNT, vec![rows]),
+    };
+    let column = |number| Arc::new(Int64Array::from(vec![i64::try_from(number).unwrap_or(i64::MAX)])) as ArrayRef;
+    let columns = numbers.into_iter().map(column).collect();
+    let batch = RecordBatch::try_new(SchemaRef::clone(schema), columns).map_err(|error| status::internal(&error))?;
+    stream::batches(schema, &[batch])
 }

@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use super::{flight::Shared, note::Note, parameters, session::Caller};
 use crate::{status, ticket::Ticket};
 
-/// DoPut update: plans and runs; returns the number of rows changed, 0 when the statement changes a definition.
+/// DoPut update: plans and runs; returns the number of rows that it tells, 0 when the statement changes a definition.
 pub async fn put(
     shared: &Shared,
     caller: &mut Caller,
@@ -23,7 +23,7 @@ pub async fn put(
         }
     }
     Ok(match run(shared, caller, prepared, batches).await? {
-        Note::Changed { rows } => i64::try_from(rows).unwrap_or(i64::MAX),
+        Note::Changed { rows, .. } => i64::try_from(rows).unwrap_or(i64::MAX),
         Note::Done { .. } => 0,
     })
 }
@@ -42,10 +42,7 @@ pub async fn run(
     let total = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
     if total > 1 && prepared.takes_rows() {
         let outcome = caller.session.run_rows(&prepared, batches.to_vec()).await.map_err(status::from_engine)?;
-        let Outcome::Changed { inserted, .. } = outcome else {
-            return Err(Status::internal("rows were added without a count"));
-        };
-        return Ok(Note::Changed { rows: inserted });
+        return Note::of_change(&outcome, None).ok_or_else(|| Status::internal("rows were added without a count"));
     }
     let rows = parameters::rows(batches)?;
     let total = rows.len();
@@ -65,17 +62,14 @@ pub async fn run(
             failed_row(status::from_engine(error), index, total)
         })?;
         keys.ran(&caller.session);
-        note = Some(match (outcome, note) {
-            (Outcome::Changed { inserted, updated, deleted, .. }, note) => {
-                let before = if let Some(Note::Changed { rows }) = note { rows } else { 0 };
-                Note::Changed { rows: before + inserted + updated + deleted }
-            }
-            (Outcome::Done(tag), _) => {
+        note = match outcome {
+            Outcome::Changed { .. } => Note::of_change(&outcome, note.as_ref()),
+            Outcome::Done(tag) => {
                 shared.sessions.ran(caller, tag);
-                Note::Done { tag: tag.to_owned() }
+                Some(Note::Done { tag: tag.to_owned() })
             }
-            (Outcome::Rows(_), _) => return Err(Status::internal("a statement with an effect returned rows")),
-        });
+            Outcome::Rows(_) => return Err(Status::internal("a statement with an effect returned rows")),
+        };
     }
     keys.end(&caller.session);
     note.ok_or_else(|| status::malformed("no row of parameters"))

@@ -19,7 +19,7 @@ use super::{
     script::{Item, Splitter},
     watch::Watch,
 };
-use crate::client::{Answer, Client, Rows};
+use crate::client::{Answer, Client, Parts, Rows};
 
 /// How deep `\i` may nest: a file that includes itself must end.
 const INCLUDES_MAX: usize = 16;
@@ -109,9 +109,9 @@ impl Shell {
                 Err(ShellError::ReaderGone) if self.interactive && self.out.is_terminal() => {}
                 result => result?,
             },
-            Answer::Changed { rows } => {
+            Answer::Changed { rows, parts } => {
                 self.names_changed = true;
-                self.tell(&format!("{rows} row{} changed", if rows == 1 { "" } else { "s" }))?;
+                self.tell(&changed(rows, parts))?;
             }
             Answer::Done(tag) => {
                 self.names_changed = true;
@@ -249,10 +249,40 @@ impl Shell {
     }
 }
 
+/// What is said of rows that a statement changed.
+fn changed(rows: u64, parts: Option<Parts>) -> String {
+    let noun = if rows == 1 { "row" } else { "rows" };
+    match parts {
+        None => format!("{rows} {noun} changed"),
+        // Others went for those that came.
+        Some(Parts { inserted, deleted, .. }) if rows == inserted && deleted > 0 => {
+            format!("{rows} {noun} inserted, {deleted} deleted")
+        }
+        Some(Parts { inserted, updated, deleted }) => {
+            format!("{rows} {noun} changed ({inserted} inserted, {updated} updated, {deleted} deleted)")
+        }
+    }
+}
+
 fn unreadable(source: &str, error: std::io::Error) -> ShellError {
     ShellError::Command(format!("could not read \"{source}\": {error}"))
 }
 
 fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_with_their_parts() {
+        let parts = |inserted, updated, deleted| Some(Parts { inserted, updated, deleted });
+        assert_eq!(changed(1, None), "1 row changed");
+        assert_eq!(changed(7, parts(3, 2, 2)), "7 rows changed (3 inserted, 2 updated, 2 deleted)");
+        assert_eq!(changed(1, parts(1, 0, 4)), "1 row inserted, 4 deleted");
+        assert_eq!(changed(0, parts(0, 0, 4)), "0 rows inserted, 4 deleted");
+        assert_eq!(changed(2, parts(2, 0, 0)), "2 rows changed (2 inserted, 0 updated, 0 deleted)");
+    }
 }

@@ -49,7 +49,7 @@ impl Client for Fake {
     async fn run(&self, sql: &str) -> Result<Answer, ClientError> {
         self.asked.lock().push(sql.to_owned());
         match sql {
-            "INSERT" => Ok(Answer::Changed { rows: 2 }),
+            "INSERT" => Ok(Answer::Changed { rows: 2, parts: None }),
             "CREATE" => Ok(Answer::Done("CREATE TABLE".to_owned())),
             "FAIL" => Err(ClientError::new(ErrorKind::InvalidSql, "no\nLINE 1: FAIL\n        ^^^^")),
             "HANG" => {

@@ -73,6 +73,7 @@ pub(crate) struct AppTransaction {
 
 /// Rows that a statement of ours told its client.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct RowCounts {
     pub(crate) inserted: u64,
     pub(crate) updated: u64,

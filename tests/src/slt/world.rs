@@ -207,14 +207,11 @@ impl Database {
         let (schema, batches) = match self.way().await? {
             Way::Session(session) => match session.execute(sql).await? {
                 Outcome::Rows(rows) => (rows.schema(), rows.collect().await?),
-                Outcome::Changed { inserted, updated, deleted, .. } => {
-                    return Ok(DBOutput::StatementComplete(inserted + updated + deleted));
-                }
-                Outcome::Done(_) => return Ok(DBOutput::StatementComplete(0)),
+                outcome => return Ok(DBOutput::StatementComplete(outcome.count().unwrap_or_default())),
             },
             Way::Server(client) => match client.run(sql).await? {
                 Answer::Rows(rows) => (rows.schema(), rows.try_collect().await?),
-                Answer::Changed { rows } => return Ok(DBOutput::StatementComplete(rows)),
+                Answer::Changed { rows, .. } => return Ok(DBOutput::StatementComplete(rows)),
                 Answer::Done(_) => return Ok(DBOutput::StatementComplete(0)),
             },
         };

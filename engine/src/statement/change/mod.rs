@@ -20,5 +20,5 @@ pub(super) use self::{
     qualifier::shorten,
     query::{Select, column},
     sets::Sets,
-    target::{Target, outcome},
+    target::{Target, inserted, outcome},
 };

@@ -17,7 +17,7 @@ use datafusion::{
 };
 
 use crate::{
-    EngineError, Outcome,
+    Counted, EngineError, Outcome,
     catalog::{Relation, TableName},
     error::Place,
     parser::older_version,
@@ -129,7 +129,12 @@ impl Target {
 /// What the client hears.
 pub(crate) fn outcome(changed: Changed) -> Outcome {
     let Changed { version, inserted, updated, deleted } = changed;
-    Outcome::Changed { inserted, updated, deleted, version }
+    Outcome::Changed { inserted, updated, deleted, version, counted: Counted::Sum }
+}
+
+/// The same of rows that were added, or written elsewhere.
+pub(crate) fn inserted(rows: u64, version: Option<u64>) -> Outcome {
+    outcome(Changed { version, inserted: rows, updated: 0, deleted: 0 })
 }
 
 async fn table(context: &Context, name: &TableName, statement: &str) -> Result<Arc<Snapshot>, EngineError> {

@@ -39,7 +39,7 @@ use crate::{
         text_table::TextTable,
     },
     parser::copy,
-    statement::{Context, Outcome, insert, name, rules},
+    statement::{Context, Outcome, change::inserted, insert, name, rules},
 };
 
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl CopyFrom {
             }
         };
         let version = Some(committed.version);
-        Ok(Outcome::Changed { inserted: committed.rows_inserted, updated: 0, deleted: 0, version })
+        Ok(inserted(committed.rows_inserted, version))
     }
 
     /// The files' rows under the names of the table's columns.

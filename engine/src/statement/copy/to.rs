@@ -29,7 +29,7 @@ use crate::{
         writer::Encoding,
     },
     parser::{self, Versioned, copy},
-    statement::{Context, Outcome, parameter},
+    statement::{Context, Outcome, change::inserted, parameter},
 };
 
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl CopyTo {
         export::prepare(stores.as_ref(), &self.export).await?;
         let rows = context.execute_rows(&plan, SchemaRef::clone(&self.schema), None).await?;
         let written = export::write(stores, &self.export, rows).await?;
-        Ok(Outcome::Changed { inserted: written, updated: 0, deleted: 0, version: None })
+        Ok(inserted(written, None))
     }
 
     /// The query that is read, for EXPLAIN and parameters.

@@ -65,7 +65,7 @@ async fn show(client: &dyn Client, sql: &str, look: Look, out: &mut (dyn Write +
             }
             printer.end(&mut *out).map_err(unwritable)
         }
-        Answer::Changed { rows } => say(out, &format!("{rows} row{}\n", if rows == 1 { "" } else { "s" })),
+        Answer::Changed { rows, .. } => say(out, &format!("{rows} row{}\n", if rows == 1 { "" } else { "s" })),
         Answer::Done(tag) => say(out, &format!("{tag}\n")),
     }
 }
