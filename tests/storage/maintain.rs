@@ -19,6 +19,7 @@ on_every_place!(
     many_small_files_become_one_and_no_row_changes,
     a_compaction_goes_on_behind_appends_and_not_behind_one_of_its_own_kind,
     vacuum_deletes_what_nobody_needs_and_nothing_else,
+    the_history_tells_what_a_restore_brought_back,
 );
 
 async fn optimize(lake: &Lake, request: &Optimize) -> Result<Optimized, StorageError> {
@@ -52,6 +53,27 @@ async fn many_small_files_become_one_and_no_row_changes(place: Place) {
     assert_eq!(rows(&lake, "t").await, before);
     // Queries on the old version go on.
     assert_eq!(query(&lake, &old, "SELECT * FROM t").await, before);
+}
+
+async fn the_history_tells_what_a_restore_brought_back(place: Place) {
+    let lake = place.open().await;
+    create_as(&lake, &people("t"), "SELECT value AS id, 'old' AS name FROM generate_series(1, 5)").await.unwrap();
+    insert(&lake, "t", "SELECT 6 AS id, 'more' AS name").await.unwrap();
+    // One file of six rows takes the place of two.
+    optimize(&lake, &Optimize::default()).await.unwrap();
+    let (optimized, before) = (lake.table("main", "t").await.unwrap(), rows(&lake, "t").await);
+    let restored = maintain::restore(&lake, &optimized, 0, &info()).await.unwrap();
+    assert_eq!((restored.version, restored.rows_inserted, restored.rows_deleted), (3, 5, 6));
+    let table = lake.table("main", "t").await.unwrap();
+    let history = lake.history(&table, 1).await.unwrap();
+    let metric = |name: &str| history[0].metrics[name].parse::<u64>().unwrap();
+    assert_eq!(history[0].operation.as_deref(), Some("RESTORE"));
+    assert_eq!((metric("numRestoredFiles"), metric("numRemovedFiles"), metric("numOfFilesAfterRestore")), (1, 1, 1));
+    assert_eq!((metric("numOutputRows"), metric("numDeletedRows")), (5, 6));
+    assert_eq!(metric("restoredFilesSize"), table.size_bytes());
+    assert_eq!(metric("tableSizeAfterRestore"), table.size_bytes());
+    assert_eq!(metric("removedFilesSize"), optimized.size_bytes());
+    assert_ne!(rows(&lake, "t").await, before);
 }
 
 async fn a_compaction_goes_on_behind_appends_and_not_behind_one_of_its_own_kind(place: Place) {

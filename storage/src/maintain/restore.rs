@@ -119,6 +119,7 @@ fn operation(
         let sizes = files.iter().map(|file| table.log().files.size(*file));
         sizes.map(|size| u64::try_from(size).unwrap_or(0)).sum()
     };
+    let (inserted, deleted) = (rows(target, added)?, rows(base, removed)?);
     let metrics = [
         ("numRestoredFiles", added.len() as u64),
         ("numRemovedFiles", removed.len() as u64),
@@ -126,13 +127,16 @@ fn operation(
         ("removedFilesSize", bytes(base, removed)),
         ("numOfFilesAfterRestore", target.file_count() as u64),
         ("tableSizeAfterRestore", target.size_bytes()),
+        // Under the names that other statements have for them.
+        ("numOutputRows", inserted),
+        ("numDeletedRows", deleted),
     ];
     Ok(Operation {
         name: "RESTORE",
         parameters: [("version".to_owned(), target.version().to_string())].into(),
         metrics: metrics.map(|(name, count)| (name.to_owned(), count)).into(),
-        inserted: rows(target, added)?,
-        deleted: rows(base, removed)?,
+        inserted,
+        deleted,
         ..Operation::default()
     })
 }
