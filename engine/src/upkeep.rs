@@ -6,6 +6,7 @@
 //!                                                 --once a day------------> ORPHANS, and VACUUM if it is wanted
 //!                 each schema --dropped tables past their retention-------> PURGE
 //!                 the lake    --tables that were begun and never made-----> ORPHANS
+//!                             --once a day, files that were not finished--> ORPHANS
 //! ```
 //! One job at a time, which lets statements go first. `system.upkeep` shows what was done.
 
@@ -30,6 +31,8 @@ use self::record::{Begun, Size};
 use crate::{Engine, EngineError, session::Pins, statement::Context};
 
 const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// Among the names of tables, which have a dot.
+const LAKE: &str = "lake";
 
 /// The task; dropping it ends it between two requests of a job, which is then not committed.
 #[derive(Debug)]
@@ -81,6 +84,10 @@ pub(crate) async fn pass(engine: &Arc<Engine>, vacuumed: &mut HashMap<String, In
         purge(engine, &schema).await;
     }
     job::clear_begun(engine).await;
+    if vacuumed.get(LAKE).is_none_or(|last| last.elapsed() >= VACUUM_EVERY) {
+        job::clear_staged(engine).await;
+        vacuumed.insert(LAKE.to_owned(), Instant::now());
+    }
     Ok(())
 }
 

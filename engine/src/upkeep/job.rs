@@ -110,6 +110,13 @@ pub(super) async fn clear_begun(engine: &Arc<Engine>) {
     }
 }
 
+/// Deletes what writers on a folder did not finish, outside of tables.
+pub(super) async fn clear_staged(engine: &Arc<Engine>) {
+    let job = Begun::new(engine.upkeep(), "lake", "ORPHANS");
+    let lake = engine.lake().clone();
+    deleted(job, on_cpu(engine, async move { maintain::clear_staged(&lake, None).await }).await);
+}
+
 /// Writes down which files are gone.
 fn deleted(job: Begun<'_>, done: Result<Vacuumed, EngineError>) {
     let gone = |done: &Vacuumed| {

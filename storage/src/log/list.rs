@@ -182,6 +182,9 @@ mod tests {
             let name = format!("checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.{kind}");
             assert_eq!(parsed(&name), Some(Kind::Checkpoint));
         }
+        for other in ["json#1218", "checkpoint.parquet#1"] {
+            assert_eq!(parsed(other), None, "a file that was not finished: {other}");
+        }
         for other in ["crc", "json.tmp", "compacted.json", "checkpoint.x.parquet", "checkpoint.1.2.parquet"] {
             assert_eq!(parsed(other), None, "{other}");
         }
@@ -192,7 +195,12 @@ mod tests {
         assert_eq!(version("00000000000000000012.checkpoint.parquet"), Some((12, false)));
         assert_eq!(version("00000000000000000012.crc"), Some((12, false)));
         assert_eq!(version("00000000000000000003.00000000000000000012.compacted.json"), Some((12, false)));
-        for other in ["_last_checkpoint", "00000000000000000012.mine", "_staged/00000000000000000012.json"] {
+        for other in [
+            "_last_checkpoint",
+            "00000000000000000012.mine",
+            "00000000000000000012.json#1218",
+            "_staged/00000000000000000012.json",
+        ] {
             assert_eq!(version(other), None, "{other}");
         }
     }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod optimize;
 mod pace;
 mod restore;
+mod staged;
 mod vacuum;
 mod zorder;
 
@@ -15,6 +16,7 @@ pub use optimize::{Optimize, Optimized, optimize};
 pub use pace::Pace;
 pub use restore::restore;
 pub(crate) use restore::{brought_back, check_there, vector_of};
+pub use staged::clear_staged;
 pub use vacuum::{RETENTION_HOURS_MIN, Vacuum, Vacuumed, vacuum};
 
 pub use crate::lake::Begun;

@@ -3,7 +3,8 @@
 //! A file stays when the newest version has it, when a commit within the retention names it (so every version that was
 //! the newest at some time within it can still be read), or when it is younger than the retention (it may belong to a
 //! write that is under way). What else lies in the table's folder goes: files of old versions, files and deletion vectors
-//! of writes that failed. Hidden folders, the log, tables further down and what shallow clones read are left alone.
+//! of writes that failed, and what writers on a file system did not finish, of the log too. Hidden folders, the log
+//! otherwise, tables further down and what shallow clones read are left alone.
 //!
 //! Orphans are the part of these that no version names which can still be read: nobody loses anything with them.
 
@@ -17,7 +18,7 @@ use object_store::{ObjectMeta, ObjectStore, path::Path};
 use crate::{
     Lake, Snapshot, StorageError,
     log::{self, VectorFile},
-    store::is_not_found,
+    store::{Staged, delete_staged, is_not_found, old_staged},
     table::{log_error, table_store},
     write::{Operation, Transaction},
 };
@@ -51,6 +52,13 @@ impl Vacuumed {
     pub(super) fn of(files: &[ObjectMeta]) -> Self {
         Self { files: files.iter().map(|file| (file.location.to_string(), file.size)).collect() }
     }
+
+    /// Files that were not finished among them.
+    pub(super) fn with(mut self, staged: &[Staged]) -> Self {
+        self.files.extend(staged.iter().map(|file| (file.name.clone(), file.size)));
+        self.files.sort_unstable();
+        self
+    }
 }
 
 /// Deletes what no version within the retention needs. `RetentionTooShort` names the shortest one.
@@ -70,11 +78,15 @@ pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> 
     let cutoff = Utc::now() - retention;
     let store = table_store(lake.store_registry(), table.location())?;
     let found = old_files(&store, table, cutoff).await?;
+    let staged = old_staged(table.location(), cutoff).await?;
+    if !request.dry_run {
+        delete_staged(table.location(), &staged).await?;
+    }
     if found.is_empty() {
-        return Ok(Vacuumed::default());
+        return Ok(Vacuumed::default().with(&staged));
     }
     if request.dry_run {
-        return Ok(Vacuumed::of(&unneeded(lake, schema, name, table, request, cutoff, found).await?));
+        return Ok(Vacuumed::of(&unneeded(lake, schema, name, table, request, cutoff, found).await?).with(&staged));
     }
     let held = lake.hold_for_delete(table).await?;
     let vacuumed = async {
@@ -84,7 +96,7 @@ pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> 
             deleted = delete(&store, table, &files) => deleted?,
             stopped = lake.beat(&held) => match stopped? {},
         }
-        Ok(Vacuumed::of(&files))
+        Ok(Vacuumed::of(&files).with(&staged))
     }
     .await;
     lake.release(held).await;

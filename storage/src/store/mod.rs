@@ -7,8 +7,10 @@ mod counted;
 mod durable;
 mod path;
 mod s3;
+mod staged;
 mod stores;
 
 pub use counted::StoreUsage;
 pub(crate) use path::{folder_url, is_not_found, object_path};
+pub(crate) use staged::{Staged, delete_staged, old_staged};
 pub use stores::{StoreLayer, Stores};
