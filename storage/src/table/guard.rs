@@ -3,7 +3,9 @@
 //! Filters reach a source from above: those of the query while it is planned, those that joins and TopK find while it
 //! runs. The reader leaves out row groups and pages by them, with the statistics in the files. These leave NaN out,
 //! while a comparison with NaN may be true (it is larger than all other numbers, or smaller when it has a sign): a
-//! filter over floating point numbers never goes to the reader, and does not keep the other filters from going.
+//! filter over floating point numbers never goes to the reader, and does not keep the other filters from going. Where the
+//! reader answers for every row, neither does one that looks into a nested column: a file may have it in another form, in
+//! which the reader does not apply the filter after all.
 //!
 //! Here is also said whether the reader applies the filters to every row (see `selectivity`), it is told what the log says
 //! of files where that comes late (see `late`), and what was read is counted (see `progress`).
@@ -26,6 +28,7 @@ use datafusion::{
         EquivalenceProperties, PhysicalExpr, PhysicalSortExpr,
         expressions::{Column, IsNotNullExpr, IsNullExpr},
         projection::ProjectionExprs,
+        utils::collect_columns,
     },
     physical_plan::{
         DisplayFormatType, SortOrderPushdownResult,
@@ -143,7 +146,10 @@ impl FileSource for GuardedSource {
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn FileSource>>> {
         let columns = self.table_schema().file_schema();
-        let safe: Vec<bool> = filters.iter().map(|filter| !compares_floats(filter, columns)).collect();
+        let is_safe = |filter: &Arc<dyn PhysicalExpr>| {
+            !(compares_floats(filter, columns) || self.every_row && reads_nested(filter, columns))
+        };
+        let safe: Vec<bool> = filters.iter().map(is_safe).collect();
         let offered = filters.into_iter().zip(&safe).filter(|(_, safe)| **safe).map(|(filter, _)| filter);
         let offered: Vec<_> = offered.collect();
         if offered.is_empty() {
@@ -217,6 +223,13 @@ fn compares_floats(filter: &Arc<dyn PhysicalExpr>, columns: &Schema) -> bool {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     found || walk.is_err()
+}
+
+/// Does the filter look at a column that has others in it?
+fn reads_nested(filter: &Arc<dyn PhysicalExpr>, columns: &Schema) -> bool {
+    collect_columns(filter)
+        .iter()
+        .any(|column| columns.fields().get(column.index()).is_some_and(|field| field.data_type().is_nested()))
 }
 
 fn holds_floats(kind: &DataType) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! A file may name its columns differently (column mapping), declare its nested fields nullable where the table does
 //! not (Spark does), have fewer columns, or narrower types. Names and nullability are put right here by relabelling
-//! arrays, without a copy; missing columns and casts are left to DataFusion's adapter, which works by name.
+//! arrays, without a copy; what is inside of arrays and maps is cast (see `nested`); missing columns and other casts are
+//! left to DataFusion's adapter, which works by name.
 
 use std::{
     fmt,
@@ -25,6 +26,7 @@ use datafusion::{
     physical_expr_adapter::{DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory},
 };
 
+use super::nested::{cast_nested, fitted};
 use crate::log::physical_name;
 
 pub(crate) const COLUMN_ID: &str = "delta.columnMapping.id";
@@ -59,10 +61,17 @@ pub(super) struct TableAdapterFactory {
 
 impl PhysicalExprAdapterFactory for TableAdapterFactory {
     fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
-        let fields = conform_fields(physical.fields(), self.columns.fields(), self.mode);
-        let seen = Arc::new(Schema::new_with_metadata(fields, physical.metadata().clone()));
+        let named = conform_fields(physical.fields(), self.columns.fields(), self.mode);
+        let fields = named.iter().map(|field| match logical.field_with_name(field.name()) {
+            Ok(want) => {
+                let kind = fitted(field.data_type(), want.data_type());
+                Arc::new(field.as_ref().clone().with_data_type(kind))
+            }
+            Err(_) => field.clone(),
+        });
+        let seen = Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), physical.metadata().clone()));
         let inner = DefaultPhysicalExprAdapterFactory.create(logical, seen.clone())?;
-        Ok(Arc::new(TableAdapter { inner, seen, physical }))
+        Ok(Arc::new(TableAdapter { inner, named, seen, physical }))
     }
 }
 
@@ -71,6 +80,8 @@ impl PhysicalExprAdapterFactory for TableAdapterFactory {
 struct TableAdapter {
     inner: Arc<dyn PhysicalExprAdapter>,
     /// The file's columns in the table's words.
+    named: Fields,
+    /// The same with what is in arrays and maps in the table's types.
     seen: SchemaRef,
     physical: SchemaRef,
 }
@@ -83,8 +94,10 @@ impl PhysicalExprAdapter for TableAdapter {
                 let Some(column) = expr.downcast_ref::<Column>() else { return Ok(Transformed::no(expr)) };
                 let (seen, stored) = (self.seen.field(column.index()), self.physical.field(column.index()));
                 if seen.data_type() != stored.data_type() {
+                    let named = self.named.get(column.index()).map_or(seen.data_type(), |named| named.data_type());
+                    let (named, to) = (named.clone(), seen.clone().into());
                     let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(stored.name(), column.index()));
-                    return Ok(Transformed::yes(Arc::new(Relabel { column, to: seen.clone().into() }) as _));
+                    return Ok(Transformed::yes(Arc::new(Relabel { column, named, to }) as _));
                 }
                 if seen.name() != stored.name() {
                     return Ok(Transformed::yes(Arc::new(Column::new(stored.name(), column.index())) as _));
@@ -166,16 +179,18 @@ fn column_id(column: &Field) -> Option<&String> {
     column.metadata().get(COLUMN_ID).or_else(|| column.metadata().get(PARQUET_ID))
 }
 
-/// A file's column with other names inside it.
+/// A file's column with other names inside it, and other types inside of arrays and maps.
 #[derive(Debug)]
 struct Relabel {
     column: Arc<dyn PhysicalExpr>,
+    /// The type under other names.
+    named: DataType,
     to: FieldRef,
 }
 
 impl PartialEq for Relabel {
     fn eq(&self, other: &Self) -> bool {
-        self.column.as_ref() == other.column.as_ref() && self.to == other.to
+        self.column.as_ref() == other.column.as_ref() && self.named == other.named && self.to == other.to
     }
 }
 
@@ -184,6 +199,7 @@ impl Eq for Relabel {}
 impl Hash for Relabel {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.column.hash(state);
+        self.named.hash(state);
         self.to.hash(state);
     }
 }
@@ -202,7 +218,7 @@ impl PhysicalExpr for Relabel {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         let array = self.column.evaluate(batch)?.into_array(batch.num_rows())?;
-        Ok(ColumnarValue::Array(relabel(&array, self.to.data_type())?))
+        Ok(ColumnarValue::Array(cast_nested(&relabel(&array, &self.named)?, self.to.data_type())?))
     }
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
@@ -211,7 +227,7 @@ impl PhysicalExpr for Relabel {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         match (children.pop(), children.is_empty()) {
-            (Some(column), true) => Ok(Arc::new(Self { column, to: self.to.clone() })),
+            (Some(column), true) => Ok(Arc::new(Self { column, named: self.named.clone(), to: self.to.clone() })),
             _ => internal_err!("a relabelled column has one child"),
         }
     }

@@ -19,6 +19,7 @@ mod late;
 mod library;
 mod location;
 mod mapping;
+mod nested;
 mod open;
 mod order;
 mod progress;

@@ -47,7 +47,8 @@ pub enum Position {
     After(String),
 }
 
-/// One change of a definition. A path leads through structs to a column or a field: `["a", "b"]` is `a.b`.
+/// One change of a definition. A path leads through structs to a column or a field: `["a", "b"]` is `a.b`; through arrays by
+/// `element`, through maps by `key` and `value`, which [`Change::Widen`] alone may end with.
 #[derive(Debug, Clone)]
 pub enum Change {
     /// A new column (or field) at the end of `path`, NULL in all rows that are there. The field brings comment and default
@@ -369,9 +370,10 @@ impl Altered {
         let kind = delta_type(data_type).map_err(str::to_owned)?;
         let wanted: StructField =
             (&Field::new("new", kind, true)).try_into_kernel().map_err(|error| error.to_string())?;
+        let (path, steps) = columns::split_steps(&self.columns, path);
         self.field(path, &|field| match Identity::of(field) {
             Some(_) => Err(format!("\"{}\" numbers the rows and stays BIGINT", field.name())),
-            None => widen::widen(field, &wanted.data_type, on),
+            None => widen::widen(field, steps, &wanted.data_type, on),
         })
     }
 

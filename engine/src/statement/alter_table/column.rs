@@ -25,11 +25,10 @@ pub(super) fn find(
     path: &[Ident],
 ) -> Result<Vec<String>, EngineError> {
     let schema = snapshot.schema();
-    let mut fields: &Fields = schema.fields();
+    let mut fields: Fields = schema.fields().clone();
     let mut found: Vec<String> = Vec::with_capacity(path.len());
-    let none = Fields::empty();
     for ident in path {
-        let Some(field) = of_name(fields, ident, found.is_empty()) else {
+        let Some(field) = of_name(&fields, ident, found.is_empty()) else {
             let name = written(ident, found.is_empty());
             let message = match found.is_empty() {
                 true => format!("column \"{name}\" does not exist in table \"{table}\""),
@@ -40,12 +39,25 @@ pub(super) fn find(
             return Err(error.at(&context.sql, Place::of_token_span(ident.span)));
         };
         found.push(field.name().clone());
-        fields = match field.data_type() {
-            DataType::Struct(inner) => inner,
-            _ => &none,
-        };
+        fields = inside(field.data_type());
     }
     Ok(found)
+}
+
+/// What a name behind a column can mean: a field, or as in Delta the `element` of an ARRAY, the `key` and `value` of a MAP.
+fn inside(kind: &DataType) -> Fields {
+    let named = |name: &str, field: &FieldRef| field.as_ref().clone().with_name(name);
+    match kind {
+        DataType::Struct(fields) => fields.clone(),
+        DataType::List(element) => vec![named("element", element)].into(),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => {
+                ["key", "value"].into_iter().zip(pair).map(|(name, field)| named(name, field)).collect()
+            }
+            _ => Fields::empty(),
+        },
+        _ => Fields::empty(),
+    }
 }
 
 /// Columns are SQL names, folded without quotes; a struct's field is data and is as it is written.

@@ -10,10 +10,11 @@
 //!       | COMMENT { 'text' | NULL }
 //! COMMENT ON { TABLE name | COLUMN table.column } IS { 'text' | NULL }
 //! ```
-//! A column may be a field of a STRUCT: `a.b`. Each statement is one commit and touches no data file. DROP and RENAME
-//! COLUMN ask for the property `delta.columnMapping.mode` = `name`, which changes the protocol for all readers and is
-//! therefore set by a statement of its own; TYPE asks for `delta.enableTypeWidening` for the same reason. A DEFAULT holds
-//! for rows that come later. A condition must be TRUE for the rows that are there, or the statement is refused.
+//! A column may be a field of a STRUCT: `a.b`, also of one in an ARRAY, `a.element.b`, or in a MAP, `a.key.b`, `a.value.b`;
+//! TYPE may be about `a.element`, `a.key` and `a.value` themselves. Each statement is one commit and touches no data file.
+//! DROP and RENAME COLUMN ask for the property `delta.columnMapping.mode` = `name`, which changes the protocol for all
+//! readers and is therefore set by a statement of its own; TYPE asks for `delta.enableTypeWidening` for the same reason. A
+//! DEFAULT holds for rows that come later. A condition must be TRUE for the rows that are there, or the statement is refused.
 
 mod change;
 mod column;

@@ -1,7 +1,7 @@
 //! Wider types: which ones the protocol allows, and what it wants to be told.
 //!
 //! Delta protocol, "Type Widening": a field keeps the list of its changes as metadata, so that readers know that older
-//! files have a narrower type.
+//! files have a narrower type. What is no field, in an array or a map, is told by the field around it, with the way to it.
 
 use arrow::datatypes::DataType as ArrowType;
 use deltalake::kernel::{
@@ -9,16 +9,23 @@ use deltalake::kernel::{
 };
 use serde_json::{Value, json};
 
+use super::columns::change_type;
 use crate::write::{features::TYPE_CHANGES, type_name};
 
-/// Gives the field a wider type and notes the change. `on`: the table's property allows it.
-pub(super) fn widen(field: &mut StructField, to: &DataType, on: bool) -> Result<(), String> {
-    if field.data_type == *to {
-        return Ok(());
-    }
-    let (from, into) = (in_sql(&field.data_type), in_sql(to));
-    let refused = |why: &str| Err(format!("column \"{}\" cannot change from {from} to {into}: {why}", field.name));
-    let (DataType::Primitive(old), DataType::Primitive(new)) = (&field.data_type, to) else {
+/// Gives the field, or what lies `steps` deep in its arrays and maps, a wider type and notes the change. `on`: the table's
+/// property allows it.
+pub(super) fn widen(field: &mut StructField, steps: &[String], to: &DataType, on: bool) -> Result<(), String> {
+    let mut whole = field.data_type.clone();
+    let from = std::cell::RefCell::new(None);
+    change_type(&mut whole, steps, &|kind| {
+        from.replace(Some(std::mem::replace(kind, to.clone())));
+        Ok(())
+    })?;
+    let Some(from) = from.into_inner().filter(|from| from != to) else { return Ok(()) };
+    let name = std::iter::once(&field.name).chain(steps).map(String::as_str).collect::<Vec<_>>().join(".");
+    let (given, into) = (in_sql(&from), in_sql(to));
+    let refused = |why: &str| Err(format!("column \"{name}\" cannot change from {given} to {into}: {why}"));
+    let (DataType::Primitive(old), DataType::Primitive(new)) = (&from, to) else {
         return refused("only plain types become wider");
     };
     if !is_wider(old, new) {
@@ -31,9 +38,13 @@ pub(super) fn widen(field: &mut StructField, to: &DataType, on: bool) -> Result<
         Some(MetadataValue::Other(Value::Array(changes))) => changes.clone(),
         _ => Vec::new(),
     };
-    changes.push(json!({ "fromType": old.to_string(), "toType": new.to_string() }));
+    let mut change = json!({ "fromType": old.to_string(), "toType": new.to_string() });
+    if let (false, Some(change)) = (steps.is_empty(), change.as_object_mut()) {
+        change.insert("fieldPath".into(), steps.join(".").into());
+    }
+    changes.push(change);
     field.metadata.insert(TYPE_CHANGES.to_owned(), MetadataValue::Other(Value::Array(changes)));
-    field.data_type = to.clone();
+    field.data_type = whole;
     Ok(())
 }
 
@@ -64,21 +75,43 @@ fn whole_digits(decimal: &DecimalType) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use deltalake::kernel::{ArrayType, MapType};
+
     use super::*;
 
     #[test]
     fn a_change_is_noted_behind_those_before_it() {
         let mut field = StructField::new("a", DataType::SHORT, true);
-        assert!(widen(&mut field, &DataType::INTEGER, false).is_err());
-        widen(&mut field, &DataType::INTEGER, true).unwrap();
-        widen(&mut field, &DataType::LONG, true).unwrap();
+        assert!(widen(&mut field, &[], &DataType::INTEGER, false).is_err());
+        widen(&mut field, &[], &DataType::INTEGER, true).unwrap();
+        widen(&mut field, &[], &DataType::LONG, true).unwrap();
         let noted = field.metadata.get(TYPE_CHANGES).unwrap().to_string();
         assert_eq!(
             serde_json::from_str::<Value>(&noted).unwrap(),
             json!([{ "fromType": "short", "toType": "integer" }, { "fromType": "integer", "toType": "long" }])
         );
         for narrower in [DataType::INTEGER, DataType::DOUBLE, DataType::STRING, DataType::decimal(19, 0).unwrap()] {
-            assert!(widen(&mut field, &narrower, true).is_err(), "{narrower}");
+            assert!(widen(&mut field, &[], &narrower, true).is_err(), "{narrower}");
         }
+    }
+
+    #[test]
+    fn what_is_no_field_is_told_by_the_field_around_it() {
+        let inner = DataType::from(ArrayType::new(DataType::INTEGER, true));
+        let mut field = StructField::new("m", DataType::from(MapType::new(DataType::SHORT, inner, true)), true);
+        let way = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
+        widen(&mut field, &way("value.element"), &DataType::LONG, true).unwrap();
+        widen(&mut field, &way("key"), &DataType::INTEGER, true).unwrap();
+        assert!(widen(&mut field, &way("value"), &DataType::LONG, true).is_err());
+        let inner = DataType::from(ArrayType::new(DataType::LONG, true));
+        assert_eq!(field.data_type, DataType::from(MapType::new(DataType::INTEGER, inner, true)));
+        let noted = field.metadata.get(TYPE_CHANGES).unwrap().to_string();
+        assert_eq!(
+            serde_json::from_str::<Value>(&noted).unwrap(),
+            json!([
+                { "fromType": "integer", "toType": "long", "fieldPath": "value.element" },
+                { "fromType": "short", "toType": "integer", "fieldPath": "key" }
+            ])
+        );
     }
 }
