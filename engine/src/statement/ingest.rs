@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use boathouse_storage::{
     StorageError,
-    write::{self, NewTable, Rules},
+    write::{self, Altered, NewTable, Rules},
 };
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
@@ -123,9 +123,10 @@ async fn append(
     rows: LogicalPlan,
 ) -> Result<Outcome, EngineError> {
     let target = insert::table(context, name).await?;
-    let (columns, new) = insert::evolve::by_names(&target.schema(), given)?;
+    let evolves = property::evolves(&target);
+    let (columns, new) = insert::evolve::by_names(&target.schema(), given, evolves)?;
     if let Some(column) = new.first()
-        && !property::evolves(&target)
+        && !evolves
     {
         let mut error =
             EngineError::not_found(format!("column \"{}\" does not exist in table \"{name}\"", column.name()));
@@ -133,10 +134,12 @@ async fn append(
         error.hint = did_you_mean(column.name(), schema.fields().iter().map(|field| field.name().as_str()));
         return Err(error);
     }
-    let rows = insert::under_names(rows, &columns)?;
+    let altered = insert::evolve::altered(&target, &new)?;
+    let schema = altered.as_ref().map(Altered::schema).transpose()?.unwrap_or_else(|| target.schema());
+    let rows = insert::evolve::shaped(insert::under_names(rows, &columns)?, &schema, &new)?;
     let rules = rules::of(context, &target)?;
     let (lake, info) = (context.engine.lake(), name::commit_info(context));
-    let committed = match insert::evolve::altered(&target, &new)? {
+    let committed = match altered {
         Some(altered) => write::append_evolved(lake, altered, rows, &rules, context.state.clone(), &info).await?,
         None => write::append(lake, &target, rows, &rules, context.state.clone(), &info).await?,
     };

@@ -115,10 +115,16 @@ impl Insert {
             Some(altered) => altered.schema()?,
             None => planned.clone(),
         };
+        let evolved = |column: &FieldRef| match schema.fields().find(column.name()) {
+            Some((_, evolved)) if !new_columns.is_empty() => evolved.clone(),
+            _ => column.clone(),
+        };
+        columns = columns.iter().map(evolved).collect();
         name_values(&mut source.body, usize::MAX);
         default::put_in(context, &target, &mut source, &mut columns)?;
         let rules = rules::of(context, &target)?;
-        let target = Target { name: &name, schema: &schema, columns: &columns, rules: &rules };
+        let new = new_columns.as_slice();
+        let target = Target { name: &name, schema: &schema, columns: &columns, new, rules: &rules };
         match target.plan(context, source.clone()).await {
             Ok((rows, plan)) => {
                 let (replaced, equal) = (None, None);
@@ -156,7 +162,6 @@ impl Insert {
 
     /// Adds what `rows` yields, which are the statement's rows with their parameters put in.
     async fn append(&self, context: &Context, rows: LogicalPlan) -> Result<Outcome, EngineError> {
-        let plan = under_names(rows, &self.columns)?;
         let lake = context.engine.lake();
         let target = lake.table(&self.name.schema, &self.name.name).await?;
         // Columns that it adds itself were added by an earlier run of the same plan.
@@ -166,7 +171,10 @@ impl Insert {
         }
         let info = name::commit_info(context);
         let rules = rules::of(context, &target)?;
-        let committed = match evolve::altered(&target, &self.new_columns)? {
+        let altered = evolve::altered(&target, &self.new_columns)?;
+        let schema = altered.as_ref().map(Altered::schema).transpose()?.unwrap_or_else(|| target.schema());
+        let plan = evolve::shaped(under_names(rows, &self.columns)?, &schema, &self.new_columns)?;
+        let committed = match altered {
             Some(altered) => write::append_evolved(lake, altered, plan, &rules, context.state.clone(), &info).await?,
             None => write::append(lake, &target, plan, &rules, context.state.clone(), &info).await?,
         };
@@ -193,6 +201,7 @@ impl Insert {
         let rules = rules::of(context, &target)?;
         let evolved = evolve::altered(&target, &self.new_columns)?;
         let schema = evolved.as_ref().map(Altered::schema).transpose()?.unwrap_or_else(|| target.schema());
+        let plan = evolve::shaped(plan, &schema, &self.new_columns)?;
         let mut told: BTreeMap<String, String> = [("mode".to_owned(), "Overwrite".to_owned())].into();
         let replaces = match self.equal.as_deref() {
             None => Replaces::Files(Vec::new()),
@@ -228,6 +237,8 @@ pub(super) struct Target<'a> {
     schema: &'a SchemaRef,
     /// The columns that values are given for.
     pub columns: &'a [FieldRef],
+    /// What of it the table gets from the rows.
+    new: &'a [Field],
     rules: &'a Rules,
 }
 
@@ -246,7 +257,7 @@ impl From<EngineError> for Misfit {
 impl Target<'_> {
     /// The rows as `source` gives them, and under the table's names and types.
     pub async fn plan(&self, context: &Context, source: ast::Query) -> Result<(LogicalPlan, LogicalPlan), Misfit> {
-        let Self { name, schema, columns, rules } = self;
+        let Self { name, schema, columns, new, rules } = self;
         let plan = context.plan_query(source).await?;
         let given = plan.schema().fields().len();
         if given != columns.len() {
@@ -260,7 +271,8 @@ impl Target<'_> {
             true => plan,
             false => context.analyze(parameter::settle(type_parameters(plan, columns)?)?)?,
         };
-        let plan = write::conform(&name.to_string(), schema, rules, under_names(rows.clone(), columns)?);
+        let named = evolve::shaped(under_names(rows.clone(), columns)?, schema, new)?;
+        let plan = write::conform(&name.to_string(), schema, rules, named);
         let plan = plan.map_err(|error| {
             let column = match &error {
                 StorageError::TypeMismatch { column, .. }

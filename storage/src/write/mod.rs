@@ -7,6 +7,7 @@
 //! `feed` tells of its rows, `transaction` is the way into a log; `create`, `append`, `drop`, `rename` and `clone` are the
 //! statements. What still goes through the library commits through `commit`.
 
+mod align;
 mod alter;
 mod append;
 mod change;
@@ -50,6 +51,7 @@ mod transaction;
 mod type_name;
 mod values;
 
+pub use align::{aligned, reshapes};
 pub use alter::{Altered, Change, Position, alter};
 pub use append::{append, append_evolved};
 pub use change::{Action, Actions, Changed, Replaces, RowChange, change, changes_in_place, remove_files};

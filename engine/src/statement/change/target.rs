@@ -35,6 +35,8 @@ pub(crate) struct Target {
     pub factor: TableFactor,
     /// The table with the columns that the statement adds to it.
     evolved: Option<(Altered, SchemaRef)>,
+    /// The statement may add some.
+    evolves: bool,
 }
 
 impl Target {
@@ -62,7 +64,7 @@ impl Target {
             None => Ident::with_quote('"', &name.name),
         };
         let factor = relation(&stand_in, &alias);
-        Ok(Self { name, addressed, alias, factor, evolved: None })
+        Ok(Self { name, addressed, alias, factor, evolved: None, evolves: false })
     }
 
     /// The columns that rows are written with.
@@ -70,11 +72,17 @@ impl Target {
         self.evolved.as_ref().map_or_else(|| self.snapshot().schema(), |(_, columns)| columns.clone())
     }
 
-    /// Adds columns to the table.
+    /// Adds columns to the table, and fields to those that it has.
     pub fn evolve(&mut self, new: &[Field]) -> Result<(), EngineError> {
+        self.evolves = true;
         let altered = evolve::altered(self.snapshot(), new)?;
         self.evolved = altered.map(|altered| altered.schema().map(|columns| (altered, columns))).transpose()?;
         Ok(())
+    }
+
+    /// Whether structs are matched by the names of their fields, and may lack some.
+    pub fn evolves(&self) -> bool {
+        self.evolves
     }
 
     pub fn evolved(&self) -> Option<&Altered> {

@@ -150,6 +150,7 @@ impl Insert {
         let table = target.name.to_string();
         let evolved = evolve::altered(target.snapshot(), &insert.new_columns)?;
         let schema = evolved.as_ref().map(Altered::schema).transpose()?.unwrap_or_else(|| target.schema());
+        let rows = evolve::shaped(rows, &schema, &insert.new_columns)?;
         let rows = write::conform(&table, &schema, &all_rules, rows)?;
         let plan = both(target, &schema, addresses.clone(), rows).map_err(|error| context.error(error))?;
         let change = RowChange {

@@ -1,8 +1,10 @@
 //! MERGE WITH SCHEMA EVOLUTION: columns of the source that the table does not have are added to it, in the same commit.
 //!
 //! Those are added that a clause gives values to: with `*` all of them, else those that it names. `*` then leaves columns of
-//! the table alone that the source does not have.
+//! the table alone that the source does not have. A STRUCT gets the fields that its new values have, also in an ARRAY or a
+//! MAP; it is a value like any other, so that fields which a new one lacks are NULL.
 
+use boathouse_storage::write;
 use datafusion::{
     arrow::datatypes::Field,
     sql::sqlparser::ast::{
@@ -33,7 +35,14 @@ pub(super) async fn evolve(
     let schema = target.schema();
     let is_there = |name: &str| schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
     let wanted = columns.iter().filter(|field| !is_there(field.name()) && (all || named.contains(field.name())));
-    let new: Vec<Field> = wanted.map(|field| new_column(field.name(), field)).collect();
+    let mut new: Vec<Field> = wanted.map(|field| new_column(field.name(), field)).collect();
+    // Columns that are there get the fields that their values have.
+    for there in schema.fields().iter().filter(|there| all || named.contains(there.name())) {
+        let given = columns.iter().find(|field| field.name().eq_ignore_ascii_case(there.name()));
+        if let Some(given) = given.filter(|given| write::reshapes(given.data_type(), there.data_type())) {
+            new.push(new_column(there.name(), given));
+        }
+    }
     target.evolve(&new)?;
     source.columns = Some(columns);
     Ok(())

@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
-use boathouse_storage::write::{Action, Rules};
+use boathouse_storage::write::{self, Action, Rules};
 use datafusion::{
     arrow::datatypes::FieldRef,
     common::{Column, ScalarValue, TableReference},
-    logical_expr::{Case, Expr, LogicalPlan, LogicalPlanBuilder, Projection, cast, lit},
+    logical_expr::{Case, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, cast, lit},
     sql::sqlparser::ast::TableWithJoins,
 };
 
@@ -218,7 +218,11 @@ fn target_column(target: &Target, parts: &Parts, field: &FieldRef) -> Option<Exp
         return Some(cast(lit(ScalarValue::Null), field.data_type().clone()));
     }
     let Expr::Column(row) = &parts.row else { return None };
-    Some(Expr::Column(Column::new(row.relation.clone(), field.name())))
+    let value = Expr::Column(Column::new(row.relation.clone(), field.name()));
+    // The statement may add fields to it.
+    let schema = target.snapshot().schema();
+    let there = schema.field_with_name(field.name()).ok()?;
+    Some(write::aligned(value, there.data_type(), field.data_type()))
 }
 
 /// The columns that statements give values to: the table computes the others.
@@ -237,11 +241,16 @@ fn written(
     parts: &Parts,
 ) -> Result<Option<Vec<Expr>>, EngineError> {
     let assigned = given(clause);
-    let mut exprs: Vec<Expr> = assigned
-        .iter()
-        .zip(values)
-        .map(|(assigned, value)| value.clone().alias(assigned.value_column.name()))
-        .collect();
+    let value = |(assigned, value): (&Assigned, &Expr)| -> datafusion::error::Result<Expr> {
+        let column = &assigned.value_column;
+        let value = match target.evolves() && column.data_type().is_nested() {
+            true => write::aligned(value.clone(), &value.get_type(parts.join.schema())?, column.data_type()),
+            false => value.clone(),
+        };
+        Ok(value.alias(column.name()))
+    };
+    let exprs = assigned.iter().zip(values).map(value).collect::<datafusion::error::Result<Vec<Expr>>>();
+    let mut exprs = exprs.map_err(|error| context.error(error))?;
     match clause.does {
         Does::Delete => return Ok(None),
         Does::Insert(_) => {}
