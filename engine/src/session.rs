@@ -167,6 +167,8 @@ impl Session {
         let mut context = prepared.context.for_run(permit.clone());
         if statement.effect() == Effect::Change {
             context.idempotency_key = self.settings.lock().idempotency_key.clone();
+            let values = context.idempotency_key.as_ref().map(|_| bound.hash()).transpose();
+            context.values = values.inspect_err(|error| permit.live().failed(error))?;
         }
         let (session, stop) = (self.this()?, context.stop.clone());
         let run = async move {

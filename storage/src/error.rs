@@ -149,6 +149,9 @@ pub enum StorageError {
         "the statement with the key \"{key}\" was carried out on table \"{table}\", but what it did is no longer known"
     )]
     KeyForgotten { table: String, key: String },
+    /// A statement with the key of another one, which would get the answer of that.
+    #[error("the key \"{key}\" was used for another statement on table \"{table}\": this one was not carried out")]
+    KeyReused { table: String, key: String },
     /// VACUUM with a retention so short that others may still need the files.
     #[error("{hours} hours are too short a retention for table \"{table}\": less than {hours_min} is refused")]
     RetentionTooShort { table: String, hours: u64, hours_min: u64 },

@@ -54,6 +54,22 @@ async fn ingest(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_come_once_for_a_key_also_into_a_table_that_they_make() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let cookie = crate::session::set(&mut flight, "SET idempotency_key = 'load'").await;
+    flight.set_header("cookie", cookie);
+    for _ in 0..2 {
+        flight.execute("SET idempotency_key = 'load'".to_owned(), None).await.unwrap();
+        assert_eq!(ingest(&mut flight, command("n", CREATE_APPEND), vec![rows(0..10)]).await, Ok(10));
+    }
+    flight.execute("SET idempotency_key = 'load'".to_owned(), None).await.unwrap();
+    let error = flight.execute("INSERT INTO n VALUES (1, 'x')".to_owned(), None).await.unwrap_err().to_string();
+    assert!(error.contains("was used for another statement on table"), "{error}");
+    assert_eq!(number(&*server.client().await.unwrap(), "SELECT count(*) FROM n").await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_mode_does_what_its_name_says() {
     let (_lake, server) = server().await;
     let (client, mut flight) = (server.client().await.unwrap(), server.flight().await);

@@ -83,9 +83,10 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::TableUnreachable { .. }
         | StorageError::Undecided { .. }
         | StorageError::Write { .. } => ErrorKind::Unavailable,
-        StorageError::SchemaExists { .. } | StorageError::TableExists { .. } | StorageError::KeyForgotten { .. } => {
-            ErrorKind::AlreadyExists
-        }
+        StorageError::SchemaExists { .. }
+        | StorageError::TableExists { .. }
+        | StorageError::KeyForgotten { .. }
+        | StorageError::KeyReused { .. } => ErrorKind::AlreadyExists,
         StorageError::ReadTable { .. } | StorageError::DataFile { .. } | StorageError::Catalog { .. } => {
             ErrorKind::Corrupt
         }
@@ -101,6 +102,9 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         StorageError::OpenLake { .. } if StoreReason::of(error) == Some(StoreReason::NotFound) => {
             Some("Check the path or the bucket's name; a folder that is not there must be made first.")
         }
+        StorageError::KeyReused { .. } => Some(
+            "SET another idempotency_key for it; the statement that is to have the first answer is sent as it was.",
+        ),
         StorageError::AppendOnly { .. } => Some("It has the property 'delta.appendOnly'."),
         StorageError::RetentionTooShort { .. } => Some(
             "Writes and queries of others may still need the files. When there are none, SET vacuum_retention_check = false.",

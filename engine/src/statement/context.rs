@@ -14,7 +14,7 @@ use datafusion::{
     sql::sqlparser::ast::ObjectName,
 };
 
-use super::Settings;
+use super::{Settings, once};
 use crate::{
     Engine, EngineError, RowStream, Session,
     cache::{Form, PlanKey, Recording, Rights},
@@ -46,6 +46,8 @@ pub(crate) struct Context {
     pub plan_key: Option<Arc<PlanKey>>,
     /// For a run of a statement that changes rows: it does so once for this key.
     pub idempotency_key: Option<String>,
+    /// With a key: what is put in for the statement's parameters.
+    pub values: Option<once::Values>,
     /// What a commit of this run has to pass.
     pub publication: Option<Arc<Publication>>,
     /// Versions that hold however often the statement runs again.
@@ -79,6 +81,7 @@ impl Context {
             result_cache: result_cache && engine.results().is_on(),
             plan_key: None,
             idempotency_key: None,
+            values: None,
             publication: None,
             fixed: Arc::default(),
             changed,

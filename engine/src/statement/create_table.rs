@@ -103,8 +103,9 @@ impl CreateTable {
             return Ok(Outcome::Done("CREATE TABLE"));
         }
         // A second time it would take the place of rows that came since.
-        if self.query.is_some() && self.table.replace && context.session.idempotency_key().is_some() {
-            let message = "CREATE OR REPLACE TABLE AS is not carried out once for each idempotency_key";
+        if self.table.replace && context.session.idempotency_key().is_some() {
+            let what = if self.query.is_some() { "CREATE OR REPLACE TABLE AS" } else { "CREATE OR REPLACE TABLE" };
+            let message = format!("{what} is not carried out once for each idempotency_key");
             let hint = "RESET idempotency_key before it; INSERT OVERWRITE takes a key.";
             return Err(EngineError::unsupported(message).with_hint(hint));
         }

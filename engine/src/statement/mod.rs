@@ -23,6 +23,7 @@ mod insert;
 mod kill_query;
 mod merge;
 mod name;
+pub(crate) mod once;
 mod optimize;
 mod parameter;
 mod prepare;

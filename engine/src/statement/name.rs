@@ -3,7 +3,7 @@
 use boathouse_storage::{StorageError, write::CommitInfo};
 use datafusion::sql::{planner::object_name_to_table_reference, sqlparser::ast::ObjectName};
 
-use super::Context;
+use super::{Context, once};
 use crate::{
     EngineError, ErrorKind,
     catalog::{DEFAULT_CATALOG, TableName, is_reserved},
@@ -107,6 +107,7 @@ pub(super) fn commit_info(context: &Context) -> CommitInfo {
         statement: Some(statement),
         user,
         idempotency_key: context.idempotency_key.clone(),
+        key_is_for: context.idempotency_key.as_ref().map(|_| once::of_statement(&context.sql, context.values.as_ref())),
         publication: context.publication.clone(),
         times: context.commit_times(),
     }

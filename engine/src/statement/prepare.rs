@@ -18,7 +18,7 @@ use datafusion::{
     sql::sqlparser::ast::{self, ExprWithAlias, Ident},
 };
 
-use super::{Context, Effect, Outcome, Statement, data_type, parameter::counted, query::Query};
+use super::{Context, Effect, Outcome, Statement, data_type, once, parameter::counted, query::Query};
 use crate::{EngineError, ErrorKind, cache::Form, error::did_you_mean, parser::Ast};
 
 /// Statements that a session may keep.
@@ -142,7 +142,11 @@ impl Execute {
     }
 
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
-        self.statement.run(&context.with_sql(&self.sql), &self.values).await
+        let mut context = context.with_sql(&self.sql);
+        if context.idempotency_key.is_some() {
+            context.values = Some(once::of_row(&self.values)?);
+        }
+        self.statement.run(&context, &self.values).await
     }
 
     /// The query that runs, with its values.

@@ -13,7 +13,7 @@ use boathouse_storage::StorageError;
 use datafusion::{arrow::array::RecordBatch, common::ScalarValue};
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Context, Outcome, Statement};
+use super::{Context, Outcome, Statement, once};
 use crate::{EngineError, ErrorKind, queries::Phase};
 
 /// How often a statement runs again.
@@ -31,6 +31,14 @@ pub(crate) enum Bound {
 }
 
 impl Bound {
+    /// What tells it from others.
+    pub fn hash(&self) -> Result<once::Values, EngineError> {
+        match self {
+            Self::Row(parameters) => once::of_row(parameters),
+            Self::Rows(batches) => once::of_rows(batches),
+        }
+    }
+
     async fn run(&self, statement: &Statement, context: &Context) -> Result<Outcome, EngineError> {
         match self {
             Self::Row(parameters) => statement.run(context, parameters).await,

@@ -92,6 +92,9 @@ pub(crate) struct Provenance {
     /// Only commits of ours have it.
     #[serde(default)]
     rows: Value,
+    /// A hash of the statement, of a commit for an idempotency key.
+    #[serde(default)]
+    key_is_for: Value,
 }
 
 /// A deletion vector, not the rows in it.
@@ -171,6 +174,11 @@ impl Provenance {
     /// Rows that the statement told its client.
     pub(crate) fn rows(&self) -> Option<RowCounts> {
         serde_json::from_value(self.rows.clone()).ok()
+    }
+
+    /// What its idempotency key is for, if it says so.
+    pub(crate) fn key_is_for(&self) -> Option<&str> {
+        self.key_is_for.as_str()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     log::{DeletionVector, physical_name, raw_adds},
     store::is_not_found,
     table::{file_at, log_error, table_store, vector_url},
-    write::{CommitInfo, Committed, IDENTITY_MARK, IDENTITY_STEP, Operation, Transaction, further},
+    write::{CommitInfo, Committed, IDENTITY_MARK, IDENTITY_STEP, Operation, Transaction, done_before, further},
 };
 
 /// How often it starts over because others committed meanwhile.
@@ -56,13 +56,18 @@ async fn restore_once(
     target: &Arc<Snapshot>,
     info: &CommitInfo,
 ) -> Result<Committed, StorageError> {
+    if let Some(done) = done_before(lake, base, info).await? {
+        return Ok(done);
+    }
     let (now, then) = (&base.log().files, &target.log().files);
     let have: HashSet<String> = (0..now.len()).map(|file| now.identity(file)).collect();
     let want: HashSet<String> = (0..then.len()).map(|file| then.identity(file)).collect();
     let removed: Vec<usize> = (0..now.len()).filter(|file| !want.contains(&now.identity(*file))).collect();
     let added: Vec<usize> = (0..then.len()).filter(|file| !have.contains(&then.identity(*file))).collect();
     let metadata = restored_metadata(base, target)?;
-    if removed.is_empty() && added.is_empty() && metadata.is_none() {
+    // A commit says that the statement of this key was carried out: later it would take away rows that came since.
+    let is_nothing = removed.is_empty() && added.is_empty() && metadata.is_none();
+    if is_nothing && info.idempotency_key.is_none() {
         return Ok(Committed { version: base.version(), rows_inserted: 0, rows_updated: 0, rows_deleted: 0 });
     }
     if added.is_empty() {

@@ -23,6 +23,8 @@ pub struct CommitInfo {
     pub user: Option<String>,
     /// A statement that changes rows is carried out once for each key and table: again, it is answered as the first time.
     pub idempotency_key: Option<String>,
+    /// A hash of the statement that the key is for. Another one with the same key is refused, where both say it.
+    pub key_is_for: Option<String>,
     /// What the commit has to pass, of a writer that looks at its tables before others see them.
     pub publication: Option<Arc<Publication>>,
     /// Where the times of its commits are noted, if somebody wants to know.

@@ -7,6 +7,7 @@ use url::Url;
 use super::{
     CommitInfo, Committed,
     commit_time::{ENABLED, FIELD, is_enabled},
+    once,
     protocol::check,
     provenance::{lines_of, provenance},
     put::{Put, put},
@@ -44,6 +45,9 @@ pub(super) async fn found(
     let definition = [Action::Protocol(protocol), Action::Metadata(metadata)];
     let actions = definition.into_iter().chain(files.iter().cloned().map(Action::Add));
     let mut bytes = lines_of(&provenance, actions)?;
+    if let Some(key) = once::action(info, 0) {
+        bytes = Bytes::from([&bytes[..], format!("{key}\n").as_bytes()].concat());
+    }
     if let Some(publication) = &info.publication {
         let told: String = publication.actions().map(|action| format!("{action}\n")).collect();
         bytes = Bytes::from([&bytes[..], told.as_bytes()].concat());

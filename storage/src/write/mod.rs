@@ -68,6 +68,7 @@ pub(crate) use group::Groups;
 pub use identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity, Numbers};
 pub(crate) use identity::{IDENTITY_MARK, further};
 pub use lossless::kept_type;
+pub(crate) use once::done_before;
 pub use publication::Publication;
 pub use rename::rename_table;
 pub use row_check::row_text;

@@ -6,35 +6,43 @@
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use serde_json::{Value, json};
 
-use super::{CommitInfo, Committed};
+use super::{CommitInfo, Committed, transaction::now_ms};
 use crate::{
     Lake, Snapshot, StorageError,
     log::{Commit, RawCommit},
     table::{log_error, table_store},
 };
 
+/// What a commit says of the key of its statement.
+pub(super) fn action(info: &CommitInfo, version: u64) -> Option<Value> {
+    let key = info.idempotency_key.as_deref()?;
+    Some(json!({ "txn": { "appId": app_id(key), "version": version, "lastUpdated": now_ms() } }))
+}
+
 /// The program's id under which a key stands in the log.
-pub(super) fn app_id(key: &str) -> String {
+fn app_id(key: &str) -> String {
     format!("boathouse-key:{key}")
 }
 
 /// What the statement that asks did to the table before, if it was carried out: asked before anything is read for it.
-pub(super) async fn done_before(
+pub(crate) async fn done_before(
     lake: &Lake,
     table: &Snapshot,
     info: &CommitInfo,
 ) -> Result<Option<Committed>, StorageError> {
-    let Some(key) = &info.idempotency_key else { return Ok(None) };
-    carried_out(&table_store(lake.store_registry(), table.location())?, table, key).await
+    carried_out(&table_store(lake.store_registry(), table.location())?, table, info).await
 }
 
-/// What the statement with this key did to the table, if it was carried out. `KeyForgotten` when its commit was cleaned up.
+/// What the statement with this key did to the table, if it was carried out. `KeyForgotten` when its commit was cleaned up,
+/// `KeyReused` when it was another statement.
 pub(super) async fn carried_out(
     store: &Arc<dyn ObjectStore>,
     table: &Snapshot,
-    key: &str,
+    info: &CommitInfo,
 ) -> Result<Option<Committed>, StorageError> {
+    let Some(key) = &info.idempotency_key else { return Ok(None) };
     let Some(version) = table.log().transactions.get(&app_id(key)) else { return Ok(None) };
     let forgotten = || StorageError::KeyForgotten { table: table.name().to_owned(), key: key.to_owned() };
     let failed = |error| log_error(table.name(), table.location(), error);
@@ -43,11 +51,35 @@ pub(super) async fn carried_out(
         Some(raw) => raw.parse().await.map_err(failed)?,
         None => return Err(forgotten()),
     };
+    check_same(&commit, table, info)?;
     answer(&commit).map(Some).ok_or_else(forgotten)
 }
 
+/// The same among commits that came first.
+pub(super) fn done_by_rival(
+    rivals: &[Commit],
+    table: &Snapshot,
+    info: &CommitInfo,
+) -> Result<Option<Committed>, StorageError> {
+    let Some(id) = info.idempotency_key.as_deref().map(app_id) else { return Ok(None) };
+    let Some(first) = rivals.iter().find(|rival| rival.has_transaction(&id)) else { return Ok(None) };
+    check_same(first, table, info)?;
+    Ok(answer(first))
+}
+
+/// Of commits that do not say what their key is for, nobody can tell.
+fn check_same(first: &Commit, table: &Snapshot, info: &CommitInfo) -> Result<(), StorageError> {
+    let first = first.provenance().and_then(|told| told.key_is_for());
+    match (first, &info.key_is_for, &info.idempotency_key) {
+        (Some(first), Some(now), Some(key)) if first != now => {
+            Err(StorageError::KeyReused { table: table.name().to_owned(), key: key.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a commit told its client.
-pub(super) fn answer(commit: &Commit) -> Option<Committed> {
+fn answer(commit: &Commit) -> Option<Committed> {
     let rows = commit.provenance()?.rows()?;
     Some(Committed {
         version: commit.version,

@@ -42,6 +42,9 @@ pub(super) fn provenance(operation: &Operation, read_version: Option<u64>, blind
         if let Some(user) = &info.user {
             fields.insert("userName".to_owned(), user.clone().into());
         }
+        if let Some(hash) = info.key_is_for.as_ref().filter(|_| info.idempotency_key.is_some()) {
+            fields.insert("keyIsFor".to_owned(), hash.clone().into());
+        }
         if let Some(publication) = &info.publication {
             fields.insert("publication".to_owned(), publication.info().clone());
         }

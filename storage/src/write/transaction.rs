@@ -29,7 +29,7 @@ use super::{
     data::file_rows,
     discard::Discard,
     identity::differ_in_numbers_only,
-    once::{answer, app_id, carried_out},
+    once::{self, carried_out, done_by_rival},
     protocol::{check, check_writable},
     provenance::provenance,
     put::{Put, follow_up, put},
@@ -274,9 +274,7 @@ impl Transaction {
 
     pub(super) async fn commit_at(self, home: &Home, info: &CommitInfo) -> Result<Committed, StorageError> {
         let store = table_store(&home.stores, self.base.location())?;
-        if let Some(key) = &info.idempotency_key
-            && let Some(done) = carried_out(&store, &self.base, key).await?
-        {
+        if let Some(done) = carried_out(&store, &self.base, info).await? {
             self.written.delete().await;
             return Ok(done);
         }
@@ -297,10 +295,7 @@ impl Transaction {
                     let log_error = |error| self.log_error(error);
                     let first = rival.parse().await.map_err(log_error)?;
                     let news = follow_up(&store, first).await.map_err(log_error)?;
-                    if let Some(id) = info.idempotency_key.as_deref().map(app_id)
-                        && let Some(first) = news.iter().find(|rival| rival.has_transaction(&id))
-                        && let Some(done) = answer(first)
-                    {
+                    if let Some(done) = done_by_rival(&news, &self.base, info)? {
                         self.written.delete().await;
                         return Ok(done);
                     }
@@ -439,9 +434,7 @@ impl Transaction {
             fields.insert(commit_time::FIELD.to_owned(), time.into());
         }
         let mut lines = vec![json!({ "commitInfo": provenance })];
-        if let Some(key) = &info.idempotency_key {
-            lines.push(json!({ "txn": { "appId": app_id(key), "version": version, "lastUpdated": now_ms() } }));
-        }
+        lines.extend(once::action(info, version));
         lines.extend(info.publication.iter().flat_map(|publication| publication.actions()));
         lines.extend(self.protocol.as_ref().map(|protocol| line(&Action::Protocol(protocol.clone()))).transpose()?);
         if let Some(metadata) = &self.metadata {

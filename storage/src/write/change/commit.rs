@@ -183,7 +183,7 @@ pub async fn remove_files(
     }
     let WholeFiles { files: kept, rows: deleted } = whole_files(target, filters, session.as_ref()).await?;
     let changed = Changed { deleted, ..Changed::default() };
-    if kept.is_empty() {
+    if kept.is_empty() && info.idempotency_key.is_none() {
         return Ok(changed);
     }
     let parameters = predicate_parameter(filters);
