@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! operation.rs  the nth statement of a writer, in SQL and as a function of rows; a seed decides
-//! worker.rs     a writer: a process of its own, which writes down what it begins and what it is told (record.rs)
-//! run.rs        starts the writers on a folder or on S3, kills some, lets requests fail, collects versions
+//! worker.rs     a writer: a process of its own, which writes down what it begins and what it is told (record.rs); on a folder
+//!               its requests fail now and then, some after they were carried out
+//! run.rs        starts the writers on a folder or on S3, kills some, lets requests fail on S3, collects versions
 //! check.rs      replays the operations in the order of versions
 //! ```
 //! `BOATHOUSE_TEST_OPERATIONS=2500` lets each writer do that many, `BOATHOUSE_TEST_WRITERS=4` sets how many there are,

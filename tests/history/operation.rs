@@ -76,6 +76,14 @@ pub enum Kind {
     Optimize {
         zorder: bool,
     },
+    /// To a version that is there when its writer has come so far, or nearly always.
+    Restore {
+        to: u64,
+    },
+    /// What the table says of itself, not its rows.
+    Alter {
+        comment: bool,
+    },
     Read,
     /// At a version that the writer knows of: this part of a thousand of the newest.
     ReadVersion {
@@ -105,7 +113,8 @@ impl Operation {
         if pick < 35 {
             let (from, amount) = (random.below(ACCOUNTS), 1 + random.below(3));
             let to = (from + 1 + random.below(ACCOUNTS - 1)) % ACCOUNTS;
-            let kind = match random.below(10) {
+            let kind = match random.below(11) {
+                10 => Kind::Alter { comment: random.below(2) == 0 },
                 0 => Kind::Optimize { zorder: random.below(3) == 0 },
                 1 => Kind::Read,
                 2 => Kind::ReadVersion { part: random.below(1001) },
@@ -123,7 +132,7 @@ impl Operation {
         let some = [others(), others() + 1];
         let (modulus, plus) = ([3, 5, 7, 50][random.below(4) as usize], 1 + random.below(9));
         let rest = random.below(modulus);
-        let kind = match random.below(20) {
+        let kind = match random.below(22) {
             0..=5 => Kind::Insert { keys: own(random.below(ROWS_MAX)) },
             6 => Kind::InsertSelect { modulus: 97, rest: random.below(97), shift: 5 },
             7..=9 => Kind::Update { modulus, rest, plus },
@@ -137,13 +146,23 @@ impl Operation {
             15 => Kind::Replace { first: some[0], last: some[0] + 40, keys: vec![some[0], some[0] + 3] },
             16 => Kind::Optimize { zorder: random.below(3) == 0 },
             17 | 18 => Kind::Read,
-            _ => Kind::ReadVersion { part: random.below(1001) },
+            19 => Kind::ReadVersion { part: random.below(1001) },
+            20 => Kind::Alter { comment: random.below(2) == 0 },
+            // Such a table has its first rows in version 1.
+            _ => Kind::Restore { to: 1 + random.below(1 + n as i64 / 4) as u64 },
         };
+        // With a key a version tells of it also when there was nothing to do.
+        let keyed = keyed || matches!(kind, Kind::Restore { .. });
         Self { id, table, kind, keyed }
     }
 
     pub fn changes_rows(&self) -> bool {
-        !matches!(self.kind, Kind::Optimize { .. } | Kind::Read | Kind::ReadVersion { .. })
+        !matches!(self.kind, Kind::Optimize { .. } | Kind::Alter { .. } | Kind::Read | Kind::ReadVersion { .. })
+    }
+
+    /// The version whose rows it brings back.
+    pub fn restores(&self) -> Option<u64> {
+        if let Kind::Restore { to } = self.kind { Some(to) } else { None }
     }
 
     /// Whether it is sent with a key, so that it may be sent again.
@@ -186,6 +205,11 @@ impl Operation {
             ),
             Kind::Optimize { zorder: true } => format!("OPTIMIZE {table} ZORDER BY (value)"),
             Kind::Optimize { zorder: false } => format!("OPTIMIZE {table}"),
+            Kind::Restore { to } => format!("RESTORE TABLE {table} TO VERSION AS OF {to}"),
+            Kind::Alter { comment: true } => format!("COMMENT ON COLUMN {table}.value IS 'operation {id}'"),
+            Kind::Alter { comment: false } => {
+                format!("ALTER TABLE {table} SET TBLPROPERTIES ('changed.by' = 'operation {id}')")
+            }
             Kind::Read => fingerprint(table),
             Kind::ReadVersion { part } => {
                 fingerprint(&format!("{table} VERSION AS OF {}", self.version(newest, *part)))
@@ -234,7 +258,9 @@ impl Operation {
                 let gone = remove(rows, |row| (*first..=*last).contains(&row.key));
                 gone + add(rows, keys.iter().map(|key| row(*key, key % 11)).collect())
             }
-            Kind::Optimize { .. } | Kind::Read | Kind::ReadVersion { .. } => 0,
+            // What version it brings back is not a function of the rows that it sees: see `check.rs`.
+            Kind::Restore { .. } => 0,
+            Kind::Optimize { .. } | Kind::Alter { .. } | Kind::Read | Kind::ReadVersion { .. } => 0,
         }
     }
 }

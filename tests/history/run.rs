@@ -76,11 +76,12 @@ pub async fn run(place: Place, plan: &Plan) {
         writer,
         operations,
         record: records.path().join(writer.to_string()),
+        faults: matches!(place, Place::Folder(_)),
     };
     if let Place::Folder(_) = place {
         std::fs::create_dir_all(place.lake()).unwrap();
     }
-    let first = set_up(&orders(0), seed).await;
+    let first = set_up(&Orders { faults: false, ..orders(0) }, seed).await;
     if let Place::S3(s3) = &place {
         s3.set_faults(Some(Faults { seed, one_in: FAULTS_ONE_IN }));
     }

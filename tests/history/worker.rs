@@ -1,18 +1,29 @@
 //! A writer: a process of its own with a lake of its own opening, which does one operation after the other.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arrow::{array::AsArray, datatypes::Int64Type};
 use boathouse_engine::{Engine, EngineConfig, EngineError, ErrorKind, Outcome, S3Options, Session, StorageOptions};
+use boathouse_storage::{Lake, store::StoreLayer};
+use boathouse_tests::store::{Fate, RequestLog};
 use serde_json::{Value, json};
 
 use crate::{
-    operation::{Kind, Operation},
-    record::{Answer, Record, read},
+    operation::{Kind, Operation, Random},
+    record::{Answer, Record, read, tries},
 };
 
 /// How often a writer sends a statement again of which nobody knows whether it happened.
 const TRIES_MAX: u32 = 5;
+/// One request in so many fails on a folder. Nobody sends it again but the statement's client.
+const FAULTS_ONE_IN: i64 = 150;
 
 /// What a writer is told, through a variable.
 #[derive(Debug, Clone)]
@@ -23,6 +34,8 @@ pub struct Orders {
     pub writer: u64,
     pub operations: u64,
     pub record: PathBuf,
+    /// On a folder, whose store cannot be told to fail.
+    pub faults: bool,
 }
 
 impl Orders {
@@ -30,7 +43,7 @@ impl Orders {
         let s3 = [&self.s3.endpoint, &self.s3.region, &self.s3.access_key_id, &self.s3.secret_access_key];
         json!({
             "lake": self.lake, "s3": s3, "seed": self.seed, "writer": self.writer,
-            "operations": self.operations, "record": self.record,
+            "operations": self.operations, "record": self.record, "faults": self.faults,
         })
         .to_string()
     }
@@ -52,14 +65,38 @@ impl Orders {
             writer: number("writer"),
             operations: number("operations"),
             record: orders["record"].as_str().unwrap().into(),
+            faults: orders["faults"].as_bool().unwrap(),
         }
     }
 
     /// An engine as each process has its own.
     pub async fn engine(&self) -> Result<Arc<Engine>, EngineError> {
         let storage = StorageOptions { s3: self.s3.clone(), ..StorageOptions::default() };
-        let config = EngineConfig { threads: 1, memory_bytes_max: 128 << 20, storage, ..EngineConfig::default() };
-        Engine::open(&self.lake, config).await
+        let config = EngineConfig {
+            threads: 1,
+            memory_bytes_max: 128 << 20,
+            storage: storage.clone(),
+            ..EngineConfig::default()
+        };
+        if !self.faults {
+            return Engine::open(&self.lake, config).await;
+        }
+        Engine::on(Lake::open_layered(&self.lake, &storage, Some(self.faulty())).await?, config)
+    }
+
+    /// Lets requests of this process fail, half of them when they have been carried out. Where a writer goes on after it
+    /// was killed, or opens the lake again, others fail than before.
+    fn faulty(&self) -> StoreLayer {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let opened = OPENED.fetch_add(1, Ordering::Relaxed);
+        let mut random = Random::new(self.seed ^ (self.writer << 32) ^ (opened << 48) ^ tries(&self.record));
+        let log = Arc::new(RequestLog::default());
+        log.set_rule(move |_| match random.below(2 * FAULTS_ONE_IN) {
+            0 => Fate::Refused,
+            1 => Fate::AnswerLost,
+            _ => Fate::Served,
+        });
+        log.layer()
     }
 }
 
@@ -121,7 +158,7 @@ impl Writer {
             self.session.execute("RESET idempotency_key").await.unwrap();
         }
         match self.session.execute(&operation.sql(newest)).await {
-            Ok(Outcome::Changed { inserted, updated, deleted, version }) => {
+            Ok(Outcome::Changed { inserted, updated, deleted, version, .. }) => {
                 self.newest.extend(version.map(|version| (operation.table, version)));
                 Answer::Changed { rows: inserted + updated + deleted, version }
             }
