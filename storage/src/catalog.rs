@@ -1,4 +1,4 @@
-//! What a folder cannot say: views, comments, external locations, tables being dropped. One small versioned JSON
+//! What a folder cannot say: views, comments, external locations, marts that SQL made, tables being dropped. One small versioned JSON
 //! document per schema under `<lake>/_boathouse/catalog/<schema>/<20-digit version>.json`, replaced by put-if-absent of
 //! the next version. Lose that folder and no row is lost. Users are a document of their own kind ([`UsersDocument`]),
 //! and so is each mart ([`MartDocument`]).
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use documents::{Document, Documents, backoff};
 pub use marts::{
-    MartCause, MartColumn, MartDefinition, MartDocument, MartInput, MartLease, MartRun, MartRunState, MartTest,
-    MartTestState,
+    MartCause, MartColumn, MartDefinition, MartDocument, MartInput, MartLate, MartLateness, MartLease, MartRun,
+    MartRunState, MartTest, MartTestState,
 };
 pub use users::{AccessToken, Role, Secret, User, UsersDocument};
 
@@ -28,6 +28,9 @@ pub struct CatalogDocument {
     pub comment: Option<String>,
     pub views: BTreeMap<String, View>,
     pub external_tables: BTreeMap<String, ExternalTable>,
+    /// Table name -> the definition of the mart that keeps it, for those that a statement made.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub marts: BTreeMap<String, StoredMart>,
     /// Table name -> the folder that it lies in, for tables that do not lie in the folder of their name: renamed ones.
     pub renamed: BTreeMap<String, String>,
     /// Names that a rename is about to give away, each with the rename's token.
@@ -46,12 +49,14 @@ pub struct CatalogDocument {
 
 impl Document for CatalogDocument {
     const FOLDER: &'static str = "catalog";
-    const FORMAT: u32 = 3;
+    const FORMAT: u32 = 4;
 
     /// Renamed tables came with the second format: who does not know them would see the tables under their old names. Holds
-    /// came with the third: who does not know them would delete files that another statement counts on.
+    /// came with the third: who does not know them would delete files that another statement counts on. Marts came with the
+    /// fourth: who does not know them would lose them with its next change.
     fn format(&self) -> u32 {
         match self {
+            Self { marts, .. } if !marts.is_empty() => 4,
             Self { holds, .. } if !holds.is_empty() => 3,
             Self { renamed, claims, .. } if !renamed.is_empty() || !claims.is_empty() => 2,
             _ => 1,
@@ -114,6 +119,19 @@ pub struct View {
     pub columns: Vec<String>,
     #[serde(default)]
     pub comment: Option<String>,
+}
+
+/// The definition of a mart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StoredMart {
+    /// As a file would say it: a block in TOML, then the query.
+    pub text: String,
+    /// Who made or changed it last, where the lake has users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<String>,
+    /// Milliseconds since 1970, UTC.
+    #[serde(default)]
+    pub changed_ms: i64,
 }
 
 /// Files or a Delta table elsewhere, known by name.

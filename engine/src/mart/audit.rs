@@ -13,6 +13,7 @@ use datafusion::{
 };
 
 use super::{
+    anomaly::Known,
     test::{Check, OnViolation, Test},
     test_sql,
 };
@@ -42,11 +43,13 @@ impl Audited {
     }
 }
 
-/// Carries out `tests` over what `from` stands for in the context, at a time in milliseconds since 1970.
+/// Carries out `tests` over what `from` stands for in the context, at a time in milliseconds since 1970. `known` are the
+/// numbers of the runs before.
 pub(super) async fn audit(
     context: &Context,
     from: &TableName,
     tests: &[&Test],
+    known: &Known,
     now_ms: i64,
 ) -> Result<Audited, EngineError> {
     let measures: Vec<String> = tests.iter().filter_map(|test| test_sql::measure(&test.check)).collect();
@@ -58,11 +61,18 @@ pub(super) async fn audit(
             message: format!("the test \"{}\" cannot be carried out: {}", test.name, error.message),
             ..error
         };
-        let found = match test_sql::count(&test.check, from) {
-            None => numbers.next().flatten(),
-            Some(sql) => self::numbers(context, &sql).await.map_err(in_test)?.first().copied().flatten(),
+        let (found, value) = match (&test.check, test_sql::count(&test.check, from)) {
+            (Check::Anomaly(anomaly), _) => (None, anomaly.value(context, from, rows).await.map_err(in_test)?),
+            (_, None) => (numbers.next().flatten(), None),
+            (_, Some(sql)) => (self::numbers(context, &sql).await.map_err(in_test)?.first().copied().flatten(), None),
         };
-        let (violations, whole) = violations(&test.check, found, rows, now_ms);
+        let (violations, whole) = match &test.check {
+            Check::Anomaly(anomaly) => {
+                let whole = anomaly.judge(&test.name, value, known);
+                (u64::from(whole.is_some()), whole)
+            }
+            check => violations(check, found, rows, now_ms),
+        };
         let samples = match (violations, test_sql::samples(&test.check, from)) {
             (0, _) => Vec::new(),
             (_, Some(sql)) => samples(&self::rows(context, &sql).await.map_err(in_test)?),
@@ -76,7 +86,7 @@ pub(super) async fn audit(
             (_, OnViolation::Quarantine) => MartTestState::Quarantined,
         };
         let (name, on_violation) = (test.name.clone(), test.on_violation.word().to_owned());
-        audited.tests.push(MartTest { name, on_violation, state, violations, samples });
+        audited.tests.push(MartTest { name, on_violation, state, violations, samples, value });
     }
     Ok(audited)
 }
@@ -117,6 +127,10 @@ pub(super) async fn check(context: &Context, from: &TableName, test: &Test) -> R
         test_sql::measure(&test.check).map(|measure| test_sql::scan(from, &[measure])),
         test_sql::count(&test.check, from),
         test_sql::samples(&test.check, from),
+        match &test.check {
+            Check::Anomaly(anomaly) => anomaly.sql(from),
+            _ => None,
+        },
     ];
     for sql in texts.into_iter().flatten() {
         let planned = async { context.analyze(context.plan_query(*parser::parse_query(&sql)?).await?) };
@@ -126,7 +140,7 @@ pub(super) async fn check(context: &Context, from: &TableName, test: &Test) -> R
     Ok(())
 }
 
-async fn rows(context: &Context, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
+pub(super) async fn rows(context: &Context, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
     let context = context.with_sql(&Arc::from(sql));
     let plan = context.analyze(context.plan_query(*parser::parse_query(sql)?).await?)?;
     let physical = context.physical_plan(&plan).await?;
@@ -134,7 +148,7 @@ async fn rows(context: &Context, sql: &str) -> Result<Vec<RecordBatch>, EngineEr
 }
 
 /// The only row of a query, whose columns are all numbers.
-async fn numbers(context: &Context, sql: &str) -> Result<Vec<Option<i64>>, EngineError> {
+pub(super) async fn numbers(context: &Context, sql: &str) -> Result<Vec<Option<i64>>, EngineError> {
     let batches = rows(context, sql).await?;
     let row = batches.iter().find(|batch| batch.num_rows() > 0);
     let row = row.ok_or_else(|| EngineError::internal("a test gave no row"))?;
@@ -147,7 +161,7 @@ async fn numbers(context: &Context, sql: &str) -> Result<Vec<Option<i64>>, Engin
 }
 
 /// Rows as texts: `day: 2026-01-01, revenue: -3`.
-fn samples(batches: &[RecordBatch]) -> Vec<String> {
+pub(super) fn samples(batches: &[RecordBatch]) -> Vec<String> {
     let mut texts = Vec::new();
     let options = FormatOptions::default().with_null("NULL");
     for batch in batches {

@@ -20,6 +20,7 @@ use toml::Spanned;
 use super::{
     fault::Fault,
     fingerprint,
+    freshness::Freshness,
     header::{self, Block, Header, Names},
     interval::{Interval, Intervals},
     parameter,
@@ -59,6 +60,8 @@ pub struct Definition {
     pub(super) tests: Vec<Test>,
     /// When a server runs it by itself.
     pub(super) refresh: Option<Refresh>,
+    /// How old its rows may be.
+    pub(super) freshness: Option<Freshness>,
     pub(super) retry: Retry,
     /// A run that takes longer is given up.
     pub(super) timeout: Option<Duration>,
@@ -144,8 +147,13 @@ impl Definition {
         }
         let refresh = header.refresh.map(|written| {
             let place = written.span().start;
-            Refresh::of(written.into_inner()).map_err(|error| at(Some(place), error))
+            let refresh = Refresh::of(written.into_inner()).and_then(|refresh| refresh.fits(interval.is_some()));
+            refresh.map_err(|error| at(Some(place), error))
         });
+        let freshness = header
+            .freshness
+            .map(|written| Freshness::of(written.get_ref()).map_err(|error| at(Some(written.span().start), error)));
+        let freshness = freshness.transpose()?;
         let retry = header
             .retry
             .map(|written| Retry::of(written.get_ref()).map_err(|error| at(Some(written.span().start), error)));
@@ -160,17 +168,7 @@ impl Definition {
         let timeout = timeout.transpose()?;
         let Header { description, owner, tags, contract, .. } = header;
         let partition_line = header.partition_by.as_ref().map(|names| block.line(names.span().start));
-        let mut columns: Vec<Column> = Vec::new();
-        for written in header.column {
-            let line = block.line(written.span().start);
-            let written = written.into_inner();
-            if columns.iter().any(|column| column.name == written.name) {
-                let error = EngineError::invalid(format!("column \"{}\" is declared twice", written.name));
-                return Err(Fault::new(file, line, error));
-            }
-            let (name, data_type, not_null) = (written.name, written.data_type, written.not_null);
-            columns.push(Column { line, name, data_type, not_null, description: written.description });
-        }
+        let columns = declared(&block, header.column)?;
         let mut tests: Vec<Test> = strategy.test(&key, key_line.unwrap_or(1)).into_iter().collect();
         for written in header.test {
             let line = block.line(written.span().start);
@@ -181,7 +179,7 @@ impl Definition {
             }
             tests.push(test);
         }
-        let declared = columns.iter().map(|Column { name, data_type, not_null, description, .. }| {
+        let listed = columns.iter().map(|Column { name, data_type, not_null, description, .. }| {
             format!("{name} {data_type:?} {not_null} {description:?}")
         });
         let tested = tests.iter().map(|test| format!("{:?} {:?}", test.check, test.on_violation));
@@ -189,7 +187,7 @@ impl Definition {
         let said = [format!("{}{merged}", strategy.word()), format!("{partition_by:?} {contract} {description:?}")];
         let body = [text[block.query..].trim().to_owned()];
         let timed = interval.iter().map(Intervals::text);
-        let fingerprint = fingerprint::of(said.into_iter().chain(body).chain(declared).chain(tested).chain(timed));
+        let fingerprint = fingerprint::of(said.into_iter().chain(body).chain(listed).chain(tested).chain(timed));
         let (file, text, query) = (file.to_owned(), text.to_owned(), *query);
         Ok(Self {
             file,
@@ -208,6 +206,7 @@ impl Definition {
             columns,
             tests,
             refresh,
+            freshness,
             retry,
             timeout,
             query,
@@ -239,6 +238,22 @@ impl Definition {
         };
         self.interval.as_ref().filter(|_| by_interval).map(|interval| interval.column.as_str())
     }
+}
+
+/// The columns that are declared, each once.
+fn declared(block: &Block<'_>, written: Vec<Spanned<header::Column>>) -> Result<Vec<Column>, Fault> {
+    let mut columns: Vec<Column> = Vec::new();
+    for written in written {
+        let line = block.line(written.span().start);
+        let written = written.into_inner();
+        if columns.iter().any(|column| column.name == written.name) {
+            let error = EngineError::invalid(format!("column \"{}\" is declared twice", written.name));
+            return Err(Fault::new(block.file, line, error));
+        }
+        let (name, data_type, not_null) = (written.name, written.data_type, written.not_null);
+        columns.push(Column { line, name, data_type, not_null, description: written.description });
+    }
+    Ok(columns)
 }
 
 /// The mart's name: as it is said, else as its file is called.
@@ -381,7 +396,12 @@ mod tests {
                 "[[test]]\nuniqe = \"a\"",
                 "sql/marts/m.t.sql:3: key \"uniqe\" is not known\nHINT: Did you mean \"unique\"?",
             ),
-            ("[[test]]\nanomaly = \"row_count\"", "sql/marts/m.t.sql:3: key \"anomaly\" is not supported"),
+            ("[[test]]\nanomaly = \"row_count\"\nsigma = 0", "sql/marts/m.t.sql:2: sigma = 0 is not a number above 0"),
+            ("\nfreshness = {}", "sql/marts/m.t.sql:3: freshness says nothing\nHINT: "),
+            (
+                "refresh = { every = \"1h\", catch_up = \"all\" }",
+                "sql/marts/m.t.sql:2: catch_up = \"all\" is for marts with interval\nHINT: ",
+            ),
             ("[[test]]\nexpect = \"a >\"", "sql/marts/m.t.sql:2: expect: "),
             ("[[test]]\nexpect = \"a > 1) OR (a < 1\"", "sql/marts/m.t.sql:2: expect: "),
             (

@@ -15,8 +15,7 @@ use super::{duration::Span, fault::Fault};
 use crate::{EngineError, error::did_you_mean};
 
 /// Keys that people know from elsewhere, or from plans of ours.
-const NOT_SUPPORTED: [&str; 8] =
-    ["anomaly", "export", "freshness", "materialized", "pre_hook", "schedule", "target_lag", "unique_key"];
+const NOT_SUPPORTED: [&str; 6] = ["export", "materialized", "pre_hook", "schedule", "target_lag", "unique_key"];
 
 /// The block.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +31,7 @@ pub(super) struct Header {
     pub partition_by: Option<Spanned<Names>>,
     pub contract: bool,
     pub refresh: Option<Spanned<Refresh>>,
+    pub freshness: Option<Spanned<Promise>>,
     pub retry: Option<Spanned<Retry>>,
     pub timeout: Option<Spanned<Span>>,
     pub column: Vec<Spanned<Column>>,
@@ -60,6 +60,14 @@ pub(super) struct Refresh {
     pub on_commit: bool,
     pub at_most_every: Option<Span>,
     pub catch_up: Option<String>,
+}
+
+/// `freshness = { ... }`: how old the rows may be.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Promise {
+    pub warn: Option<Span>,
+    pub error: Option<Span>,
 }
 
 /// `retry = { ... }`: how often a run by itself is tried, and how long after.
@@ -95,6 +103,11 @@ pub(super) struct Test {
     pub expect: Option<String>,
     pub row_count: Option<RowCount>,
     pub freshness: Option<Freshness>,
+    /// `row_count`, or an expression.
+    pub anomaly: Option<String>,
+    pub sigma: Option<f64>,
+    pub runs: Option<u32>,
+    pub min_runs: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,7 +175,7 @@ impl<'de> Deserialize<'de> for Names {
 
 /// A definition's block and the text around it.
 pub(super) struct Block<'a> {
-    file: &'a str,
+    pub file: &'a str,
     text: &'a str,
     /// The TOML, by its place in the text.
     toml: Range<usize>,
@@ -204,6 +217,14 @@ impl<'a> Block<'a> {
 
     /// What the block says.
     pub fn header(&self) -> Result<Header, Fault> {
+        toml::from_str(&self.text[self.toml.clone()]).map_err(|error| {
+            let place = error.span().map_or(0, |span| span.start);
+            self.fault(self.toml.start + place, refused(error.message()))
+        })
+    }
+
+    /// The same, before anyone asks what the keys mean.
+    pub fn table(&self) -> Result<toml::Table, Fault> {
         toml::from_str(&self.text[self.toml.clone()]).map_err(|error| {
             let place = error.span().map_or(0, |span| span.start);
             self.fault(self.toml.start + place, refused(error.message()))

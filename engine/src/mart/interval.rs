@@ -115,6 +115,12 @@ impl Intervals {
         format!("{column} {} {lookback} {start}", grain.word())
     }
 
+    /// For people.
+    pub fn told(&self) -> String {
+        let start = time_text(self.grain.begin_ms(self.start));
+        format!("by {} of {}, from {start} on, {} again", self.grain.word(), self.column, self.lookback)
+    }
+
     /// One for each number.
     pub fn each(&self, numbers: Range<i64>) -> impl DoubleEndedIterator<Item = Interval> + use<> {
         let grain = self.grain;

@@ -15,15 +15,19 @@
 //! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
 //! document of the mart in the lake keeps the lease and the history, and nothing that the rows depend on.
 
+mod about;
+mod anomaly;
 mod audit;
 mod clock;
 mod columns;
 mod definition;
+mod diff;
 mod due;
 mod duration;
 mod fault;
 mod fingerprint;
 mod folder;
+mod freshness;
 mod graph;
 mod header;
 mod interval;
@@ -43,17 +47,20 @@ mod run;
 mod scd2;
 mod scheduler;
 mod steps;
+mod stored;
 mod strategy;
 mod test;
 mod test_sql;
 #[cfg(test)]
 mod tests;
 mod told;
+mod written;
 
-pub(crate) use self::outcome::Totals;
 pub use self::{
+    about::{About, AboutColumn, AboutTest},
     clock::Clock,
     definition::Definition,
+    diff::{Diff, DiffOptions, diff},
     fault::Fault,
     folder::read_folder,
     interval::time_ms,
@@ -63,8 +70,16 @@ pub use self::{
     plan::{Change, Planned},
     project::{MartOptions, Project},
     scheduler::Scheduler,
+    stored::read_lake,
 };
-pub use boathouse_storage::catalog::{MartCause, MartRun, MartRunState, MartTest, MartTestState};
+pub(crate) use self::{
+    outcome::Totals,
+    stored::{check as check_definition, drop_tables, is_unknown, stored, stored_of},
+    written::{Text, Written},
+};
+pub use boathouse_storage::catalog::{
+    MartCause, MartDocument, MartLateness, MartRun, MartRunState, MartTest, MartTestState,
+};
 
 /// The program under whose name a mart's commits tell which run they are.
 pub(crate) const PROGRAM: &str = "boathouse-mart";

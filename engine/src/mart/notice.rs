@@ -1,4 +1,4 @@
-//! What somebody should hear of: a mart that a server runs failed, or is well again.
+//! What somebody should hear of: a mart that a server runs failed, is late or unusual, or is well again.
 //!
 //! It is told once, not at every run that fails in the same way, by the server that carried the run out. What was told before
 //! follows from the runs in the lake; a server that ended in between may tell something again, under the same name.
@@ -17,7 +17,7 @@ pub struct Notice {
     pub run: Option<String>,
     /// When it ended, in milliseconds since 1970, UTC.
     pub at_ms: i64,
-    /// Why it failed.
+    /// Why it failed, how late it is, what is unusual.
     pub error: Option<String>,
     /// Names of tests that failed, and how many violations each found.
     pub tests: Vec<(String, u64)>,
@@ -28,8 +28,12 @@ pub struct Notice {
 pub enum NoticeKind {
     /// A run failed for good, and the one before had not.
     Failed,
-    /// Rows are published, or found to be up to date, behind a run that failed.
+    /// Rows are published, or found to be up to date, behind a run that failed, or behind lateness.
     Recovered,
+    /// Its rows are older than the definition promises.
+    Late,
+    /// Rows were published of which a test with on_violation = "warn" finds that a number is unusual.
+    Anomaly,
 }
 
 impl NoticeKind {
@@ -38,6 +42,8 @@ impl NoticeKind {
         match self {
             Self::Failed => "failed",
             Self::Recovered => "recovered",
+            Self::Late => "late",
+            Self::Anomaly => "anomaly",
         }
     }
 }

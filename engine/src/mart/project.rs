@@ -71,9 +71,8 @@ impl Project {
         if faults.is_empty() { Ok(project) } else { Err(faults) }
     }
 
-    /// The marts that can be run, without those that have a fault and those that read one of these. Two marts of one name and
-    /// a cycle leave none.
-    pub(super) async fn open_sound(
+    /// The marts that can be run, without those that have a fault and those that read one of these. A cycle leaves none.
+    pub(crate) async fn open_sound(
         engine: &Arc<Engine>,
         definitions: Vec<Definition>,
         options: MartOptions,
@@ -136,14 +135,20 @@ struct Checked {
 }
 
 async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>) -> Checked {
-    if let Err(faults) = unique_names(&definitions) {
-        return Checked { faults, ..Checked::default() };
-    }
+    let twice = names_twice(&definitions);
     definitions.sort_by(|a, b| a.name.cmp(&b.name));
     let places: BTreeMap<TableName, usize> =
         definitions.iter().enumerate().map(|(at, definition)| (definition.name.clone(), at)).collect();
     let (mut reads, mut checked, mut broken) = (Vec::new(), Checked::default(), BTreeSet::new());
+    checked.faults.extend(twice);
     for (at, definition) in definitions.iter().enumerate() {
+        // They stand side by side.
+        let is_named_so = |other: Option<&Definition>| other.is_some_and(|other| other.name == definition.name);
+        if is_named_so(definitions.get(at + 1)) || at > 0 && is_named_so(definitions.get(at - 1)) {
+            reads.push(BTreeSet::new());
+            broken.insert(at);
+            continue;
+        }
         match names_read(engine, definition, &places).await {
             Ok(names) => reads.push(names),
             Err(fault) => {
@@ -193,7 +198,8 @@ async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>) -> Chec
     checked
 }
 
-fn unique_names(definitions: &[Definition]) -> Result<(), Vec<Fault>> {
+/// A fault for each that has the name of one before it; none of them can be run.
+fn names_twice(definitions: &[Definition]) -> Vec<Fault> {
     let mut first: BTreeMap<&TableName, &str> = BTreeMap::new();
     let mut faults = Vec::new();
     for definition in definitions {
@@ -203,7 +209,7 @@ fn unique_names(definitions: &[Definition]) -> Result<(), Vec<Fault>> {
             faults.push(Fault::new(&definition.file, 1, error.with_hint("Give one of them another name.")));
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    faults
 }
 
 async fn names_read(

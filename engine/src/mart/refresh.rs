@@ -31,6 +31,8 @@ pub(super) struct Refresh {
     pub on_commit: Option<Duration>,
     /// Whether the last tick is made up for that passed while no server was there.
     pub catches_up: bool,
+    /// Whether all that were missed are.
+    all: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -64,15 +66,10 @@ impl Refresh {
             return Err(invalid("refresh says nothing", "Write every, cron or on_commit = true."));
         }
         let catches_up = match catch_up.as_deref() {
-            None | Some("latest") => true,
+            None | Some("latest" | "all") => true,
             Some("none") => false,
-            Some("all") => {
-                let hint =
-                    "Write latest: a run reads the newest versions, so more of them would publish the same rows.";
-                return Err(EngineError::unsupported("catch_up = \"all\" is not supported").with_hint(hint));
-            }
             Some(word) => {
-                return Err(invalid(&format!("catch_up = \"{word}\" is not known"), "Write latest or none."));
+                return Err(invalid(&format!("catch_up = \"{word}\" is not known"), "Write latest, all or none."));
             }
         };
         if catch_up.is_some() && times.is_none() {
@@ -80,7 +77,17 @@ impl Refresh {
             return Err(invalid("refresh.catch_up is there without every or cron", hint));
         }
         let on_commit = on_commit.then(|| at_most_every.map_or(AT_MOST_EVERY, |span| span.0));
-        Ok(Self { times, on_commit, catches_up })
+        Ok(Self { times, on_commit, catches_up, all: catch_up.as_deref() == Some("all") })
+    }
+
+    /// All times that were missed can only be made up for where each has rows of its own: a run carries out every interval
+    /// that is over and not done, however many that are.
+    pub fn fits(self, has_intervals: bool) -> Result<Self, EngineError> {
+        if self.all && !has_intervals {
+            let hint = "Write latest: a run reads the newest versions, so more of them would publish the same rows.";
+            return Err(invalid("catch_up = \"all\" is for marts with interval", hint));
+        }
+        Ok(self)
     }
 
     /// The last tick that is not after `now_ms`. Both are milliseconds since 1970, UTC.
@@ -254,7 +261,6 @@ mod tests {
             ("every = \"1h\"\ntimezone = \"UTC\"", "refresh.timezone is there without cron"),
             ("every = \"1h\"\nat_most_every = \"1h\"", "refresh.at_most_every is there without on_commit"),
             ("on_commit = true\ncatch_up = \"none\"", "refresh.catch_up is there without every or cron"),
-            ("every = \"1h\"\ncatch_up = \"all\"", "catch_up = \"all\" is not supported\nHINT: Write latest"),
             ("every = \"1h\"\ncatch_up = \"some\"", "catch_up = \"some\" is not known"),
             ("cron = \"61 * * * *\"", "cron = \"61 * * * *\" is not understood\nDETAIL: "),
             ("cron = \"0 0 6 * * *\"", "cron = \"0 0 6 * * *\" is not understood"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    anomaly::Known,
     audit::{Audited, audit},
     outcome::TestReport,
     plan::published,
@@ -37,8 +38,10 @@ impl Project {
         live.is_a("MART");
         let permit = Arc::new(self.engine.permits().acquire(None, live).await?);
         let context = mart.context(&self.engine, &Pins::new()).for_run(permit.clone());
+        // What is published is the last of them itself.
+        let known = Known::of(&*self.engine.lake().mart(&name.to_string()).await?, true);
         let tests: Vec<&Test> = mart.definition.tests.iter().collect();
-        let audited = permit.bound(audit(&context, name, &tests, self.options.clock.now_ms())).await;
+        let audited = permit.bound(audit(&context, name, &tests, &known, self.options.clock.now_ms())).await;
         match &audited {
             Ok(_) => permit.live().done(),
             Err(error) => permit.live().failed(error),

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     PROGRAM,
+    anomaly::Known,
     audit::{Audited, audit},
     due::Cause,
     fingerprint,
@@ -248,13 +249,18 @@ impl Running<'_> {
         let taken = taken.clone();
         let now_ms = self.project.options.clock.now_ms();
         let tests = self.tests(step);
+        let known = match tests.iter().any(Test::is_of_history) {
+            true => Known::of(&*self.project.engine.lake().mart(&definition.name()).await?, false),
+            false => Known::default(),
+        };
+        let known = Arc::new(known);
         let (found, name, looking) = (self.found.clone(), definition.name.clone(), context.clone());
         let look = move |staged: Arc<Snapshot>| {
             let (found, name, tests) = (found.clone(), name.clone(), tests.clone());
-            let (context, taken) = (looking.again(), taken.clone());
+            let (context, taken, known) = (looking.again(), taken.clone(), known.clone());
             async move {
                 context.pinned.keep_provider(name.clone(), staged.provider()?);
-                let audited = audit(&context, &name, &tests.iter().collect::<Vec<_>>(), now_ms).await;
+                let audited = audit(&context, &name, &tests.iter().collect::<Vec<_>>(), &known, now_ms).await;
                 let refused = match &audited {
                     Ok(audited) => audited.refusal(),
                     Err(error) => Some(error.message.clone()),
@@ -320,7 +326,7 @@ impl Running<'_> {
         let plan = looking.analyze(looking.plan_query(query.clone()).await?)?;
         let rows = TableName::new(&definition.name.schema, ROWS);
         looking.pinned.keep_provider(rows.clone(), Arc::new(ViewTable::new(plan, None)));
-        let audited = audit(&looking, &rows, &tests, self.project.options.clock.now_ms()).await?;
+        let audited = audit(&looking, &rows, &tests, &Known::default(), self.project.options.clock.now_ms()).await?;
         if !quarantine::tests(definition).is_empty() {
             self.quarantine(context, step, query).await?;
         }

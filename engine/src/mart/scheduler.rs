@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! every few seconds, and at each tick:
-//!   folder changed? -> definitions
+//!   folder, or those that statements made, changed? -> definitions
 //!   each mart: a tick passed, or what it reads has other versions? -> due, by what the lake knows of its runs
 //!   those that are due -> checked anew -> one run (order, pins, tests as for `mart run`), beside at most one other
 //! ```
 //! Nothing is kept but what saves looks: a second server, or one that was killed, comes to the same answers. A mart is run
 //! under its lease, and its commit tells for which inputs or tick it was, so two servers never publish one twice.
 
+mod late;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use uuid::Uuid;
 
 use self::source::Source;
 use super::{
+    anomaly,
     definition::Definition,
     due::{self, Cause, Due},
     fault::Fault,
@@ -43,7 +45,7 @@ use super::{
 };
 use crate::{Engine, EngineError, catalog::TableName, upkeep::give_way};
 
-/// How often the folder and the versions of what marts read are looked at.
+/// How often definitions and the versions of what marts read are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 /// After this a mart that was blocked, or that another process runs, is looked at again.
 const LOOK_AGAIN_MS: i64 = 30_000;
@@ -110,7 +112,7 @@ struct Wanted {
 struct Ran {
     wanted: Wanted,
     end: End,
-    notice: Option<Notice>,
+    notices: Vec<Notice>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,8 +128,9 @@ enum End {
 }
 
 impl Scheduler {
-    /// For the definitions of a folder, which is looked at again and again. They need not be there yet.
-    pub fn new(engine: &Arc<Engine>, folder: PathBuf, options: MartOptions) -> Self {
+    /// For the definitions that statements made, and those of a folder. Both are looked at again and again, and need not be
+    /// there yet.
+    pub fn new(engine: &Arc<Engine>, folder: Option<PathBuf>, options: MartOptions) -> Self {
         let since_ms = options.clock.now_ms();
         Self {
             engine: engine.clone(),
@@ -173,6 +176,7 @@ impl Scheduler {
         }
         self.read_definitions().await;
         let now_ms = self.options.clock.now_ms();
+        self.judge_freshness(now_ms).await;
         let mut next_ms = now_ms.saturating_add(i64::try_from(LOOK.as_millis()).unwrap_or(i64::MAX));
         let mut wanted = Vec::new();
         let definitions = self.source.definitions();
@@ -208,7 +212,7 @@ impl Scheduler {
     }
 
     async fn read_definitions(&mut self) {
-        if self.source.look() {
+        if self.source.look(&self.engine).await {
             tracing::info!(marts = self.source.definitions().len(), "definitions of marts were read");
             // Another definition may make other rows of the same inputs.
             for seen in self.seen.values_mut() {
@@ -306,8 +310,8 @@ impl Scheduler {
         }
         let definitions = self.source.definitions();
         for wanted in left {
-            let of = definitions.iter().find(|definition| definition.name() == wanted.mart);
-            let fault = faults.iter().find(|fault| of.is_some_and(|of| of.file == fault.file));
+            let is_its = |file: &str| definitions.iter().any(|of| of.file == file && of.name() == wanted.mart);
+            let fault = faults.iter().find(|fault| is_its(&fault.file));
             self.cannot_run(&wanted, fault.map(ToString::to_string), now_ms).await;
         }
         if jobs.is_empty() {
@@ -321,14 +325,16 @@ impl Scheduler {
             let mut ran = Vec::with_capacity(taken.len());
             for (wanted, report) in taken.into_iter().zip(reports) {
                 let end = end(&engine, &report, wanted.cause.cause).await;
-                let mut notice = None;
+                let mut notices = Vec::new();
                 if is_heard
                     && matches!(end, End::Good | End::Failed)
                     && let Ok(document) = engine.lake().mart(&report.mart).await
                 {
-                    notice = notice::of(&report.mart, &document, end == End::Good, clock.now_ms());
+                    notices.extend(notice::of(&report.mart, &document, end == End::Good, clock.now_ms()));
+                    let is_published = matches!(report.outcome, Outcome::Succeeded { .. });
+                    notices.extend(anomaly::notice(&report.mart, &document).filter(|_| is_published));
                 }
-                ran.push(Ran { wanted, end, notice });
+                ran.push(Ran { wanted, end, notices });
             }
             ran
         });
@@ -388,8 +394,8 @@ impl Scheduler {
             return tracing::error!("a run of marts was broken off");
         };
         let now_ms = self.options.clock.now_ms();
-        for Ran { wanted: Wanted { mart, cause, versions }, end, notice } in all {
-            self.hear(notice);
+        for Ran { wanted: Wanted { mart, cause, versions }, end, notices } in all {
+            notices.into_iter().for_each(|notice| self.hear(Some(notice)));
             self.running.remove(&mart);
             let seen = self.seen.entry(mart).or_default();
             match (end, cause.cause) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::header;
+use super::{anomaly::Anomaly, header};
 use crate::{
     EngineError,
     catalog::{DEFAULT_SCHEMA, TableName},
@@ -21,7 +21,7 @@ pub(super) struct Test {
 
 /// What must hold. NULL has no duplicate, no wrong value and no missing counterpart, as in SQL's own constraints; a
 /// condition must be TRUE.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Check {
     Unique(Vec<String>),
     /// Unique, where NULL is a value like any other: the key of a strategy.
@@ -50,6 +50,8 @@ pub(super) enum Check {
         column: String,
         max_age: Duration,
     },
+    /// A number is as in the runs before.
+    Anomaly(Anomaly),
 }
 
 /// What becomes of a violation.
@@ -80,9 +82,12 @@ impl Check {
     pub fn is_about_rows(&self) -> bool {
         match self {
             Self::NotNull(_) | Self::AcceptedValues { .. } | Self::Relationships { .. } | Self::Expect(_) => true,
-            Self::Unique(_) | Self::Key(_) | Self::CurrentKey(_) | Self::RowCount { .. } | Self::Freshness { .. } => {
-                false
-            }
+            Self::Unique(_)
+            | Self::Key(_)
+            | Self::CurrentKey(_)
+            | Self::RowCount { .. }
+            | Self::Freshness { .. }
+            | Self::Anomaly(_) => false,
         }
     }
 
@@ -95,7 +100,7 @@ impl Check {
             Self::AcceptedValues { column, .. }
             | Self::Relationships { column, .. }
             | Self::Freshness { column, .. } => vec![column],
-            Self::Expect(_) | Self::RowCount { .. } => Vec::new(),
+            Self::Expect(_) | Self::RowCount { .. } | Self::Anomaly(_) => Vec::new(),
         }
     }
 
@@ -109,11 +114,17 @@ impl Check {
             Self::Expect(condition) => format!("expect({condition})"),
             Self::RowCount { .. } => "row_count".to_owned(),
             Self::Freshness { column, .. } => format!("freshness({column})"),
+            Self::Anomaly(anomaly) => anomaly.name(),
         }
     }
 }
 
 impl Test {
+    /// Whether it looks at the runs before.
+    pub fn is_of_history(&self) -> bool {
+        matches!(self.check, Check::Anomaly(_))
+    }
+
     /// Checks what is written. What needs the mart's columns is checked when it is planned.
     pub fn of(written: header::Test, line: usize) -> Result<Self, EngineError> {
         let on_violation = match &written.on_violation {
@@ -137,9 +148,10 @@ impl Test {
     }
 }
 
-const KINDS: &str = "unique, not_null, accepted_values, relationships, expect, row_count or freshness";
+const KINDS: &str = "unique, not_null, accepted_values, relationships, expect, row_count, freshness or anomaly";
 
 fn check(written: header::Test) -> Result<Check, EngineError> {
+    let anomaly = Anomaly::of(&written)?;
     let header::Test { unique, not_null, accepted_values, relationships, expect, row_count, freshness, .. } = written;
     let mut checks: Vec<Check> = Vec::new();
     checks.extend(unique.map(|names| Check::Unique(names.0)));
@@ -168,6 +180,7 @@ fn check(written: header::Test) -> Result<Check, EngineError> {
         checks.push(Check::RowCount { min, max });
     }
     checks.extend(freshness.map(|written| Check::Freshness { column: written.column, max_age: written.max_age.0 }));
+    checks.extend(anomaly.map(Check::Anomaly));
     match (checks.pop(), checks.is_empty()) {
         (Some(check), true) => Ok(check),
         (None, _) => Err(EngineError::invalid("the test says nothing").with_hint(format!("Write one of {KINDS}."))),

@@ -29,9 +29,12 @@ pub(super) fn violation(check: &Check) -> Option<String> {
         }
         // A comment at its end must not swallow the rest.
         Check::Expect(condition) => format!("(({condition}\n) IS NOT TRUE)"),
-        Check::Unique(_) | Check::Key(_) | Check::CurrentKey(_) | Check::RowCount { .. } | Check::Freshness { .. } => {
-            return None;
-        }
+        Check::Unique(_)
+        | Check::Key(_)
+        | Check::CurrentKey(_)
+        | Check::RowCount { .. }
+        | Check::Freshness { .. }
+        | Check::Anomaly(_) => return None,
     })
 }
 
@@ -55,7 +58,9 @@ pub(super) fn measure(check: &Check) -> Option<String> {
             let newest = format!("arrow_cast(max({}), 'Timestamp(Microsecond, None)')", of_mart(column));
             Some(format!("arrow_cast({newest}, 'Int64')"))
         }
-        Check::Unique(_) | Check::Key(_) | Check::CurrentKey(_) | Check::Relationships { .. } => None,
+        Check::Unique(_) | Check::Key(_) | Check::CurrentKey(_) | Check::Relationships { .. } | Check::Anomaly(_) => {
+            None
+        }
     }
 }
 

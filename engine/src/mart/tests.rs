@@ -1,6 +1,7 @@
 //! Marts from definition to rows.
 
 mod intervals;
+mod statements;
 mod strategies;
 
 use std::{sync::Arc, time::Duration};

@@ -11,6 +11,7 @@ use super::{
     create::Create,
     history::Recover,
     kill::Kill,
+    mart::MartChange,
     replace::{Replace, Which},
     show::Show,
     vacuum::Vacuum,
@@ -42,6 +43,7 @@ pub(crate) enum Ast {
     Kill(Kill),
     User(UserChange),
     Token(TokenChange),
+    Mart(Box<MartChange>),
 }
 
 impl Ast {
@@ -100,6 +102,12 @@ impl Ast {
                     ControlFlow::Continue(())
                 }
             },
+            Self::Mart(change) => match change.as_ref() {
+                MartChange::Create(create) => Visit::visit(&create.query, visitor),
+                MartChange::Alter { .. } | MartChange::Drop { .. } | MartChange::Refresh { .. } => {
+                    ControlFlow::Continue(())
+                }
+            },
             Self::Copy(copy) => match copy.as_ref() {
                 Copy::To(to) => match &to.source {
                     CopySource::Query(query) => Visit::visit(query, visitor),
@@ -137,6 +145,12 @@ impl Ast {
                 Create::Table(table) => VisitMut::visit(&mut table.query, visitor),
                 Create::View(view) => VisitMut::visit(&mut view.query, visitor),
                 Create::ExternalTable(_) | Create::Schema(_) | Create::Clone(_) | Create::Unsupported(_) => {
+                    ControlFlow::Continue(())
+                }
+            },
+            Self::Mart(change) => match change.as_mut() {
+                MartChange::Create(create) => VisitMut::visit(&mut create.query, visitor),
+                MartChange::Alter { .. } | MartChange::Drop { .. } | MartChange::Refresh { .. } => {
                     ControlFlow::Continue(())
                 }
             },

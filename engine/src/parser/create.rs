@@ -187,7 +187,7 @@ fn create(parser: &mut Parser<'_>, sql: &str) -> Result<Create, Fault> {
         parser.next_token();
         return Ok(Create::Schema(schema(parser)?));
     }
-    Ok(parser.expected("TABLE, EXTERNAL TABLE, VIEW or SCHEMA after CREATE", parser.peek_token())?)
+    Ok(parser.expected("TABLE, EXTERNAL TABLE, VIEW, MART or SCHEMA after CREATE", parser.peek_token())?)
 }
 
 fn table_or_clone(parser: &mut Parser<'_>, or_replace: bool) -> Result<Create, Fault> {

@@ -20,6 +20,7 @@ mod history;
 mod keyword;
 mod kill;
 mod limit;
+pub(crate) mod mart;
 mod merge;
 mod number;
 mod parse;
@@ -43,6 +44,7 @@ pub(crate) use self::{
     history::{CloneTable, Recover},
     kill::Kill,
     limit::check_size,
+    mart::MartChange,
     parse::{Parser, object_name, parse, parse_condition, parse_query},
     refuse::older_version,
     secret::{Concealed, conceal},

@@ -13,7 +13,7 @@ use datafusion::sql::{
 
 use super::{
     Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, from_first, history,
-    kill, limit, merge, number, placeholder, precedence, refuse, replace, show, timestamp, vacuum, version, with,
+    kill, limit, mart, merge, number, placeholder, precedence, refuse, replace, show, timestamp, vacuum, version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -61,6 +61,9 @@ impl<'a> Parser<'a> {
             }
             Keyword::CREATE | Keyword::DROP if access::is_next(parser, "TOKEN") => {
                 Ok(Ast::Token(access::token(parser).map_err(|error| self.fault(error))?))
+            }
+            Keyword::CREATE | Keyword::ALTER | Keyword::DROP if mart::is_next(parser) => {
+                Ok(Ast::Mart(Box::new(mart::parse(parser, self.sql).map_err(|error| self.fault(error))?)))
             }
             Keyword::CREATE => match create::parse(parser, self.sql).map_err(|error| self.fault(error))? {
                 create::Create::Unsupported(clause) => Err(self.unsupported(&clause)),
@@ -112,6 +115,9 @@ impl<'a> Parser<'a> {
             }
             _ if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("UNDROP") => {
                 Ok(Ast::Recover(history::undrop(parser).map_err(|error| self.fault(error))?))
+            }
+            _ if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("REFRESH") && mart::is_next(parser) => {
+                Ok(Ast::Mart(Box::new(mart::parse(parser, self.sql).map_err(|error| self.fault(error))?)))
             }
             _ => self.sql_statement(),
         }

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     FromTable, Ident, ObjectName, Query, Select, Set, Statement, TableFactor, Visit, Visitor,
 };
 
-use super::{Ast, Describe, copy, create, replace::Which};
+use super::{Ast, Describe, MartChange, copy, create, replace::Which};
 use crate::{EngineError, ErrorKind, error::Place};
 
 /// Tables in one statement: plans nest as deep as they have joins.
@@ -47,6 +47,12 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
             | create::Create::Schema(_)
             | create::Create::Clone(_)
             | create::Create::Unsupported(_) => ControlFlow::Continue(()),
+        },
+        Ast::Mart(change) => match change.as_ref() {
+            MartChange::Create(create) => create.query.visit(&mut clauses),
+            MartChange::Alter { .. } | MartChange::Drop { .. } | MartChange::Refresh { .. } => {
+                ControlFlow::Continue(())
+            }
         },
         Ast::Copy(copy) => match copy.as_ref() {
             copy::Copy::To(copy::CopyTo { source: copy::CopySource::Query(query), .. }) => query.visit(&mut clauses),

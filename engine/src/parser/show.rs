@@ -24,6 +24,8 @@ pub(crate) enum Show {
     Functions { like: Option<String> },
     Users { like: Option<String> },
     Tokens { like: Option<String> },
+    Marts { like: Option<String> },
+    CreateMart { mart: ObjectName },
 }
 
 /// Parses from the word SHOW to the end of the statement.
@@ -42,6 +44,10 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
             return parser.expected("FROM or IN and a table", parser.peek_token());
         }
         Show::Columns { table: version::named(parser)?, like: like(parser)? }
+    } else if take_words(parser, &["CREATE", "MART"]) {
+        Show::CreateMart { mart: parser.parse_object_name(false)? }
+    } else if take_word(parser, "MARTS") {
+        Show::Marts { like: like(parser)? }
     } else if take_words(parser, &["CREATE", "TABLE"]) || take_words(parser, &["CREATE", "VIEW"]) {
         Show::Create { table: version::named(parser)? }
     } else if take_word(parser, "SETTINGS") || take_word(parser, "ALL") {
@@ -61,8 +67,8 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Show, ParserError> {
         }
         Show::Setting { name }
     } else {
-        let expected = "SCHEMAS, TABLES, VIEWS, COLUMNS, CREATE TABLE, SETTINGS, FUNCTIONS, USERS, TOKENS or the name of \
-                        a setting";
+        let expected = "SCHEMAS, TABLES, VIEWS, COLUMNS, CREATE TABLE, SETTINGS, FUNCTIONS, USERS, TOKENS, MARTS or the \
+                        name of a setting";
         return parser.expected(expected, parser.peek_token());
     };
     finish(parser, "LIKE 'pattern' or the end of the statement")?;

@@ -26,10 +26,12 @@ use super::{
     explain::Explain,
     insert::{Evolution, Insert},
     kill_query::KillQuery,
+    mart::ChangeMart,
     merge::Merge,
     optimize::Optimize,
     prepare::{Deallocate, Execute, Prepare},
     query::Query,
+    refresh_mart::RefreshMart,
     rename_table::RenameTable,
     restore::Restore,
     schema::{CreateSchema, DropSchema},
@@ -84,6 +86,8 @@ pub(crate) enum Statement {
     KillQuery(KillQuery),
     User(ChangeUser),
     Token(ChangeToken),
+    Mart(ChangeMart),
+    RefreshMart(RefreshMart),
 }
 
 impl Statement {
@@ -150,7 +154,9 @@ impl Statement {
             | Self::Vacuum(_)
             | Self::KillQuery(_)
             | Self::User(_)
-            | Self::Token(_) => None,
+            | Self::Token(_)
+            | Self::Mart(_)
+            | Self::RefreshMart(_) => None,
         }
     }
 
@@ -193,6 +199,7 @@ impl Statement {
                     Create::Schema(schema) => Self::CreateSchema(CreateSchema::plan(context, schema).await?),
                     Create::Unsupported(clause) => return Err(not_supported(&clause.clause)),
                 },
+                Ast::Mart(change) => return Self::plan_mart(context, *change).await,
                 Ast::Alter(alter) => Self::AlterTable(AlterTable::plan(context, *alter).await?),
                 Ast::Rename(rename) => Self::RenameTable(RenameTable::plan(context, rename).await?),
                 Ast::Copy(copy) => match *copy {
@@ -276,6 +283,8 @@ impl Statement {
                 Self::KillQuery(statement) => statement.run(context, parameters).await,
                 Self::User(statement) => statement.run(context, parameters).await,
                 Self::Token(statement) => statement.run(context, parameters).await,
+                Self::Mart(statement) => statement.run(context, parameters).await,
+                Self::RefreshMart(statement) => statement.run(context, parameters).await,
             }
         }
         .boxed()
@@ -322,7 +331,9 @@ impl Statement {
             | Self::DropView(_)
             | Self::Optimize(_)
             | Self::KillQuery(_)
-            | Self::User(_) => Effect::Define,
+            | Self::User(_)
+            | Self::Mart(_)
+            | Self::RefreshMart(_) => Effect::Define,
             Self::Vacuum(vacuum) => vacuum.effect(),
             Self::Token(token) => token.effect(),
         }
@@ -339,9 +350,12 @@ impl Statement {
         if self.insert().is_some_and(Insert::replaces) { Counted::Inserted } else { Counted::Sum }
     }
 
-    /// Whether it only touches this process: it needs no permit, and can be run while all are taken.
+    /// Whether it only touches this process, or waits for permits of its own: it needs none.
     pub fn is_instant(&self) -> bool {
-        matches!(self, Self::Set(_) | Self::Prepare(_) | Self::Deallocate(_) | Self::KillQuery(_))
+        matches!(
+            self,
+            Self::Set(_) | Self::Prepare(_) | Self::Deallocate(_) | Self::KillQuery(_) | Self::RefreshMart(_)
+        )
     }
 
     /// The rows' schema on the wire; empty for a statement without rows.
@@ -376,7 +390,9 @@ impl Statement {
             | Self::CopyTo(_)
             | Self::Optimize(_)
             | Self::KillQuery(_)
-            | Self::User(_) => Arc::new(Schema::empty()),
+            | Self::User(_)
+            | Self::Mart(_)
+            | Self::RefreshMart(_) => Arc::new(Schema::empty()),
             Self::Vacuum(vacuum) => vacuum.schema(),
             Self::Token(token) => token.schema(),
         }
@@ -424,7 +440,9 @@ impl Statement {
             | Self::Vacuum(_)
             | Self::KillQuery(_)
             | Self::User(_)
-            | Self::Token(_) => None,
+            | Self::Token(_)
+            | Self::Mart(_)
+            | Self::RefreshMart(_) => None,
         }
     }
 
@@ -463,6 +481,8 @@ impl Statement {
             Self::KillQuery(_) => "KILL QUERY",
             Self::User(user) => user.title(),
             Self::Token(token) => token.title(),
+            Self::Mart(mart) => mart.title(),
+            Self::RefreshMart(_) => "REFRESH MART",
         }
     }
 }

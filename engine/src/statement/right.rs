@@ -46,6 +46,8 @@ impl Statement {
             | Self::Vacuum(_) => Right::Change,
             Self::User(user) => user.needs(),
             Self::Token(token) => token.needs(),
+            // What a server runs by itself is said by them.
+            Self::Mart(_) | Self::RefreshMart(_) => Right::Administer,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! ```
 //! RESTRICT, the default, refuses to drop a schema that holds something; CASCADE drops all in it.
 
-use boathouse_storage::StorageError;
+use boathouse_storage::{StorageError, catalog::MartDocument};
 use datafusion::{common::ScalarValue, sql::sqlparser::ast};
 
 use super::{Context, Outcome, name};
@@ -56,8 +56,18 @@ impl DropSchema {
     }
 
     pub async fn run(&self, context: &Context, _parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
-        match context.engine.lake().drop_schema(&self.schema, self.cascade).await {
-            Ok(()) => {}
+        let lake = context.engine.lake();
+        let marts = match lake.catalog(&self.schema).await {
+            Ok(document) => document.marts.keys().map(|name| format!("{}.{name}", self.schema)).collect(),
+            Err(_) => Vec::new(),
+        };
+        match lake.drop_schema(&self.schema, self.cascade).await {
+            // How the runs of what is gone went, nobody asks.
+            Ok(()) => {
+                for mart in marts {
+                    lake.change_mart(&mart, |document| *document = MartDocument::default()).await?;
+                }
+            }
             Err(StorageError::SchemaNotFound { .. }) if self.if_exists => {}
             Err(error) => return Err(error.into()),
         }

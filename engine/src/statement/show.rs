@@ -6,11 +6,13 @@
 //! SHOW CREATE { TABLE | VIEW } name                   also of a version
 //! SHOW { SETTINGS | ALL } [LIKE 'pattern']      SHOW name
 //! SHOW FUNCTIONS [LIKE 'pattern']
+//! SHOW MARTS [LIKE 'pattern']      SHOW CREATE MART name
 //! SHOW { USERS | TOKENS } [LIKE 'pattern']      an admin sees all, everyone else their own
 //! ```
 //! Patterns are those of LIKE, in any case.
 
 mod create;
+mod marts;
 
 use boathouse_storage::write;
 use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue, execution::session_state::SessionState};
@@ -23,7 +25,7 @@ use super::{
 use crate::{
     EngineError, RowStream,
     catalog::{
-        TableAt, listing,
+        TableAt, TableName, listing,
         system::{tokens_seen_by, users_seen_by},
     },
     parser,
@@ -48,6 +50,8 @@ enum What {
     Functions,
     Users,
     Tokens,
+    Marts,
+    CreateMart(TableName),
 }
 
 impl Show {
@@ -73,6 +77,10 @@ impl Show {
             Ast::Create { table } => (What::Create(TableAt::find(context, &table).await?), None, &["create_statement"]),
             Ast::Settings { like } => (What::Settings, like, &["name", "value", "default", "description"]),
             Ast::Functions { like } => (What::Functions, like, &["function_name", "function_type", "description"]),
+            Ast::Marts { like } => (What::Marts, like, marts::COLUMNS),
+            Ast::CreateMart { mart } => {
+                (What::CreateMart(marts::known(context, &mart).await?), None, &["create_statement"])
+            }
             Ast::Users { like } => (What::Users, like, &["name", "role", "state"]),
             Ast::Tokens { like } => (What::Tokens, like, &["name", "user_name", "expires_at"]),
             Ast::Setting { name } => {
@@ -110,6 +118,8 @@ impl Show {
             What::DroppedTables(schema) => dropped_tables(context, schema).await?,
             What::Columns(table) => column_rows(&context.table_provider(&table.name(context)).await?.schema()),
             What::Create(table) => vec![vec![Some(create::statement(context, table).await?)]],
+            What::CreateMart(mart) => vec![vec![Some(marts::statement(context, mart).await?)]],
+            What::Marts => marts::rows(context).await?,
             What::Settings => context
                 .session
                 .list_settings()

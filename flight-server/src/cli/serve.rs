@@ -34,7 +34,8 @@ pub struct Args {
     /// Where /metrics (Prometheus), /health and /ready are answered; without it nowhere
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<String>,
-    /// Run the marts of this folder when their definitions say so [default: `marts` of the settings]
+    /// Run the marts of this folder when their definitions say so, besides those that CREATE MART made
+    /// [default: `marts` of the settings]
     #[arg(long, value_name = "FOLDER")]
     pub marts: Option<PathBuf>,
     #[command(flatten)]
@@ -90,7 +91,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let listener = server::bind(&config.listen, asks || config.insecure).await.map_err(|error| error.to_string())?;
     let _upkeep = engine.keep_up();
     let webhooks = config.webhook.map(|options| Webhooks::new(options, &args.lake)).transpose()?;
-    let marts = args.marts.or(config.marts).map(|folder| Marts::begin(&engine, folder, webhooks.clone()));
+    let marts = Marts::begin(&engine, args.marts.or(config.marts), webhooks.clone());
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on {}://{address}", if tls.is_some() { "grpc+tls" } else { "grpc" });
@@ -126,9 +127,7 @@ async fn serve(args: Args) -> Result<(), String> {
     eprintln!("shutting down: waiting up to {:?} for running statements; a second signal ends at once", config.drain);
     let _ = told.send(());
     let marts = async {
-        if let Some(marts) = marts {
-            marts.end(config.drain).await;
-        }
+        marts.end(config.drain).await;
     };
     tokio::select! {
         (result, ()) = async { tokio::join!(server, marts) } => result.map_err(|error| error.to_string()),
@@ -143,7 +142,7 @@ struct Marts {
 }
 
 impl Marts {
-    fn begin(engine: &Arc<Engine>, folder: PathBuf, webhooks: Option<Arc<Webhooks>>) -> Self {
+    fn begin(engine: &Arc<Engine>, folder: Option<PathBuf>, webhooks: Option<Arc<Webhooks>>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let mut scheduler = Scheduler::new(engine, folder, MartOptions::default());
         if let Some(webhooks) = webhooks {

@@ -46,13 +46,20 @@ impl Message {
 fn text(notice: &Notice) -> String {
     let Notice { kind, mart, error, .. } = notice;
     match kind {
+        NoticeKind::Late => format!("Mart {mart} is late{}", why(error.as_deref())),
+        NoticeKind::Anomaly => format!("Mart {mart} is unusual{}", why(error.as_deref())),
         NoticeKind::Recovered => format!("Mart {mart} is up to date again"),
         NoticeKind::Failed => {
-            let first = error.as_deref().and_then(|error| error.lines().next());
-            let why = first.map(|why| format!(": {why}")).unwrap_or_default();
+            let why = why(error.as_deref());
             format!("Mart {mart} failed{why}. Its rows are those of the last good run; system.mart_runs tells more")
         }
     }
+}
+
+/// The first line, behind a colon.
+fn why(error: Option<&str>) -> String {
+    let first = error.and_then(|error| error.lines().next());
+    first.map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 fn rfc3339(ms: i64) -> String {

@@ -148,3 +148,16 @@ fn settings_that_cannot_be_used_are_refused_without_telling_them() {
     assert!(error.contains("whsec_") && !error.contains("hush"), "{error}");
     assert!(checked("https://host/x", Some("whsec_c2hvcnQ=")).contains("24 to 64 random bytes"));
 }
+
+#[test]
+fn lateness_and_what_is_unusual_are_said_in_a_line() {
+    for (kind, kind_text, text) in [
+        (NoticeKind::Late, "mart.late", "Mart m.t is late: its rows are 3h old"),
+        (NoticeKind::Anomaly, "mart.anomaly", "Mart m.t is unusual: its rows are 3h old"),
+    ] {
+        let error = Some("its rows are 3h old\nand more".to_owned());
+        let message = Message::of(&Notice { error, ..notice(kind) }, "./lake");
+        let body: Value = serde_json::from_str(&message.body).unwrap();
+        assert_eq!((body["type"].as_str(), body["text"].as_str()), (Some(kind_text), Some(text)));
+    }
+}

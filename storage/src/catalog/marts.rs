@@ -21,6 +21,9 @@ pub struct MartDocument {
     pub lease: Option<MartLease>,
     /// Oldest first.
     pub runs: Vec<MartRun>,
+    /// What was told of its being late, until it is so no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<MartLate>,
 }
 
 impl MartDocument {
@@ -76,8 +79,36 @@ pub struct MartColumn {
     pub description: Option<String>,
 }
 
-/// The right to run a mart. One whose beat has stopped belongs to a process that ended.
+/// A mart whose rows are older than its definition promises.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MartLate {
+    /// The run that published the rows, or the first that did not.
+    pub run: String,
+    pub level: MartLateness,
+    /// Since when that is known, in milliseconds since 1970, UTC.
+    pub since_ms: i64,
+}
+
+/// How late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MartLateness {
+    Warn,
+    Error,
+}
+
+impl MartLateness {
+    /// As the definition says it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The right to run a mart. One whose beat has stopped belongs to a process that ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MartLease {
     pub token: String,
     /// Who has it, for people.
@@ -89,7 +120,7 @@ pub struct MartLease {
 }
 
 /// One run of a mart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MartRun {
     pub id: String,
     pub state: MartRunState,
@@ -181,7 +212,7 @@ pub struct MartInput {
 }
 
 /// What a test of a mart found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MartTest {
     pub name: String,
     /// `fail`, `warn`, `drop` or `quarantine`.
@@ -192,6 +223,9 @@ pub struct MartTest {
     /// Some of them, one text each; or what is wrong with the whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
+    /// The number that the test is about, for those of the runs that come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
 }
 
 /// What became of a run because of a test.

@@ -54,6 +54,7 @@ impl Lake {
                     comment: None,
                     views: BTreeMap::new(),
                     external_tables: BTreeMap::new(),
+                    marts: BTreeMap::new(),
                     renamed: BTreeMap::new(),
                     claims: BTreeMap::new(),
                     // Dropped before, and not together with the schema.
@@ -99,8 +100,12 @@ impl Lake {
 }
 
 fn objects(document: &CatalogDocument, tables: usize) -> String {
-    let counts =
-        [(tables, "table"), (document.views.len(), "view"), (document.external_tables.len(), "external table")];
+    let counts = [
+        (tables, "table"),
+        (document.views.len(), "view"),
+        (document.external_tables.len(), "external table"),
+        (document.marts.len(), "mart"),
+    ];
     let texts = counts.iter().filter(|(count, _)| *count > 0);
     let texts = texts.map(|(count, kind)| if *count == 1 { format!("1 {kind}") } else { format!("{count} {kind}s") });
     texts.collect::<Vec<_>>().join(", ")

@@ -15,7 +15,7 @@ use datafusion::arrow::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::EngineError;
+use crate::{EngineError, mart::is_unknown};
 
 /// Documents read together.
 const READS_AT_ONCE: usize = 16;
@@ -78,14 +78,17 @@ pub(super) fn test_schema() -> SchemaRef {
     ]))
 }
 
-/// All marts that ever ran, by name.
-pub(super) async fn all(lake: &Lake) -> Result<Vec<(String, Arc<MartDocument>)>, EngineError> {
+/// All marts that ever ran, or that a statement made, by name.
+pub(crate) async fn all(lake: &Lake) -> Result<Vec<(String, Arc<MartDocument>)>, EngineError> {
     let names = lake.marts().await?;
     let read = stream::iter(names).map(|name| async move {
         let document = lake.mart(&name).await?;
-        Ok((name, document))
+        Ok::<_, EngineError>((name, document))
     });
-    read.buffered(READS_AT_ONCE).try_collect().await
+    let mut marts: Vec<(String, Arc<MartDocument>)> = read.buffered(READS_AT_ONCE).try_collect::<Vec<_>>().await?;
+    // Those that were dropped have left a document that says nothing.
+    marts.retain(|(_, document)| !is_unknown(document));
+    Ok(marts)
 }
 
 /// A row per mart.

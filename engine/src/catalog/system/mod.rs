@@ -8,6 +8,7 @@ mod upkeep;
 mod users;
 
 pub(crate) use self::{
+    marts::all as all_marts,
     table::{TABLES, table},
     users::{tokens_seen_by, users_seen_by},
 };

@@ -1,4 +1,4 @@
-//! The folder of definitions, read again when a file in it changed.
+//! Definitions: those of a folder, read again when a file in it changed, and those that statements made.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,15 +10,24 @@ use super::super::{
     definition::Definition,
     fault::Fault,
     folder::{files, read_folder},
+    stored::{Stored, parsed, stored},
 };
+use crate::Engine;
 
-/// The last definitions of a folder that had no fault in them.
+/// The last definitions that had no fault in them.
 #[derive(Debug)]
 pub(super) struct Source {
-    folder: PathBuf,
+    folder: Option<PathBuf>,
     stamp: Option<Stamp>,
-    definitions: Arc<[Definition]>,
+    of_files: Vec<Definition>,
     /// Of the files as they are now.
+    faults_of_files: Vec<String>,
+    /// As they were last read; `None` before that, and when the lake could not be reached.
+    stored: Option<Stored>,
+    of_statements: Vec<Definition>,
+    faults_of_statements: Vec<String>,
+    /// All.
+    definitions: Arc<[Definition]>,
     faults: Vec<String>,
 }
 
@@ -27,8 +36,18 @@ type Stamp = Vec<(String, Option<SystemTime>, u64)>;
 
 impl Source {
     /// Nothing was read yet.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder, stamp: None, definitions: Arc::new([]), faults: Vec::new() }
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self {
+            folder,
+            stamp: None,
+            of_files: Vec::new(),
+            faults_of_files: Vec::new(),
+            stored: None,
+            of_statements: Vec::new(),
+            faults_of_statements: Vec::new(),
+            definitions: Arc::new([]),
+            faults: Vec::new(),
+        }
     }
 
     pub fn definitions(&self) -> Arc<[Definition]> {
@@ -39,26 +58,55 @@ impl Source {
         &self.faults
     }
 
-    /// Reads the files if one changed, and tells whether there are other definitions now. With a fault in one of them those
-    /// from before stay.
-    pub fn look(&mut self) -> bool {
-        let stamp = stamp(&self.folder);
+    /// Reads what changed, and tells whether there are other definitions now.
+    pub async fn look(&mut self, engine: &Engine) -> bool {
+        let (files, statements) = (self.look_at_files(), self.look_at_statements(engine).await);
+        self.faults = self.faults_of_files.iter().chain(&self.faults_of_statements).cloned().collect();
+        if files || statements {
+            self.definitions = self.of_files.iter().chain(&self.of_statements).cloned().collect();
+        }
+        files || statements
+    }
+
+    /// With a fault in one of the files the definitions from before stay.
+    fn look_at_files(&mut self) -> bool {
+        let Some(folder) = &self.folder else { return false };
+        let stamp = stamp(folder);
         if stamp.as_ref().is_ok_and(|stamp| self.stamp.as_ref() == Some(stamp)) {
             return false;
         }
         // What is wrong with a file is not found out again before one changed.
         let read = stamp.map_err(|fault| vec![fault]).and_then(|stamp| {
             self.stamp = Some(stamp);
-            read_folder(&self.folder)
+            read_folder(folder)
         });
         match read {
             Ok(definitions) => {
-                self.faults.clear();
-                self.definitions = definitions.into();
+                self.faults_of_files.clear();
+                self.of_files = definitions;
                 true
             }
             Err(faults) => {
-                self.faults = faults.iter().map(ToString::to_string).collect();
+                self.faults_of_files = faults.iter().map(ToString::to_string).collect();
+                false
+            }
+        }
+    }
+
+    /// A definition that cannot be read stops no other: each was checked when it was made.
+    async fn look_at_statements(&mut self, engine: &Engine) -> bool {
+        match stored(engine.lake()).await {
+            Ok(stored) if Some(&stored) == self.stored.as_ref() => false,
+            Ok(stored) => {
+                let (definitions, faults) = parsed(&stored);
+                self.faults_of_statements = faults.iter().map(ToString::to_string).collect();
+                let changed = definitions.len() + self.of_statements.len() > 0;
+                (self.stored, self.of_statements) = (Some(stored), definitions);
+                changed
+            }
+            Err(error) => {
+                self.stored = None;
+                self.faults_of_statements = vec![format!("the marts of the lake could not be read: {error}")];
                 false
             }
         }

@@ -1,5 +1,7 @@
 //! Marts that run by themselves, on a clock that the test sets.
 
+mod late;
+
 use std::{
     fs,
     sync::atomic::{AtomicI64, Ordering},
@@ -42,7 +44,7 @@ impl Place {
         let now = self.now.clone();
         let clock = Clock::of(move || now.load(Ordering::SeqCst));
         let options = MartOptions { clock, ..MartOptions::default() };
-        Scheduler::new(&self.engine, self.folder.path().to_owned(), options)
+        Scheduler::new(&self.engine, Some(self.folder.path().to_owned()), options)
     }
 
     fn at(&self, ms: i64) {
@@ -294,7 +296,7 @@ async fn a_tick_outlives_two_who_ended_in_its_midst() {
     let [beat, dead_after, look] = [20, 100, 10].map(Duration::from_millis);
     let lease = LeaseTimes { beat, dead_after, look };
     let options = MartOptions { clock: Clock::of(move || now.load(Ordering::SeqCst)), lease };
-    let scheduler = || Scheduler::new(&place.engine, place.folder.path().to_owned(), options.clone());
+    let scheduler = || Scheduler::new(&place.engine, Some(place.folder.path().to_owned()), options.clone());
     turn(&mut scheduler()).await;
     place.execute("INSERT INTO orders VALUES (2, 20)").await;
     place.at(HOUR);
@@ -396,4 +398,35 @@ async fn two_servers_carry_out_each_interval_once() {
     assert_eq!(place.number("SELECT count(DISTINCT ts) FROM m.hours").await, 60);
     let last = place.number("SELECT max(arrow_cast(ts, 'Int64')) FROM m.hours").await;
     assert_eq!(last, (BEGIN + 30 * HOUR - 30 * MINUTE) * 1000);
+}
+
+#[tokio::test]
+async fn marts_of_statements_run_beside_those_of_files_and_changes_are_seen() {
+    let place = Place::new().await;
+    let clock = place.now.clone();
+    let clock = Clock::of(move || clock.load(Ordering::SeqCst));
+    let mut scheduler = Scheduler::new(&place.engine, None, MartOptions { clock, ..MartOptions::default() });
+    turn(&mut scheduler).await;
+    place.execute(&format!("CREATE MART m.total WITH (refresh = (every = '1h')) AS {SUM}")).await;
+    turn(&mut scheduler).await;
+    assert_eq!(place.number("SELECT total FROM m.total").await, 10);
+    place.execute("INSERT INTO orders VALUES (2, 20)").await;
+    place.execute("ALTER MART m.total SET (refresh = (every = '10min'))").await;
+    place.at(10 * MINUTE);
+    turn(&mut scheduler).await;
+    assert_eq!(place.number("SELECT total FROM m.total").await, 30);
+    assert_eq!(place.runs("m.total").await, [(tick(0), "succeeded", 1), (tick(10 * MINUTE), "succeeded", 1)]);
+    // A file of the same name, and one more: only those two of one name do not run.
+    place.write("m.total", "refresh = { every = \"10min\" }", SUM);
+    place.write("m.other", "refresh = { every = \"10min\" }", SUM);
+    let mut scheduler = place.scheduler();
+    place.at(20 * MINUTE);
+    turn(&mut scheduler).await;
+    assert_eq!(place.runs("m.other").await, [(tick(20 * MINUTE), "succeeded", 1)]);
+    assert!(scheduler.faults()[0].contains("two marts have the name \"m.total\"\nDETAIL: The other one is "));
+    place.execute("INSERT INTO orders VALUES (3, 30)").await;
+    place.execute("DROP MART m.total").await;
+    turn(&mut scheduler).await;
+    assert!(scheduler.faults().is_empty(), "{:?}", scheduler.faults());
+    assert_eq!(place.runs("m.total").await, [(tick(20 * MINUTE), "succeeded", 1)]);
 }

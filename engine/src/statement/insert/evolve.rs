@@ -65,7 +65,7 @@ pub(super) async fn names(
     let given = given(context, source).await?;
     let names: Vec<String> = given.iter().map(|field| field.name().clone()).collect();
     let schema = target.schema();
-    let (columns, new) = matched(&schema, &names, &given)?;
+    let (columns, new) = matched(&schema, &names, &given, false)?;
     let Some(unknown) = new.first() else { return Ok(columns) };
     let message = format!("column \"{}\" does not exist in table \"{table}\"", unknown.name());
     let mut error = EngineError::not_found(message);

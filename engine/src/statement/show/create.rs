@@ -105,7 +105,7 @@ fn literal(text: &str) -> String {
 }
 
 /// A name, in double quotes where it would not be read back the same without.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let starts_well = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     let plain = starts_well && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain && !keywords().contains(&name.to_uppercase().as_str()) {

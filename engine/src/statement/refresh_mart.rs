@@ -1,0 +1,72 @@
+//! ```text
+//! REFRESH MART name [FORCE]
+//! ```
+//! Runs a mart that a statement made, as `boathouse mart run` does: nothing happens when its rows are those of its inputs,
+//! unless FORCE is said. The statement ends when the run does, with its error when nothing was published.
+
+use std::sync::Arc;
+
+use datafusion::{common::ScalarValue, sql::sqlparser::ast::ObjectName};
+
+use super::{Context, Outcome, mart, name};
+use crate::{
+    EngineError, ErrorKind,
+    catalog::TableName,
+    mart::{Fault, MartOptions, MartOutcome, Project, read_lake, stored_of},
+};
+
+#[derive(Debug)]
+pub(crate) struct RefreshMart {
+    name: TableName,
+    force: bool,
+}
+
+impl RefreshMart {
+    pub async fn plan(context: &Context, ast: ObjectName, force: bool) -> Result<Self, EngineError> {
+        let name = name::target(context, &ast)?;
+        if stored_of(context.engine.lake(), &name).await?.is_none() {
+            return Err(mart::unknown(context, &name).await?.at(&context.sql, name::place(&ast)));
+        }
+        Ok(Self { name, force })
+    }
+
+    /// Holds no permit: the run waits for one of its own.
+    pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        let engine = Arc::clone(&context.engine);
+        let definitions = read_lake(&engine).await.map_err(first)?;
+        let (project, mut faults) = Project::open_sound(&engine, definitions, MartOptions::default()).await;
+        let name = self.name.to_string();
+        if !project.names().contains(&name) {
+            let own = faults.iter().position(|fault| fault.file.ends_with(&format!(" {name}"))).unwrap_or(0);
+            if own < faults.len() {
+                faults.swap(0, own);
+            }
+            return Err(first(faults));
+        }
+        let reports = project.run(std::slice::from_ref(&name), self.force, |_| {}).await?;
+        match reports.into_iter().next().map(|report| report.outcome) {
+            Some(MartOutcome::Succeeded { .. } | MartOutcome::Skipped { .. }) => Ok(Outcome::Done("REFRESH MART")),
+            Some(MartOutcome::Failed(error)) => Err(error.without_excerpt()),
+            Some(MartOutcome::Blocked { by }) => Err(EngineError::new(
+                ErrorKind::Unavailable,
+                format!("\"{by}\", which mart \"{name}\" reads, has failed"),
+            )),
+            Some(MartOutcome::Busy { holder }) => {
+                let message = format!("mart \"{name}\" is run by another process: {holder}");
+                Err(EngineError::new(ErrorKind::Conflict, message).with_hint("Wait for it, or try again later."))
+            }
+            None => Err(EngineError::internal("the run of a mart gave no report")),
+        }
+    }
+}
+
+/// The fault as an error of this statement.
+fn first(faults: Vec<Fault>) -> EngineError {
+    match faults.into_iter().next() {
+        Some(fault) => {
+            let message = format!("{}: {}", fault.file, fault.error.message);
+            EngineError { message, ..fault.error.without_excerpt() }
+        }
+        None => EngineError::internal("a mart without a fault cannot be run"),
+    }
+}
