@@ -174,3 +174,110 @@ fn rows_are_kept_made_by_intervals_and_made_anew() {
     run(&["run", "marts.days"], refused);
     run(&["run", "--rebuild", "marts.days"], "succeeded  3 rows, version 6, 3 intervals");
 }
+
+#[test]
+fn two_versions_of_a_mart_are_compared() {
+    let place = Place::new();
+    place.mart(&["run"]).stdout();
+    let diff = |arguments: &[&str]| {
+        boathouse(["mart", "diff", "--lake", "lake"].iter().chain(arguments)).folder(place.path()).text()
+    };
+    let text = diff(&["marts.revenue"]);
+    assert!(text.contains("ERROR: mart \"marts.revenue\" has no version before version 0\nHINT: "), "{text}");
+    place.sql("INSERT INTO orders VALUES (4, 'east', 5); UPDATE orders SET amount = 15 WHERE id = 1; DELETE FROM orders WHERE id = 2");
+    place.mart(&["run"]).stdout();
+    // By the columns of its unique test, and without any.
+    let text = diff(&["marts.revenue"]);
+    let expected = "marts.revenue  version 0 -> 1, 2 -> 2 rows\n  1 row added, 1 removed, 1 changed (by region)\n  \
+                    + region: east, revenue: 5\n  - region: south, revenue: 20\n  ~ region: north: revenue 40 -> 45\n";
+    assert!(text.contains(expected), "{text}");
+    let text = diff(&["marts.total", "--rows", "0"]);
+    assert!(text.contains("version 0 -> 1, 1 -> 1 row\n  1 row added, 1 removed (it has no key"), "{text}");
+    assert!(!text.contains("total: "), "{text}");
+    let text = diff(&["marts.revenue", "--from", "1", "--to", "1"]);
+    assert!(text.contains("version 1 -> 1, 2 -> 2 rows\n  0 rows added, 0 removed, 0 changed (by region)\n"), "{text}");
+    assert!(diff(&["marts.revenue", "--to", "9"]).contains("has no version 9\nHINT: Its newest is 1."));
+    assert!(diff(&["marts.none"]).contains("ERROR: mart \"marts.none\" was never published"));
+    // Columns of one version alone are told of, and not compared.
+    place.write("marts.total.sql", "SELECT sum(revenue) AS total, count(*) AS regions FROM marts.revenue\n");
+    place.mart(&["run"]).stdout();
+    let text = diff(&["marts.total"]);
+    assert!(text.contains("version 1 -> 2, 1 -> 1 row\n  0 rows added, 0 removed"), "{text}");
+    assert!(text.contains("\n  column regions BIGINT came\n"), "{text}");
+}
+
+#[test]
+fn marts_have_a_drawing_and_a_site_in_which_texts_are_no_markup() {
+    let place = Place::new();
+    let evil = "<script>alert(\\\"x\\\")</script>";
+    place.write("marts.revenue.sql", &REVENUE.replace("Revenue per region", evil));
+    place.mart(&["run"]).stdout();
+    let call = place.mart(&["graph", "--html", "graph.html"]).text();
+    assert!(call.contains("2 marts in graph.html"), "{call}");
+    let read = |file: &str| fs::read_to_string(place.path().join(file)).unwrap();
+    let graph = read("graph.html");
+    assert_eq!((graph.matches("<rect ").count(), graph.matches("<path ").count()), (3, 2));
+    assert!(graph.contains(">marts.revenue</text>") && graph.contains("class=\"source\""), "{graph}");
+    let call = place.mart(&["docs", "site"]).text();
+    assert!(call.contains("2 marts in site: open index.html"), "{call}");
+    let (index, page) = (read("site/index.html"), read("site/marts/marts.revenue.html"));
+    for html in [&graph, &index, &page] {
+        assert!(!html.contains("<script>alert") && html.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;"));
+        // Nothing comes from elsewhere.
+        assert!(!html.contains(" src=") && !html.contains("<link"), "{html}");
+    }
+    for expected in ["href=\"marts/marts.total.html\"", "bi@example.com", "data-text=\"marts.revenue", "id=\"search\""]
+    {
+        assert!(index.contains(expected), "{expected}: {index}");
+    }
+    for expected in [
+        "<td>revenue</td><td>BIGINT</td>",
+        "<td>unique(region)</td><td>fail</td><td><span class=\"passed\">passed</span>",
+        "<td>expect(revenue &gt;= 0)</td>",
+        "GROUP BY region",
+        "main.orders@v0",
+        "href=\"marts.total.html\"",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    // A mart that is no more has no page; what is not ours is not written over.
+    fs::remove_file(place.path().join("sql/marts/marts.total.sql")).unwrap();
+    fs::write(place.path().join("site/marts/notes.html"), "mine").unwrap();
+    place.mart(&["docs", "site"]).stdout();
+    assert!(!place.path().join("site/marts/marts.total.html").exists());
+    assert_eq!(read("site/marts/notes.html"), "mine");
+    let text = place.mart(&["docs", "sql"]).text();
+    assert!(text.contains("ERROR: \"sql\" holds something other than pages about marts\nHINT: "), "{text}");
+}
+
+#[test]
+fn marts_that_statements_made_run_beside_those_of_files_and_alone() {
+    let place = Place::new();
+    place.sql("CREATE MART marts.north WITH (owner = 'me') AS SELECT amount FROM orders WHERE region = 'north'");
+    let text = boathouse(["mart", "run", "--lake", "lake"]).folder(place.path()).text();
+    assert!(text.contains("marts.north  succeeded  2 rows, version 0") && !text.contains("marts.total"), "{text}");
+    place.write("marts.sum.sql", "SELECT sum(amount) AS sum FROM marts.north\n");
+    let text = place.mart(&["graph", "marts.sum"]).text();
+    assert!(text.contains("marts.sum\n└─ marts.north\n"), "{text}");
+    let text = place.mart(&["run"]).text();
+    assert!(text.contains("marts.north    skipped") && text.contains("marts.sum      succeeded"), "{text}");
+    place.write("marts.north.sql", "SELECT 1 AS one\n");
+    let text = place.mart(&["run"]).text();
+    let twice = "two marts have the name \"marts.north\"\nDETAIL: The other one is sql/marts/marts.north.sql.";
+    assert!(text.contains(&format!("ERROR: CREATE MART marts.north:1: {twice}")), "{text}");
+}
+
+#[test]
+fn a_server_without_a_folder_runs_the_marts_that_statements_made() {
+    let place = Place::new();
+    let server = Served::lake(place.path().join("lake").to_str().unwrap(), &[]);
+    let ask = |sql: &str| boathouse(["sql", &server.url, "--format", "csv", "-c", sql]).stdout();
+    ask("CREATE MART marts.north WITH (refresh = (every = '1s')) AS SELECT amount FROM orders WHERE region = 'north'");
+    let begun = Instant::now();
+    while ask("SELECT state FROM system.marts") != "state\nsucceeded\n" {
+        assert!(begun.elapsed() < Duration::from_secs(120), "it does not run");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(ask("SELECT * FROM marts.north ORDER BY 1"), "amount\n10\n30\n");
+    ask("REFRESH MART marts.north FORCE");
+}

@@ -1,8 +1,11 @@
-//! `boathouse mart`: plan, run and test the marts of a folder, where the lake is.
+//! `boathouse mart`: plan, run and test the marts of a folder and those that statements made, where the lake is.
 
 mod backfill;
+mod diff;
+mod docs;
 mod graph;
 mod history;
+mod page;
 mod plan;
 mod run;
 mod test;
@@ -12,7 +15,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use boathouse_engine::{
     Engine, MartOptions, Project,
-    mart::{Fault, read_folder},
+    mart::{Fault, read_folder, read_lake},
 };
 
 use crate::config::{Config, Flags};
@@ -39,7 +42,11 @@ pub enum Command {
     /// Carry out the tests over the rows that are published
     Test(Selection),
     /// Show which mart reads what
-    Graph(Selection),
+    Graph(graph::Args),
+    /// Write a static site: every mart with its columns, tests, lineage and runs
+    Docs(docs::Args),
+    /// Show which rows came, went and changed between two versions of a mart
+    Diff(diff::Args),
     /// Show the last runs
     History(history::Args),
 }
@@ -48,9 +55,12 @@ impl Command {
     /// The lake that it is about.
     pub fn lake(&self) -> &str {
         match self {
-            Self::Plan(args) | Self::Test(args) | Self::Graph(args) => &args.lake,
+            Self::Plan(args) | Self::Test(args) => &args.lake,
+            Self::Graph(args) => &args.selection.lake,
+            Self::Docs(args) => &args.selection.lake,
             Self::Run(args) => &args.selection.lake,
             Self::Backfill(args) => &args.selection.lake,
+            Self::Diff(args) => &args.lake,
             Self::History(args) => &args.lake,
         }
     }
@@ -65,7 +75,7 @@ pub struct Selection {
     /// A folder (./lake) or a bucket (s3://bucket/prefix)
     #[arg(long, value_name = "LAKE")]
     pub lake: String,
-    /// The folder of the definitions [default: `marts` of the settings]
+    /// The folder of the definitions, besides those that CREATE MART made [default: `marts` of the settings]
     #[arg(long, value_name = "FOLDER")]
     pub marts: Option<PathBuf>,
     /// A file of settings
@@ -81,6 +91,8 @@ pub async fn run(args: Args) -> ExitCode {
         Command::Backfill(args) => backfill::run(&args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Graph(args) => graph::run(&args).await,
+        Command::Docs(args) => docs::run(&args).await,
+        Command::Diff(args) => diff::run(&args).await,
         Command::History(args) => history::run(&args).await,
     };
     match done {
@@ -93,15 +105,17 @@ pub async fn run(args: Args) -> ExitCode {
     }
 }
 
-/// The marts of the folder, checked. The error holds all faults.
+/// The marts of the folder and of the lake, checked. The error holds all faults.
 async fn open(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
     let config = Config::load(selection.config.as_deref(), Flags::default()).map_err(|error| error_text(&error))?;
-    let folder = selection.marts.clone().or(config.marts).ok_or_else(|| {
-        "ERROR: it is not said where the marts are\nHINT: --marts FOLDER names their folder, or `marts` in the settings."
-            .to_owned()
-    })?;
-    let definitions = read_folder(&folder).map_err(faults)?;
+    let folder = selection.marts.clone().or(config.marts);
+    let mut definitions = folder.as_deref().map_or(Ok(Vec::new()), read_folder).map_err(faults)?;
     let engine = Engine::open(&selection.lake, config.engine).await.map_err(|error| error_text(&error))?;
+    definitions.extend(read_lake(&engine).await.map_err(faults)?);
+    if folder.is_none() && definitions.is_empty() {
+        let hint = "--marts FOLDER names their folder, or `marts` in the settings; CREATE MART makes one in the lake.";
+        return Err(format!("ERROR: it is not said where the marts are\nHINT: {hint}"));
+    }
     let project = Project::open(&engine, definitions, MartOptions::default()).await.map_err(faults)?;
     Ok((engine, project))
 }
