@@ -2,11 +2,16 @@
 //!
 //! A table that evolves takes structs that lack some of its fields, or have them in another order: at every depth, in
 //! arrays and maps too, fields are matched by name, without case as Delta does, and one that is not given is NULL. Types of
-//! values stay as they are given: [`super::conform`] judges them afterwards. No field that is given is ever left out.
+//! values stay as they are given: [`super::conform`] judges them afterwards. No field that is given is ever left out. For
+//! `UPDATE SET *` a field of a struct that is not given keeps its value.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, StructArray},
+    compute::{is_null, nullif},
+    datatypes::{DataType, Field, FieldRef, Fields},
+};
 use datafusion::{
     error::{DataFusionError, Result},
     logical_expr::{
@@ -18,15 +23,24 @@ use datafusion::{
 use crate::table::{cast_nested, relabel, same_but_metadata};
 
 /// `value`, of type `from`, with its structs in the shape of `to`. As it is where it has that shape already, and where it
-/// cannot have it: then it does not fit into a column of type `to`.
-pub fn aligned(value: Expr, from: &DataType, to: &DataType) -> Expr {
+/// cannot have it: then it does not fit into a column of type `to`. A field of a struct, not of one in an array or a map,
+/// that is not given is that of `kept`, a value of type `to`, when there is one.
+pub fn aligned(value: Expr, from: &DataType, to: &DataType, kept: Option<Expr>) -> Expr {
     let Some((named, shape)) = shape(from, to).filter(|(_, shape)| !same_but_metadata(from, shape)) else {
         return value;
     };
     // With nothing to cast there is no need to differ in what nobody sees.
     let shape = if same_but_metadata(&shape, to) { to.clone() } else { shape };
-    let signature = Signature::any(1, Volatility::Immutable);
-    ScalarUDF::new_from_impl(Align { from: from.clone(), named, shape, signature }).call(vec![value])
+    let args: Vec<Expr> = std::iter::once(value).chain(kept.filter(|_| lacks_fields(from, to))).collect();
+    let signature = Signature::any(args.len(), Volatility::Immutable);
+    ScalarUDF::new_from_impl(Align { from: from.clone(), named, shape, signature }).call(args)
+}
+
+/// Whether a struct has a field that is not given.
+fn lacks_fields(from: &DataType, to: &DataType) -> bool {
+    let (DataType::Struct(from), DataType::Struct(to)) = (from, to) else { return false };
+    let given = |wanted: &FieldRef| from.iter().find(|given| given.name().eq_ignore_ascii_case(wanted.name()));
+    to.iter().any(|wanted| given(wanted).is_none_or(|given| lacks_fields(given.data_type(), wanted.data_type())))
 }
 
 /// Whether values of type `from` have structs of another shape than those in a column of type `to`.
@@ -141,12 +155,43 @@ impl ScalarUDFImpl for Align {
             ColumnarValue::Array(array) => (array.clone(), false),
             ColumnarValue::Scalar(value) => (value.to_array()?, true),
         };
-        let aligned = cast_nested(&relabel(&array, &self.named)?, &self.shape)?;
+        let mut aligned = cast_nested(&relabel(&array, &self.named)?, &self.shape)?;
+        if let Some(kept) = args.args.get(1) {
+            // A constant is one row, and the rows kept are as many as there are.
+            if is_constant {
+                aligned = ScalarValue::try_from_array(&aligned, 0)?.to_array_of_size(args.number_rows)?;
+            }
+            let kept = kept.to_array(args.number_rows)?;
+            return keep_fields(&aligned, &self.named, &kept).map(ColumnarValue::Array);
+        }
         match is_constant {
             true => ScalarValue::try_from_array(&aligned, 0).map(ColumnarValue::Scalar),
             false => Ok(ColumnarValue::Array(aligned)),
         }
     }
+}
+
+/// `aligned`, with the fields of `kept` that were not given. A struct that is NULL stays it.
+fn keep_fields(aligned: &ArrayRef, given: &DataType, kept: &ArrayRef) -> Result<ArrayRef> {
+    let (DataType::Struct(given), DataType::Struct(shape), DataType::Struct(_)) =
+        (given, aligned.data_type(), kept.data_type())
+    else {
+        return Ok(aligned.clone());
+    };
+    let (new, old) = (aligned.as_struct(), kept.as_struct());
+    let column = |(at, field): (usize, &FieldRef)| -> Result<ArrayRef> {
+        let column = new.column(at);
+        let Some(before) = old.column_by_name(field.name()) else { return Ok(column.clone()) };
+        // What lies below a struct that is NULL is no value.
+        let before = nullif(before, &is_null(kept)?)?;
+        match given.iter().find(|given| given.name() == field.name()) {
+            Some(given) => keep_fields(column, given.data_type(), &before),
+            None => Ok(before),
+        }
+    };
+    let columns = shape.iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
+    let nulls = new.nulls().cloned();
+    Ok(Arc::new(StructArray::try_new_with_length(shape.clone(), columns, nulls, new.len())?))
 }
 
 #[cfg(test)]

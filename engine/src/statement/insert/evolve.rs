@@ -238,7 +238,7 @@ pub(crate) fn shaped(plan: LogicalPlan, columns: &Schema, new: &[Field]) -> Resu
             Ok(column) if new.iter().any(|field| *field.name() == name) => {
                 let value = expr.unalias();
                 let from = value.get_type(input.schema())?;
-                exprs.push(write::aligned(value, &from, column.data_type()).alias(name));
+                exprs.push(write::aligned(value, &from, column.data_type(), None).alias(name));
             }
             _ => exprs.push(expr),
         }

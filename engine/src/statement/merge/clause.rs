@@ -49,6 +49,8 @@ pub(super) struct Clause {
     pub kind: Kind,
     pub condition: Option<ast::Expr>,
     pub does: Does,
+    /// `UPDATE SET *`: fields of a struct that the source lacks keep their values, as columns do.
+    pub keeps_fields: bool,
     pub place: Option<Place>,
 }
 
@@ -93,7 +95,8 @@ pub(super) fn clauses(
                 MergeInsertKind::Values(values) => Does::Insert(inserted(context, target, &insert.columns, values)?),
             },
         };
-        clauses.push(Clause { kind, condition: clause.predicate.clone(), does, place });
+        let keeps_fields = matches!(&clause.action, MergeAction::Update(update) if update.assignments.is_empty());
+        clauses.push(Clause { kind, condition: clause.predicate.clone(), does, keeps_fields, place });
     }
     Ok(clauses)
 }

@@ -222,7 +222,7 @@ fn target_column(target: &Target, parts: &Parts, field: &FieldRef) -> Option<Exp
     // The statement may add fields to it.
     let schema = target.snapshot().schema();
     let there = schema.field_with_name(field.name()).ok()?;
-    Some(write::aligned(value, there.data_type(), field.data_type()))
+    Some(write::aligned(value, there.data_type(), field.data_type(), None))
 }
 
 /// The columns that statements give values to: the table computes the others.
@@ -243,11 +243,12 @@ fn written(
     let assigned = given(clause);
     let value = |(assigned, value): (&Assigned, &Expr)| -> datafusion::error::Result<Expr> {
         let column = &assigned.value_column;
-        let value = match target.evolves() && column.data_type().is_nested() {
-            true => write::aligned(value.clone(), &value.get_type(parts.join.schema())?, column.data_type()),
-            false => value.clone(),
-        };
-        Ok(value.alias(column.name()))
+        if !target.evolves() || !column.data_type().is_nested() {
+            return Ok(value.clone().alias(column.name()));
+        }
+        let from = value.get_type(parts.join.schema())?;
+        let kept = if clause.keeps_fields { target_column(target, parts, column) } else { None };
+        Ok(write::aligned(value.clone(), &from, column.data_type(), kept).alias(column.name()))
     };
     let exprs = assigned.iter().zip(values).map(value).collect::<datafusion::error::Result<Vec<Expr>>>();
     let mut exprs = exprs.map_err(|error| context.error(error))?;
