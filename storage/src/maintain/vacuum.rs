@@ -25,6 +25,8 @@ use crate::{
 
 /// Less than this is only good for tables that nobody reads or writes meanwhile.
 pub const RETENTION_HOURS_MIN: u64 = 7 * 24;
+/// Whatever the retention: this process itself may write a checkpoint in the background.
+const STAGED_MIN: Duration = Duration::from_secs(3600);
 const CHANGE_DATA: &str = "_change_data";
 pub(super) const LOG: &str = "_delta_log";
 
@@ -78,7 +80,7 @@ pub async fn vacuum(lake: &Lake, schema: &str, name: &str, request: &Vacuum) -> 
     let cutoff = Utc::now() - retention;
     let store = table_store(lake.store_registry(), table.location())?;
     let found = old_files(&store, table, cutoff).await?;
-    let staged = old_staged(table.location(), cutoff).await?;
+    let staged = old_staged(table.location(), cutoff.min(Utc::now() - STAGED_MIN)).await?;
     if !request.dry_run {
         delete_staged(table.location(), &staged).await?;
     }
