@@ -1,5 +1,6 @@
 //! Marts from definition to rows.
 
+mod diff;
 mod intervals;
 mod statements;
 mod strategies;

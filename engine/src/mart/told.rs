@@ -32,6 +32,7 @@ impl Mart {
             reads: self.reads.iter().map(ToString::to_string).collect(),
             fingerprint: definition.fingerprint.clone(),
             refresh: definition.refresh.as_ref().map(ToString::to_string),
+            freshness: definition.freshness.map(|freshness| freshness.to_string()),
         }
     }
 }

@@ -68,6 +68,9 @@ pub struct MartDefinition {
     /// When it is run by itself, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh: Option<String>,
+    /// How old its rows may be, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freshness: Option<String>,
 }
 
 /// A column of a mart.

@@ -8,7 +8,7 @@ use boathouse_storage::{
     catalog::{MartDocument, MartRun, MartRunState, MartTest},
 };
 use datafusion::arrow::{
-    array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray},
+    array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray},
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
     error::ArrowError,
@@ -42,6 +42,8 @@ pub(super) fn schema() -> SchemaRef {
         Field::new("version", DataType::Int64, true),
         Field::new("rows", DataType::Int64, true),
         Field::new("published_at", time(), true),
+        text("freshness", true),
+        text("late", true),
         text("definition", false),
     ]))
 }
@@ -74,6 +76,7 @@ pub(super) fn test_schema() -> SchemaRef {
         text("on_violation", false),
         Field::new("violations", DataType::Int64, false),
         text("samples", true),
+        Field::new("value", DataType::Float64, true),
         Field::new("tested_at", time(), false),
     ]))
 }
@@ -110,6 +113,8 @@ pub(super) fn rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]) ->
         numbers(published().map(|run| run?.version)),
         numbers(published().map(|run| run.map(|run| run.rows))),
         times(published().map(|run| run.map(|run| run.ended_ms)))?,
+        texts(|mart| mart.definition.freshness.clone()),
+        texts(|mart| mart.late.as_ref().map(|late| late.level.word().to_owned())),
         texts(|mart| Some(mart.definition.text.clone())),
     ];
     RecordBatch::try_new(schema.clone(), columns)
@@ -159,6 +164,7 @@ pub(super) fn test_rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)
         texts(|test| Some(test.on_violation.clone())),
         numbers(tests.iter().map(|(_, _, test)| Some(test.violations))),
         texts(|test| Some(test.samples.join("\n")).filter(|samples| !samples.is_empty())),
+        Arc::new(tests.iter().map(|(_, _, test)| test.value).collect::<Float64Array>()),
         times(tests.iter().map(|(_, run, _)| Some(run.ended_ms)))?,
     ];
     RecordBatch::try_new(schema.clone(), columns)

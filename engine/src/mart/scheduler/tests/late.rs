@@ -24,6 +24,8 @@ async fn rows_that_grow_old_are_told_of_once_whoever_looks() {
         // Another server, or this one after a restart.
         turn(&mut telling(&place, &heard)).await;
     }
+    let late = "SELECT count(*) FROM system.marts WHERE late = 'error' AND freshness = 'warn after 2h, error after 6h'";
+    assert_eq!(place.number(late).await, 1);
     place.execute("INSERT INTO orders VALUES (2, 20)").await;
     place.at(24 * HOUR);
     turn(&mut scheduler).await;
