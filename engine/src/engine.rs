@@ -161,6 +161,11 @@ impl Engine {
         self.marts.all()
     }
 
+    /// How many deliveries of marts ended in this process, by what became of them.
+    pub fn mart_export_totals(&self) -> BTreeMap<&'static str, u64> {
+        self.marts.exports()
+    }
+
     /// The statements that ended lately, oldest first, then those that run.
     pub fn query_records(&self) -> Vec<Arc<QueryRecord>> {
         self.queries.all()

@@ -58,6 +58,30 @@
 //! url = "https://host/path"       # BOATHOUSE_WEBHOOK_URL
 //! secret = "whsec_..."            # BOATHOUSE_WEBHOOK_SECRET; messages are signed with it
 //!
+//! [destinations.warehouse]        # where marts may be exported to; ${VARIABLE} in a text is that of the environment
+//! kind = "postgres"
+//! url = "postgres://etl:${WAREHOUSE_PASSWORD}@host/database"  # encrypted, unless it is this machine; sslmode=disable, require
+//! password_file = "/run/secrets/warehouse"    # in place of one in the url
+//! tls_ca = "ca.pem"               # an authority that the system does not know
+//!
+//! [destinations.lake]
+//! kind = "boathouse"              # another server of ours
+//! url = "grpc+tls://host:port"
+//! token = "${LAKE_TOKEN}"         # or token_file = "..."; tls_ca as above
+//!
+//! [destinations.bucket]
+//! kind = "files"
+//! url = "s3://bucket/exports"     # or a folder
+//! format = "parquet"              # or csv
+//!
+//! [destinations.crm]
+//! kind = "http"
+//! url = "https://host/path"
+//! headers = { Authorization = "Bearer ${CRM_TOKEN}" }
+//! authorization_file = "/run/secrets/crm"     # in place of that header
+//! batch_rows = 500
+//! timeout = "30s"
+//!
 //! [auth]                          # how a server knows its clients
 //! session = "12h"                 # BOATHOUSE_AUTH_SESSION; how long a login lasts that nobody uses
 //! key = "..."                     # BOATHOUSE_AUTH_KEY; any secret, the same for all servers of one address; default: random
@@ -81,6 +105,7 @@
 //! ```
 
 mod auth;
+mod destinations;
 mod file;
 mod tls;
 mod traces;
@@ -93,7 +118,7 @@ use std::{
     time::Duration,
 };
 
-use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options, Secret, WarmOptions};
+use boathouse_engine::{EngineConfig, FileAccess, HotOptions, S3Options, Secret, WarmOptions, mart::Destinations};
 use url::Url;
 
 pub use self::{
@@ -133,6 +158,9 @@ pub struct Config {
     pub marts: Option<PathBuf>,
     /// Who hears of marts that fail.
     pub webhook: Option<WebhookOptions>,
+    /// Where marts may be exported to. They name secrets that not every process is given: what is wrong is told by whoever
+    /// needs them.
+    pub destinations: Result<Destinations, ConfigError>,
     /// Where a server's traces go. Programs share these variables: what is wrong with them is told by whoever needs them.
     pub traces: Result<Option<TraceOptions>, ConfigError>,
     /// For a shell: its statements may name any file.
@@ -305,6 +333,7 @@ impl Config {
             auth: auth::options(variable, file.auth)?,
             marts: parsed(variable, "MARTS")?.or(file.marts),
             webhook: webhook(variable, file.webhook)?,
+            destinations: destinations::read(variable, file.destinations),
             traces: traces::options(variable, file.traces),
             engine,
         })

@@ -2,7 +2,7 @@
 //!
 //! [`cli`] has one file per subcommand. `serve` goes to [`server`], which speaks Flight SQL; `sql` to [`shell`], which talks to
 //! a lake or a server through the one interface of [`client`]; `demo` loads [`tpch`]. [`config`] checks all settings before
-//! any work starts; [`traces`] tell OpenTelemetry what the calls did. What SQL means is the engine's: a feature exists once, and
+//! any work starts; `export` brings rows of marts to databases and receivers; [`traces`] tell OpenTelemetry what the calls did. What SQL means is the engine's: a feature exists once, and
 //! clients of every kind get the same.
 
 mod auth;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 mod clock;
 pub mod config;
+mod export;
 mod http;
 pub mod log;
 pub mod server;
@@ -24,6 +25,7 @@ mod webhook;
 
 pub use auth::{AuthOptions, OidcOptions};
 pub use clock::Clock;
+pub use export::{BoathouseExports, BoathouseOptions, HttpExports, HttpOptions, PostgresExports, PostgresOptions};
 pub use service::PollOptions;
 pub use traces::{TraceError, TraceOptions};
 pub use webhook::{WebhookOptions, WebhookTotals, Webhooks};

@@ -1,9 +1,10 @@
 //! What a folder cannot say: views, comments, external locations, marts that SQL made, tables being dropped. One small versioned JSON
 //! document per schema under `<lake>/_boathouse/catalog/<schema>/<20-digit version>.json`, replaced by put-if-absent of
 //! the next version. Lose that folder and no row is lost. Users are a document of their own kind ([`UsersDocument`]),
-//! and so is each mart ([`MartDocument`]).
+//! and so is each mart ([`MartDocument`]), and what destinations outside of the lake have of it ([`ExportsDocument`]).
 
 mod documents;
+mod exports;
 mod folders;
 mod marts;
 mod users;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use documents::{Document, Documents, backoff};
+pub use exports::{ExportClaim, ExportDelivered, ExportFailed, ExportMark, ExportPart, ExportsDocument, MartExport};
 pub use marts::{
     MartCause, MartColumn, MartDefinition, MartDocument, MartInput, MartLate, MartLateness, MartLease, MartRun,
     MartRunState, MartTest, MartTestState,

@@ -8,6 +8,7 @@ mod background;
 mod begun;
 mod clones;
 mod discover;
+mod exports;
 mod holds;
 mod marts;
 mod name;
@@ -35,7 +36,7 @@ pub(crate) use versions::{time_text, times_told_from};
 
 use crate::{
     CacheUsage, CommitCounts, LakeUsage, Snapshot, StorageError, StorageOptions,
-    catalog::{CatalogDocument, Documents, MartDocument, UsersDocument},
+    catalog::{CatalogDocument, Documents, ExportsDocument, MartDocument, UsersDocument},
     hot::HotCopies,
     store::{StoreLayer, Stores, folder_url, object_path},
     table::{FooterCache, Snapshots, originals},
@@ -66,6 +67,7 @@ pub struct Lake {
     documents: Documents<CatalogDocument>,
     users: Documents<UsersDocument>,
     marts: Documents<MartDocument>,
+    exports: Documents<ExportsDocument>,
     footers: Arc<FooterCache>,
     groups: Arc<Groups>,
     background: Arc<Background>,
@@ -122,6 +124,7 @@ impl Lake {
             documents: Documents::new(&root, &stores)?,
             users: Documents::new(&root, &stores)?,
             marts: Documents::new(&root, &stores)?,
+            exports: Documents::new(&root, &stores)?,
             footers: FooterCache::new(options.footer_bytes_max),
             root,
             stores,

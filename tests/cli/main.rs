@@ -7,6 +7,7 @@
 
 mod command;
 mod disk;
+mod export;
 mod format;
 mod interactive;
 mod mart;

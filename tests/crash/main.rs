@@ -1,15 +1,16 @@
 //! A writer is killed before and after every request that a statement sends to the store: what comes after sees the table
 //! as it was, or as the statement leaves it, whole, can write, and cleans up what the dead writer left.
 //!
-//! `kill.rs` tries the requests of one statement (the cases are below), `mart.rs` those of a run of a mart, `begun.rs` those
-//! of a CREATE TABLE AS whose name nobody takes again, `dropped.rs` those of one over a dropped table, `staged.rs` the files
-//! of a folder that are written half, `storm.rs` long runs of statements whose requests fail at random, against a twin lake
-//! whose requests do not. Seeds are printed.
+//! `kill.rs` tries the requests of one statement (the cases are below), `mart.rs` those of a run of a mart, `export.rs` those
+//! of its delivery to destinations outside of the lake, `begun.rs` those of a CREATE TABLE AS whose name nobody takes again,
+//! `dropped.rs` those of one over a dropped table, `staged.rs` the files of a folder that are written half, `storm.rs` long
+//! runs of statements whose requests fail at random, against a twin lake whose requests do not. Seeds are printed.
 //! `BOATHOUSE_TEST_FAULTS=all` leaves out no request, `BOATHOUSE_TEST_STORMS=200` lets more storms come, `BOATHOUSE_TEST_SEED=7` begins with another seed.
 
 mod begun;
 mod chance;
 mod dropped;
+mod export;
 mod kill;
 mod mart;
 mod orphan;

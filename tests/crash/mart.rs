@@ -26,7 +26,11 @@ const ASIDE: &str = "SELECT g, x FROM m.sums_quarantine ORDER BY g";
 /// A process that ended is known after a moment.
 fn options() -> MartOptions {
     let [beat, dead_after, look] = [10, 60, 5].map(Duration::from_millis);
-    MartOptions { lease: LeaseTimes { beat, dead_after, look }, clock: Clock::of(|| 4 * 86_400_000) }
+    MartOptions {
+        lease: LeaseTimes { beat, dead_after, look },
+        clock: Clock::of(|| 4 * 86_400_000),
+        ..MartOptions::default()
+    }
 }
 
 /// Two marts that keep rows, over the same table: by keys, and day by day, of which four are over.
@@ -51,7 +55,7 @@ async fn run(store: &Arc<InMemory>, log: &Arc<RequestLog>, mart: &str) -> Result
 }
 
 /// The request of this number is carried out, and nobody is there to hear the answer: so it is before the next one, too.
-fn die_behind(log: &RequestLog, at: usize) {
+pub fn die_behind(log: &RequestLog, at: usize) {
     let mut seen = 0;
     log.set_rule(move |_| {
         seen += 1;

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod error;
+mod export;
 mod guessing;
 mod hostile;
 mod http;

@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use toml::Spanned;
 
 use super::{
+    export::{self, Export},
     fault::Fault,
     fingerprint,
     freshness::Freshness,
@@ -58,6 +59,8 @@ pub struct Definition {
     pub(super) contract: bool,
     pub(super) columns: Vec<Column>,
     pub(super) tests: Vec<Test>,
+    /// Where its rows go.
+    pub(super) exports: Vec<Export>,
     /// When a server runs it by itself.
     pub(super) refresh: Option<Refresh>,
     /// How old its rows may be.
@@ -169,6 +172,7 @@ impl Definition {
         let Header { description, owner, tags, contract, .. } = header;
         let partition_line = header.partition_by.as_ref().map(|names| block.line(names.span().start));
         let columns = declared(&block, header.column)?;
+        let exports = export::written(file, &block, &name.to_string(), header.export)?;
         let mut tests: Vec<Test> = strategy.test(&key, key_line.unwrap_or(1)).into_iter().collect();
         for written in header.test {
             let line = block.line(written.span().start);
@@ -205,6 +209,7 @@ impl Definition {
             contract,
             columns,
             tests,
+            exports,
             refresh,
             freshness,
             retry,
@@ -323,8 +328,8 @@ mod tests {
         for (toml, expected) in [
             ("ownr = \"x\"", "sql/marts/m.t.sql:2: key \"ownr\" is not known\nHINT: Did you mean \"owner\"?"),
             (
-                "\nexport = 3",
-                "sql/marts/m.t.sql:3: key \"export\" is not supported\nHINT: Leave it out; keys here are ",
+                "\nschedule = 3",
+                "sql/marts/m.t.sql:3: key \"schedule\" is not supported\nHINT: Leave it out; keys here are ",
             ),
             (
                 "refresh = { target_lag = \"5min\" }",

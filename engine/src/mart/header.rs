@@ -15,7 +15,7 @@ use super::{duration::Span, fault::Fault};
 use crate::{EngineError, error::did_you_mean};
 
 /// Keys that people know from elsewhere, or from plans of ours.
-const NOT_SUPPORTED: [&str; 6] = ["export", "materialized", "pre_hook", "schedule", "target_lag", "unique_key"];
+const NOT_SUPPORTED: [&str; 5] = ["materialized", "pre_hook", "schedule", "target_lag", "unique_key"];
 
 /// The block.
 #[derive(Debug, Default, Deserialize)]
@@ -36,6 +36,8 @@ pub(super) struct Header {
     pub timeout: Option<Spanned<Span>>,
     pub column: Vec<Spanned<Column>>,
     pub test: Vec<Spanned<Test>>,
+    #[serde(alias = "exports")]
+    pub export: Vec<Spanned<Export>>,
 }
 
 /// `interval = { ... }`
@@ -88,6 +90,16 @@ pub(super) struct Column {
     #[serde(default)]
     pub not_null: bool,
     pub description: Option<String>,
+}
+
+/// `[[export]]`: where rows go.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Export {
+    pub to: String,
+    pub table: Option<String>,
+    pub mode: Option<String>,
+    pub key: Option<Names>,
 }
 
 /// `[[test]]`: one of the kinds, and what goes with any.

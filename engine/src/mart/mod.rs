@@ -11,6 +11,8 @@
 //! A server runs marts by itself (`scheduler`) when the definition says so (`refresh`): what is due follows from the definition
 //! and from the runs in the lake (`due`), so it makes no difference which server looks, or whether one was restarted.
 //!
+//! What a run has published goes on to destinations outside of the lake, where the definition names some (`export`).
+//!
 //! A mart's table is changed by the statements that people write (CREATE OR REPLACE TABLE, INSERT OVERWRITE, MERGE, INSERT
 //! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
 //! document of the mart in the lake keeps the lease and the history, and nothing that the rows depend on.
@@ -24,6 +26,7 @@ mod definition;
 mod diff;
 mod due;
 mod duration;
+mod export;
 mod fault;
 mod fingerprint;
 mod folder;
@@ -61,6 +64,10 @@ pub use self::{
     clock::Clock,
     definition::Definition,
     diff::{Diff, DiffOptions, diff},
+    export::{
+        Delivery, Destination, Destinations, Export, ExportMode, ExportOutcome, ExportReport, Progress,
+        files::{FileExports, FileFormat},
+    },
     fault::Fault,
     folder::read_folder,
     interval::time_ms,
@@ -78,7 +85,7 @@ pub(crate) use self::{
     written::{Text, Written},
 };
 pub use boathouse_storage::catalog::{
-    MartCause, MartDocument, MartLateness, MartRun, MartRunState, MartTest, MartTestState,
+    ExportMark, MartCause, MartDocument, MartLateness, MartRun, MartRunState, MartTest, MartTestState,
 };
 
 /// The program under whose name a mart's commits tell which run they are.

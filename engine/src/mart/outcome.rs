@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use boathouse_storage::catalog::MartTest;
 use parking_lot::Mutex;
 
+use super::export::ExportOutcome;
 use crate::EngineError;
 
 /// What became of a mart that was to run.
@@ -60,16 +61,30 @@ pub struct TestReport {
     pub tests: Result<Vec<MartTest>, EngineError>,
 }
 
-/// How many runs of marts this process has seen end, by what became of them.
+/// How many runs of marts, and deliveries, this process has seen end, by what became of them.
 #[derive(Debug, Default)]
-pub(crate) struct Totals(Mutex<BTreeMap<&'static str, u64>>);
+pub(crate) struct Totals {
+    runs: Mutex<BTreeMap<&'static str, u64>>,
+    exports: Mutex<BTreeMap<&'static str, u64>>,
+}
 
 impl Totals {
     pub fn add(&self, outcome: &Outcome) {
-        *self.0.lock().entry(outcome.word()).or_default() += 1;
+        *self.runs.lock().entry(outcome.word()).or_default() += 1;
     }
 
     pub fn all(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().clone()
+        self.runs.lock().clone()
+    }
+
+    /// One that delivered something, or was to.
+    pub fn add_export(&self, outcome: &ExportOutcome) {
+        if matches!(outcome, ExportOutcome::Delivered { .. } | ExportOutcome::Failed(_)) {
+            *self.exports.lock().entry(outcome.word()).or_default() += 1;
+        }
+    }
+
+    pub fn exports(&self) -> BTreeMap<&'static str, u64> {
+        self.exports.lock().clone()
     }
 }

@@ -31,6 +31,8 @@ pub struct Planned {
     /// Name and type.
     pub columns: Vec<(String, String)>,
     pub tests: usize,
+    /// Where its rows go: destination, place in it, and what becomes of rows there.
+    pub exports: Vec<(String, String, &'static str)>,
     /// Those that would be carried out, by their beginnings, in this order.
     pub intervals: Vec<String>,
 }
@@ -112,6 +114,15 @@ impl Mart {
             reads: self.reads.iter().map(ToString::to_string).collect(),
             columns: columns.collect(),
             tests: self.definition.tests.len(),
+            exports: self
+                .definition
+                .exports
+                .iter()
+                .map(|export| {
+                    let target = export.target(&self.definition.name()).to_owned();
+                    (export.to.clone(), target, export.mode.word())
+                })
+                .collect(),
             intervals: steps.iter().filter_map(|step| step.interval.as_ref()).map(Interval::name).collect(),
         }
     }

@@ -19,6 +19,7 @@ use super::{
     Clock, LeaseTimes, PROGRAM, audit,
     columns::{columns, no_column},
     definition::Definition,
+    export::{self, Destinations},
     fault::Fault,
     graph, quarantine, scd2,
     strategy::Strategy,
@@ -38,6 +39,15 @@ use crate::{
 pub struct MartOptions {
     pub clock: Clock,
     pub lease: LeaseTimes,
+    /// Where marts may be exported to.
+    pub destinations: Destinations,
+}
+
+impl MartOptions {
+    /// For statements: what they publish is delivered by the servers of the lake, which know the destinations.
+    pub(crate) fn of_statements() -> Self {
+        Self { destinations: Destinations::elsewhere(), ..Self::default() }
+    }
 }
 
 /// The marts of a folder, in an order in which each comes behind those that it reads.
@@ -77,8 +87,8 @@ impl Project {
         definitions: Vec<Definition>,
         options: MartOptions,
     ) -> (Self, Vec<Fault>) {
-        let (on, own) = (engine.clone(), engine.clone());
-        let checked = engine.runtime().spawn(async move { checked(&on, definitions).await }).await;
+        let (on, own, to) = (engine.clone(), engine.clone(), options.destinations.clone());
+        let checked = engine.runtime().spawn(async move { checked(&on, definitions, &to).await }).await;
         let stopped = |error| Checked {
             faults: vec![Fault::new("the check of the definitions", None, error)],
             ..Checked::default()
@@ -134,7 +144,7 @@ struct Checked {
     faults: Vec<Fault>,
 }
 
-async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>) -> Checked {
+async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>, to: &Destinations) -> Checked {
     let twice = names_twice(&definitions);
     definitions.sort_by(|a, b| a.name.cmp(&b.name));
     let places: BTreeMap<TableName, usize> =
@@ -182,7 +192,11 @@ async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>) -> Chec
             broken.insert(at);
             continue;
         }
-        match plan(engine, &definition, &planned).await {
+        let found = plan(engine, &definition, &planned).await.and_then(|columns| {
+            let faults = export::check(&definition, &columns, to);
+            if faults.is_empty() { Ok(columns) } else { Err(faults) }
+        });
+        match found {
             Ok(columns) => {
                 planned.insert(definition.name.clone(), columns.clone());
                 placed.insert(at, checked.marts.len());

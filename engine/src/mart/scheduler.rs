@@ -34,6 +34,7 @@ use super::{
     anomaly,
     definition::Definition,
     due::{self, Cause, Due},
+    export::Exporter,
     fault::Fault,
     jobs::Job,
     notice::{self, Notice},
@@ -68,6 +69,7 @@ pub struct Scheduler {
     /// What marts read, as far as they were ever checked.
     reads: HashMap<String, BTreeSet<TableName>>,
     runs: JoinSet<Vec<Ran>>,
+    exports: Exporter,
     running: BTreeSet<String>,
     /// Faults that were told, so that each is told once.
     faults: Vec<String>,
@@ -134,6 +136,7 @@ impl Scheduler {
         let since_ms = options.clock.now_ms();
         Self {
             engine: engine.clone(),
+            exports: Exporter::new(engine, &options),
             options,
             source: Source::new(folder),
             since_ms,
@@ -164,6 +167,7 @@ impl Scheduler {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 Some(ended) = self.runs.join_next() => self.ended(ended),
+                () = self.exports.joined() => {}
                 () = &mut stop => return self.settle().await,
             }
         }
@@ -196,14 +200,15 @@ impl Scheduler {
         if !wanted.is_empty() && self.runs.len() < RUNS_MAX {
             self.begin(wanted, now_ms).await;
         }
-        next_ms
+        self.exports.pass(&definitions, next_ms).await
     }
 
-    /// Waits for the runs that were begun.
+    /// Waits for the runs and deliveries that were begun.
     pub async fn settle(&mut self) {
         while let Some(ended) = self.runs.join_next().await {
             self.ended(ended);
         }
+        self.exports.settle().await;
     }
 
     /// What is wrong with definitions, each a text with file, line and cure.
@@ -218,6 +223,7 @@ impl Scheduler {
             for seen in self.seen.values_mut() {
                 *seen = Seen { tick: seen.tick, told: seen.told.take(), ..Seen::default() };
             }
+            self.exports.refresh();
             self.check().await;
         } else if !self.source.faults().iter().all(|fault| self.faults.contains(fault)) {
             self.tell(Vec::new());

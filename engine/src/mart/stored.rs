@@ -73,7 +73,7 @@ pub(crate) async fn check(engine: &Arc<Engine>, definition: Definition) -> Resul
     // One that cannot be read is a fault of its own.
     let (others, _) = parsed(&others);
     let all = others.into_iter().filter(|other| other.name != name).chain([definition]).collect();
-    let (project, faults) = Project::open_sound(engine, all, MartOptions::default()).await;
+    let (project, faults) = Project::open_sound(engine, all, MartOptions::of_statements()).await;
     if let Some(mart) = project.marts.iter().find(|mart| mart.definition.name == name) {
         return Ok(mart.told());
     }

@@ -45,7 +45,7 @@ fn options() -> MartOptions {
         dead_after: Duration::from_millis(200),
         look: Duration::from_millis(10),
     };
-    MartOptions { lease, clock: Clock::of(|| 1_800_000_000_000) }
+    MartOptions { lease, clock: Clock::of(|| 1_800_000_000_000), ..MartOptions::default() }
 }
 
 async fn project(engine: &Arc<Engine>, marts: &[(&str, &str)]) -> Project {

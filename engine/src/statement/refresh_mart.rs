@@ -2,7 +2,8 @@
 //! REFRESH MART name [FORCE]
 //! ```
 //! Runs a mart that a statement made, as `boathouse mart run` does: nothing happens when its rows are those of its inputs,
-//! unless FORCE is said. The statement ends when the run does, with its error when nothing was published.
+//! unless FORCE is said. The statement ends when the run does, with its error when nothing was published. What the mart
+//! exports is delivered by a server of the lake.
 
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl RefreshMart {
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let engine = Arc::clone(&context.engine);
         let definitions = read_lake(&engine).await.map_err(first)?;
-        let (project, mut faults) = Project::open_sound(&engine, definitions, MartOptions::default()).await;
+        let (project, mut faults) = Project::open_sound(&engine, definitions, MartOptions::of_statements()).await;
         let name = self.name.to_string();
         if !project.names().contains(&name) {
             let own = faults.iter().position(|fault| fault.file.ends_with(&format!(" {name}"))).unwrap_or(0);

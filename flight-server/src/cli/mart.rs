@@ -3,6 +3,7 @@
 mod backfill;
 mod diff;
 mod docs;
+mod export;
 mod graph;
 mod history;
 mod page;
@@ -39,6 +40,8 @@ pub enum Command {
     Run(run::Args),
     /// Run intervals again that are done
     Backfill(backfill::Args),
+    /// Deliver to the destinations of the settings what they do not have of the marts' rows
+    Export(export::Args),
     /// Carry out the tests over the rows that are published
     Test(Selection),
     /// Show which mart reads what
@@ -61,6 +64,7 @@ impl Command {
             Self::Run(args) => &args.selection.lake,
             Self::Backfill(args) => &args.selection.lake,
             Self::Diff(args) => &args.lake,
+            Self::Export(args) => &args.selection.lake,
             Self::History(args) => &args.lake,
         }
     }
@@ -89,6 +93,7 @@ pub async fn run(args: Args) -> ExitCode {
         Command::Plan(args) => plan::run(&args).await,
         Command::Run(args) => run::run(&args).await,
         Command::Backfill(args) => backfill::run(&args).await,
+        Command::Export(args) => export::run(&args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Graph(args) => graph::run(&args).await,
         Command::Docs(args) => docs::run(&args).await,
@@ -108,6 +113,7 @@ pub async fn run(args: Args) -> ExitCode {
 /// The marts of the folder and of the lake, checked. The error holds all faults.
 async fn open(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
     let config = Config::load(selection.config.as_deref(), Flags::default()).map_err(|error| error_text(&error))?;
+    let destinations = config.destinations.map_err(|error| error_text(&error))?;
     let folder = selection.marts.clone().or(config.marts);
     let mut definitions = folder.as_deref().map_or(Ok(Vec::new()), read_folder).map_err(faults)?;
     let engine = Engine::open(&selection.lake, config.engine).await.map_err(|error| error_text(&error))?;
@@ -116,7 +122,8 @@ async fn open(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
         let hint = "--marts FOLDER names their folder, or `marts` in the settings; CREATE MART makes one in the lake.";
         return Err(format!("ERROR: it is not said where the marts are\nHINT: {hint}"));
     }
-    let project = Project::open(&engine, definitions, MartOptions::default()).await.map_err(faults)?;
+    let options = MartOptions { destinations, ..MartOptions::default() };
+    let project = Project::open(&engine, definitions, options).await.map_err(faults)?;
     Ok((engine, project))
 }
 

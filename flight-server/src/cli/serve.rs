@@ -91,7 +91,9 @@ async fn serve(args: Args) -> Result<(), String> {
     let listener = server::bind(&config.listen, asks || config.insecure).await.map_err(|error| error.to_string())?;
     let _upkeep = engine.keep_up();
     let webhooks = config.webhook.map(|options| Webhooks::new(options, &args.lake)).transpose()?;
-    let marts = Marts::begin(&engine, args.marts.or(config.marts), webhooks.clone());
+    let destinations = config.destinations.map_err(|error| error.to_string())?;
+    let options = MartOptions { destinations, ..MartOptions::default() };
+    let marts = Marts::begin(&engine, args.marts.or(config.marts), options, webhooks.clone());
     let mut signals = Signals::new().map_err(|error| format!("could not listen to signals: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     println!("listening on {}://{address}", if tls.is_some() { "grpc+tls" } else { "grpc" });
@@ -142,9 +144,14 @@ struct Marts {
 }
 
 impl Marts {
-    fn begin(engine: &Arc<Engine>, folder: Option<PathBuf>, webhooks: Option<Arc<Webhooks>>) -> Self {
+    fn begin(
+        engine: &Arc<Engine>,
+        folder: Option<PathBuf>,
+        options: MartOptions,
+        webhooks: Option<Arc<Webhooks>>,
+    ) -> Self {
         let (stop, stopped) = oneshot::channel();
-        let mut scheduler = Scheduler::new(engine, folder, MartOptions::default());
+        let mut scheduler = Scheduler::new(engine, folder, options);
         if let Some(webhooks) = webhooks {
             scheduler = scheduler.telling(move |notice| webhooks.send(&notice));
         }

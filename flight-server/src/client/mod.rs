@@ -7,6 +7,7 @@
 
 mod embedded;
 mod error;
+mod ingest;
 mod login;
 mod open;
 mod remote;

@@ -41,7 +41,7 @@ const WINDOW_BYTES: u32 = 8 << 20;
 /// A session of a server.
 #[derive(Debug)]
 pub struct Remote {
-    flight: FlightServiceClient<Channel>,
+    pub(super) flight: FlightServiceClient<Channel>,
     location: String,
     cookie: Mutex<Option<String>>,
     /// The header of that name; a password or a token.
@@ -134,7 +134,7 @@ impl Remote {
         self.rows(info).await?.collect().await
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(cookie) = self.cookie.lock().as_ref().and_then(|cookie| cookie.parse().ok()) {
             request.metadata_mut().insert("cookie", cookie);
@@ -145,7 +145,7 @@ impl Remote {
         request
     }
 
-    fn remember(&self, metadata: &MetadataMap) {
+    pub(super) fn remember(&self, metadata: &MetadataMap) {
         if let Some(token) = metadata.get("authorization") {
             let mut token = token.clone();
             token.set_sensitive(true);
@@ -159,7 +159,7 @@ impl Remote {
         }
     }
 
-    fn failed(&self, status: &Status) -> ClientError {
+    pub(super) fn failed(&self, status: &Status) -> ClientError {
         self.remember(status.metadata());
         error(&self.location, status)
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use boathouse_engine::Secret;
 use serde::Deserialize;
 
+use super::destinations::Written;
 use super::value::{Memory, Size, Span};
 
 #[derive(Debug, Default, Deserialize)]
@@ -22,6 +23,7 @@ pub struct File {
     pub auth: Auth,
     pub traces: Traces,
     pub webhook: Webhook,
+    pub destinations: BTreeMap<String, Written>,
     pub s3: S3,
 }
 

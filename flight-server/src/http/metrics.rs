@@ -138,6 +138,11 @@ fn lake(text: &mut Exposition, engine: &Engine) {
     for (outcome, count) in engine.mart_totals() {
         samples.add(&[("outcome", outcome)], count);
     }
+    let mut samples =
+        text.metric("boathouse_mart_exports_total", Counter, "Deliveries of marts, by what became of them.");
+    for (outcome, count) in engine.mart_export_totals() {
+        samples.add(&[("outcome", outcome)], count);
+    }
     store(text, &requests);
 }
 

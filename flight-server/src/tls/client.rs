@@ -29,8 +29,15 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Reads the files.
+    /// Reads the files, for the server's own protocol.
     pub(crate) fn load(&self) -> Result<Connector, TlsError> {
+        let mut config = self.config()?;
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        Ok(Connector(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Reads the files, for any protocol.
+    pub(crate) fn config(&self) -> Result<ClientConfig, TlsError> {
         let roots = match &self.ca {
             Some(path) => roots("authority", path)?,
             None => system_roots()?,
@@ -39,16 +46,14 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::new(error.to_string()))?
             .with_root_certificates(roots);
-        let mut config = match &self.certificate {
-            None => config.with_no_client_auth(),
+        match &self.certificate {
+            None => Ok(config.with_no_client_auth()),
             Some((certificate, key)) => {
                 let (chain, private) = (certificates("certificate", certificate)?, private_key(key)?);
                 let config = config.with_client_auth_cert(chain, private);
-                config.map_err(|error| TlsError::of("certificate", certificate, error))?
+                config.map_err(|error| TlsError::of("certificate", certificate, error))
             }
-        };
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        Ok(Connector(TlsConnector::from(Arc::new(config))))
+        }
     }
 }
 

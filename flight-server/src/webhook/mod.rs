@@ -12,7 +12,7 @@ mod message;
 mod options;
 mod sender;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use options::WebhookOptions;
 pub use sender::{WebhookTotals, Webhooks};

@@ -48,13 +48,13 @@ async fn read(stream: &mut TcpStream) -> (String, String) {
     }
 }
 
-fn header(head: &str, name: &str) -> String {
+pub(crate) fn header(head: &str, name: &str) -> String {
     let value = head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name));
     value.unwrap_or_else(|| panic!("no {name} in {head}")).1.to_owned()
 }
 
 /// Answers requests with these statuses, one after the other, and keeps them.
-async fn receiver(statuses: &'static [u16]) -> (Url, Arc<Mutex<Vec<(String, String)>>>) {
+pub(crate) async fn receiver(statuses: &'static [u16]) -> (Url, Arc<Mutex<Vec<(String, String)>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hooks/secret-path", listener.local_addr().unwrap()).parse().unwrap();
     let got: Arc<Mutex<Vec<(String, String)>>> = Arc::default();

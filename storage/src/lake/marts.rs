@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Lake;
 use crate::{
     StorageError,
-    catalog::{MartDocument, backoff},
+    catalog::{Document, Documents, MartDocument, backoff},
 };
 
 /// How often a change is tried when the store fails: what is written down at the end of a run should not be lost.
@@ -31,19 +31,28 @@ impl Lake {
         name: &str,
         change: impl Fn(&mut MartDocument) + Send + Sync,
     ) -> Result<Arc<MartDocument>, StorageError> {
-        for attempt in 0.. {
-            let changed = self.marts.change(name, |before| {
-                let mut document = before.as_deref().cloned().unwrap_or_default();
-                change(&mut document);
-                async move { Ok(document) }
-            });
-            match changed.await {
-                Err(StorageError::Store { .. }) if attempt + 1 < ATTEMPTS_MAX => {
-                    tokio::time::sleep(backoff(attempt)).await;
-                }
-                changed => return changed,
-            }
-        }
-        Err(StorageError::Internal { message: "attempts to change a mart ended without an outcome".into() })
+        changed(&self.marts, name, change).await
     }
+}
+
+/// Changes a document of one kind, which begins as an empty one.
+pub(super) async fn changed<D: Document + Default>(
+    documents: &Documents<D>,
+    name: &str,
+    change: impl Fn(&mut D) + Send + Sync,
+) -> Result<Arc<D>, StorageError> {
+    for attempt in 0.. {
+        let changed = documents.change(name, |before| {
+            let mut document = before.as_deref().cloned().unwrap_or_default();
+            change(&mut document);
+            async move { Ok(document) }
+        });
+        match changed.await {
+            Err(StorageError::Store { .. }) if attempt + 1 < ATTEMPTS_MAX => {
+                tokio::time::sleep(backoff(attempt)).await;
+            }
+            changed => return changed,
+        }
+    }
+    Err(StorageError::Internal { message: "attempts to change a document ended without an outcome".into() })
 }

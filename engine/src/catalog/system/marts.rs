@@ -18,13 +18,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::{EngineError, mart::is_unknown};
 
 /// Documents read together.
-const READS_AT_ONCE: usize = 16;
+pub(super) const READS_AT_ONCE: usize = 16;
 
-fn time() -> DataType {
+pub(super) fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-fn text(name: &str, nullable: bool) -> Field {
+pub(super) fn text(name: &str, nullable: bool) -> Field {
     Field::new(name, DataType::Utf8, nullable)
 }
 
@@ -170,15 +170,15 @@ pub(super) fn test_rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)
     RecordBatch::try_new(schema.clone(), columns)
 }
 
-fn texts(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
+pub(super) fn texts(texts: impl Iterator<Item = Option<String>>) -> ArrayRef {
     Arc::new(texts.collect::<StringArray>())
 }
 
-fn numbers(numbers: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+pub(super) fn numbers(numbers: impl Iterator<Item = Option<u64>>) -> ArrayRef {
     Arc::new(numbers.map(|number| number.and_then(|n| i64::try_from(n).ok())).collect::<Int64Array>())
 }
 
-fn times(ms: impl Iterator<Item = Option<i64>>) -> Result<ArrayRef, ArrowError> {
+pub(super) fn times(ms: impl Iterator<Item = Option<i64>>) -> Result<ArrayRef, ArrowError> {
     let times: ArrayRef = Arc::new(ms.collect::<TimestampMillisecondArray>().with_timezone("UTC"));
     cast(&times, &time())
 }

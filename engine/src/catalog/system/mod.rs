@@ -1,6 +1,7 @@
 //! `system`: the running process, users and marts described as tables. One file per table; rows are gathered when they are read.
 
 mod caches;
+mod exports;
 mod marts;
 mod queries;
 mod table;

@@ -11,18 +11,19 @@ use datafusion::{
 };
 use futures::stream;
 
-use super::{caches, marts, queries, upkeep, users};
+use super::{caches, exports, marts, queries, upkeep, users};
 use crate::{Engine, Identity, catalog::TableName, statement::Context};
 
 /// Tables of `system`, sorted.
 pub(crate) const TABLES: &[&str] =
-    &["caches", "mart_runs", "mart_tests", "marts", "queries", "tokens", "upkeep", "users"];
+    &["caches", "mart_exports", "mart_runs", "mart_tests", "marts", "queries", "tokens", "upkeep", "users"];
 
 /// One of the tables.
 pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn TableProvider>> {
     let (kind, schema) = match name.name.as_str() {
         _ if name.schema != "system" => return None,
         "caches" => (Kind::Caches, caches::schema()),
+        "mart_exports" => (Kind::MartExports, exports::schema()),
         "mart_runs" => (Kind::MartRuns, marts::run_schema()),
         "mart_tests" => (Kind::MartTests, marts::test_schema()),
         "marts" => (Kind::Marts, marts::schema()),
@@ -40,6 +41,7 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Caches,
+    MartExports,
     MartRuns,
     MartTests,
     Marts,
@@ -74,6 +76,7 @@ impl PartitionStream for Source {
         let batch = async move {
             Ok(match kind {
                 Kind::Caches => caches::rows(&schema, &engine.cache_usages().await)?,
+                Kind::MartExports => exports::rows(&schema, &exports::all(engine.lake()).await.map_err(external)?)?,
                 Kind::MartRuns => marts::run_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::MartTests => marts::test_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::Marts => marts::rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,

@@ -295,7 +295,7 @@ async fn a_tick_outlives_two_who_ended_in_its_midst() {
     let now = place.now.clone();
     let [beat, dead_after, look] = [20, 100, 10].map(Duration::from_millis);
     let lease = LeaseTimes { beat, dead_after, look };
-    let options = MartOptions { clock: Clock::of(move || now.load(Ordering::SeqCst)), lease };
+    let options = MartOptions { clock: Clock::of(move || now.load(Ordering::SeqCst)), lease, ..MartOptions::default() };
     let scheduler = || Scheduler::new(&place.engine, Some(place.folder.path().to_owned()), options.clone());
     turn(&mut scheduler()).await;
     place.execute("INSERT INTO orders VALUES (2, 20)").await;

@@ -1,6 +1,6 @@
 //! `boathouse mart backfill`
 
-use boathouse_engine::mart::{Report, time_ms};
+use boathouse_engine::mart::{ExportReport, Report, time_ms};
 
 use super::{Selection, error_text, open, settle, text};
 
@@ -29,7 +29,10 @@ pub(super) async fn run(args: &Args) -> Result<bool, String> {
     let (engine, project) = open(&args.selection).await?;
     let told = |report: &Report| print!("{}", text::report(report, name.chars().count()));
     let reports = project.backfill(name, args.from, args.to, told).await;
-    settle(&engine).await;
     let reports = reports.map_err(|error| error_text(&error))?;
-    Ok(reports.iter().all(|report| report.outcome.is_good()))
+    let told = |report: &ExportReport| print!("{}", text::exported(report, name.chars().count()));
+    let exported = project.export_behind(&reports, told).await;
+    settle(&engine).await;
+    let exported = exported.map_err(|error| error_text(&error))?;
+    Ok(exported.iter().all(|report| report.outcome.is_good()) && reports.iter().all(|report| report.outcome.is_good()))
 }

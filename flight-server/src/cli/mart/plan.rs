@@ -16,6 +16,9 @@ pub(super) async fn run(selection: &Selection) -> Result<bool, String> {
         println!("{:width$}  reads {}", "", or_nothing(&planned.reads));
         let columns: Vec<String> = planned.columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
         println!("{:width$}  makes {}{}", "", columns.join(", "), tests(planned));
+        for (to, target, mode) in &planned.exports {
+            println!("{:width$}  exports to {to}: {target}, {mode}", "");
+        }
         if let (Some(first), Some(last)) = (planned.intervals.first(), planned.intervals.last()) {
             let count = planned.intervals.len() as u64;
             println!("{:width$}  runs {count} {}, from {first} to {last}", "", plural(count, "interval"));

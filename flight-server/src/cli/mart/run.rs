@@ -1,6 +1,6 @@
 //! `boathouse mart run`
 
-use boathouse_engine::mart::Report;
+use boathouse_engine::mart::{ExportReport, Report};
 
 use super::{Selection, error_text, open, settle, text};
 
@@ -17,7 +17,7 @@ pub struct Args {
     pub rebuild: bool,
 }
 
-/// Runs the marts, and tells of each when it is done. False when one of them is not up to date then.
+/// Runs the marts, delivers their exports, and tells of each when it is done. False when one of them is not up to date then.
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
     let (engine, project) = open(&args.selection).await?;
     let names = &args.selection.names;
@@ -27,7 +27,10 @@ pub(super) async fn run(args: &Args) -> Result<bool, String> {
         true => project.rebuild(names, told).await,
         false => project.run(names, args.force, told).await,
     };
-    settle(&engine).await;
     let reports = reports.map_err(|error| error_text(&error))?;
-    Ok(reports.iter().all(|report| report.outcome.is_good()))
+    let told = |report: &ExportReport| print!("{}", text::exported(report, width));
+    let exported = project.export_behind(&reports, told).await;
+    settle(&engine).await;
+    let exported = exported.map_err(|error| error_text(&error))?;
+    Ok(exported.iter().all(|report| report.outcome.is_good()) && reports.iter().all(|report| report.outcome.is_good()))
 }

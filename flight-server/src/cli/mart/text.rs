@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use boathouse_engine::{
     EngineError, MartOutcome,
-    mart::{MartTest, MartTestState, Report},
+    mart::{ExportOutcome, ExportReport, MartTest, MartTestState, Report},
 };
 
 /// A mart of a run, with what its tests found and what went wrong. Names are as wide as `width`.
@@ -27,6 +27,24 @@ pub(crate) fn report(report: &Report, width: usize) -> String {
     let mut text = format!("{mart:width$}  {:<9}  {what}  Time: {ms:.1} ms\n", outcome.word());
     text.push_str(&violations(tests));
     if let MartOutcome::Failed(error) = outcome {
+        text.push_str(&indented(error));
+    }
+    text
+}
+
+/// An export, with what went wrong. Names of marts are as wide as `width`.
+pub(crate) fn exported(report: &ExportReport, width: usize) -> String {
+    let ExportReport { mart, to, target, outcome, took } = report;
+    let what = match outcome {
+        ExportOutcome::Delivered { rows, version } => format!(", {rows} {}, version {version}", plural(*rows, "row")),
+        ExportOutcome::UpToDate { version } => format!(", has version {version}"),
+        ExportOutcome::NotPublished => ", the mart has no rows yet".to_owned(),
+        ExportOutcome::Busy { holder } => format!(", another process delivers: {holder}"),
+        ExportOutcome::Failed(_) => String::new(),
+    };
+    let ms = took.as_secs_f64() * 1000.0;
+    let mut text = format!("{mart:width$}  {:<9}  to {to}: {target}{what}  Time: {ms:.1} ms\n", outcome.word());
+    if let ExportOutcome::Failed(error) = outcome {
         text.push_str(&indented(error));
     }
     text

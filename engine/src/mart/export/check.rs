@@ -1,0 +1,40 @@
+//! Exports against destinations and the mart's columns: what is wrong is told before anything runs.
+
+use datafusion::arrow::datatypes::FieldRef;
+
+use super::{
+    super::{columns::no_column, definition::Definition, fault::Fault},
+    Destinations, Export,
+};
+use crate::{EngineError, error::did_you_mean};
+
+/// What is wrong with the exports of a mart that makes these columns.
+pub(in crate::mart) fn check(definition: &Definition, columns: &[FieldRef], destinations: &Destinations) -> Vec<Fault> {
+    let faults = definition.exports.iter().filter_map(|export| {
+        let error = check_one(export, columns, destinations).err()?;
+        Some(Fault::new(&definition.file, export.line, error))
+    });
+    faults.collect()
+}
+
+fn check_one(export: &Export, columns: &[FieldRef], destinations: &Destinations) -> Result<(), EngineError> {
+    for name in &export.key {
+        if columns.iter().all(|column| column.name() != name) {
+            return Err(no_column(name, columns.iter().map(|column| column.name().as_str())));
+        }
+    }
+    match destinations.get(&export.to) {
+        Some(destination) => destination.check(export, columns),
+        None if destinations.are_elsewhere() => Ok(()),
+        None => Err(unknown(&export.to, destinations)),
+    }
+}
+
+fn unknown(name: &str, destinations: &Destinations) -> EngineError {
+    let known: Vec<&str> = destinations.names().collect();
+    let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.as_slice() {
+        [] => format!("Write [destinations.{name}] into the configuration, which --config or BOATHOUSE_CONFIG names."),
+        known => format!("There are {}.", known.join(", ")),
+    });
+    EngineError::not_found(format!("there is no destination \"{name}\"")).with_hint(hint)
+}
