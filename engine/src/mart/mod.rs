@@ -14,8 +14,9 @@
 //! What a run has published goes on to destinations outside of the lake, where the definition names some (`export`).
 //!
 //! A mart's table is changed by the statements that people write (CREATE OR REPLACE TABLE, INSERT OVERWRITE, MERGE, INSERT
-//! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and bookkeeping are one step; the
-//! document of the mart in the lake keeps the lease and the history, and nothing that the rows depend on.
+//! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and
+//! bookkeeping are one step; the document of the mart in the lake keeps the lease and the history, and nothing that the
+//! rows depend on.
 
 mod about;
 mod anomaly;

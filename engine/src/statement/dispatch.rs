@@ -341,13 +341,12 @@ impl Statement {
 
     /// What it tells of the rows that it changes.
     pub fn counted(&self) -> Counted {
-        if let Self::Execute(execute) = self {
-            return execute.inner().counted();
+        match self {
+            Self::Execute(execute) => execute.inner().counted(),
+            Self::Merge(_) => Counted::Apart,
+            _ if self.insert().is_some_and(Insert::replaces) => Counted::Inserted,
+            _ => Counted::Sum,
         }
-        if matches!(self, Self::Merge(_)) {
-            return Counted::Apart;
-        }
-        if self.insert().is_some_and(Insert::replaces) { Counted::Inserted } else { Counted::Sum }
     }
 
     /// Whether it only touches this process, or waits for permits of its own: it needs none.

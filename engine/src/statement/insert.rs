@@ -5,11 +5,11 @@
 //!   { VALUES (value, ...), ... | query }
 //! ```
 //! Values belong to the columns named, or to all columns in their order, BY NAME to those that the query's are called. A
-//! column that is not named gets its default, or NULL; DEFAULT as a value says the same. The table computes generated columns. A value goes in only when nothing of it
-//! is lost: numbers into wider numbers, constants that the column's type can hold. All rows are committed at once; with
-//! OVERWRITE the rows that were there go in the same commit, with REPLACE WHERE those that match the condition, which all
-//! rows given must match, too, with REPLACE USING those that have in these columns the values of a row given (NULL is a
-//! value like any other; all rows given come). Schema evolution: see `evolve`.
+//! column that is not named gets its default, or NULL; DEFAULT as a value says the same. The table computes generated
+//! columns. A value goes in only when nothing of it is lost: numbers into wider numbers, constants that the column's type
+//! can hold. All rows are committed at once; with OVERWRITE the rows that were there go in the same commit, with REPLACE
+//! WHERE those that match the condition, which all rows given must match, too, with REPLACE USING those that have in these
+//! columns the values of a row given (NULL is a value like any other; all rows given come). Schema evolution: see `evolve`.
 
 mod default;
 pub(super) mod evolve;

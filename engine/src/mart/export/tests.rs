@@ -239,7 +239,7 @@ async fn a_destination_that_was_down_for_a_day_gets_the_newest_version_by_itself
     let folder = tempfile::tempdir().unwrap();
     let text = format!("/*---\nrefresh = {{ on_commit = true }}\n{REPLACE}\n---*/\nSELECT id, amount FROM orders");
     fs::write(folder.path().join("m.t.sql"), text).unwrap();
-    let mut scheduler = Scheduler::new(&place.engine, folder.path().to_owned(), place.options(Vec::new()));
+    let mut scheduler = Scheduler::new(&place.engine, Some(folder.path().to_owned()), place.options(Vec::new()));
     *place.kept.is_down.lock() = true;
     // The run, then a look at what it left.
     for minute in 0..24 * 60 {
@@ -280,7 +280,7 @@ async fn what_is_refused_is_not_tried_again_before_something_changed() {
         fs::write(folder.path().join("m.t.sql"), text).unwrap();
     };
     write("");
-    let mut scheduler = Scheduler::new(&place.engine, folder.path().to_owned(), place.options(Vec::new()));
+    let mut scheduler = Scheduler::new(&place.engine, Some(folder.path().to_owned()), place.options(Vec::new()));
     *place.kept.refuses.lock() = true;
     for _ in 0..5 {
         scheduler.pass().await;
