@@ -15,14 +15,15 @@ use super::{
     rows,
 };
 use crate::{
-    Engine, EngineError, Outcome,
+    Engine, EngineError, ErrorKind, Outcome,
     catalog::TableName,
     exec::plain_field,
     mart::{MartOptions, fingerprint, plan::published},
 };
 
-/// Deliveries one behind the other: what is left of one that was interrupted, then the newest version.
-const DELIVERIES_MAX: usize = 2;
+/// Deliveries one behind the other: what is left of one that was interrupted, then the newest version; or once more, when what
+/// a process had sent that ended was carried out meanwhile.
+const DELIVERIES_MAX: usize = 3;
 
 /// What is to be delivered, and how.
 #[derive(Debug, Clone)]
@@ -60,8 +61,13 @@ impl Order {
     pub async fn carry_out(&self) -> ExportReport {
         let began = Instant::now();
         let mut outcome = ExportOutcome::NotPublished;
-        for _ in 0..DELIVERIES_MAX {
+        for delivery in 1..=DELIVERIES_MAX {
             match self.attempt().await {
+                Ok((ExportOutcome::Failed(error), _))
+                    if error.kind == ErrorKind::Conflict && delivery < DELIVERIES_MAX =>
+                {
+                    tracing::info!(mart = %self.mart, to = self.export.to, %error, "a delivery begins anew");
+                }
                 Ok((found, is_whole)) => {
                     outcome = found;
                     if is_whole {

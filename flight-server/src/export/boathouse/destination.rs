@@ -56,7 +56,7 @@ impl Destination for BoathouseExports {
         }
         let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
         // The same rows under the same name, whoever brings them.
-        let beside = format!("_export_{}", hash(&[&delivery.lake, &delivery.name(), &delivery.target]));
+        let beside = format!("export_{}", hash(&[&delivery.lake, &delivery.name(), &delivery.target]));
         let count = remote.ingest(command(&beside), rows).await?;
         let (from, to) =
             (format!("{}.{}", quoted(schema), quoted(&beside)), format!("{}.{}", quoted(schema), quoted(table)));
