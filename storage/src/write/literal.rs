@@ -110,7 +110,8 @@ pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
         // A number too large for the type becomes infinity without a word.
         (given, DataType::Float32 | DataType::Float64) if is_text(given) => is_finite(&kept) || says_infinity(value),
         (given, _) if is_text(given) => true,
-        (DataType::List(_), DataType::List(_)) => back(&given),
+        // There and back says nothing of a part without a type, `[]` or NULL.
+        (DataType::List(_), DataType::List(_)) => back(&given) || parts_survive(value, target).unwrap_or(false),
         (DataType::Struct(_), DataType::Struct(_)) | (DataType::Map(..), DataType::Map(..)) => {
             parts_survive(value, target).unwrap_or(false)
         }
@@ -122,7 +123,7 @@ pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
     }
 }
 
-/// The same for each value in a struct or a map. `None` when they are made otherwise than the target.
+/// The same for each value in a struct, a list or a map. `None` when they are made otherwise than the target.
 fn parts_survive(value: &ScalarValue, target: &DataType) -> Option<bool> {
     let survive = |values: &ArrayRef, target: &DataType| {
         (0..values.len()).all(|row| {
@@ -135,6 +136,7 @@ fn parts_survive(value: &ScalarValue, target: &DataType) -> Option<bool> {
             let same = from.len() == to.len() && from.iter().zip(to).all(|(from, to)| from.name() == to.name());
             Some(same && values.columns().iter().zip(to).all(|(values, to)| survive(values, to.data_type())))
         }
+        (ScalarValue::List(values), DataType::List(item)) => Some(survive(&values.value(0), item.data_type())),
         (ScalarValue::Map(values), DataType::Map(entries, _)) => {
             let DataType::Struct(pair) = entries.data_type() else { return None };
             let (key, item) = (pair.first()?, pair.get(1)?);
