@@ -245,7 +245,7 @@ pub(super) fn put_back(ast: &mut Ast, taken: Vec<Taken>, sql: &str) -> Result<()
 
 struct PutBack {
     taken: Vec<Taken>,
-    /// Of an alias that ends like a version: `FROM t AS s@v1` would read the newest one.
+    /// Of an alias that ends like a version: `FROM t AS s@v1` and `FROM t @v1` would read the newest one.
     misplaced: Option<Span>,
 }
 
@@ -253,14 +253,21 @@ impl VisitorMut for PutBack {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        let TableFactor::Table { name: ObjectName(parts), args: None, version, alias, .. } = factor else {
-            return ControlFlow::Continue(());
+        let alias = match factor {
+            TableFactor::Table { alias, .. }
+            | TableFactor::Derived { alias, .. }
+            | TableFactor::TableFunction { alias, .. }
+            | TableFactor::Function { alias, .. }
+            | TableFactor::UNNEST { alias, .. }
+            | TableFactor::NestedJoin { alias, .. } => alias.as_ref().map(|alias| &alias.name),
+            _ => None,
         };
-        if let Some(alias) = alias.as_ref().map(|alias| &alias.name).filter(|alias| alias.quote_style.is_none())
-            && short(&alias.value).is_some_and(|(name, _)| !name.is_empty())
-        {
+        if let Some(alias) = alias.filter(|alias| alias.quote_style.is_none() && short(&alias.value).is_some()) {
             self.misplaced = Some(alias.span);
         }
+        let TableFactor::Table { name: ObjectName(parts), args: None, version, .. } = factor else {
+            return ControlFlow::Continue(());
+        };
         let Some(ObjectNamePart::Identifier(last)) = parts.last_mut() else { return ControlFlow::Continue(()) };
         // A query of WITH may be there more than once.
         if let Some(taken) = self.taken.iter_mut().find(|taken| taken.span == last.span) {
@@ -330,6 +337,11 @@ mod tests {
     fn a_version_belongs_to_a_table_in_from() {
         for sql in [
             "SELECT * FROM t x VERSION AS OF 3",
+            "SELECT * FROM t @v3",
+            "SELECT * FROM t AS @v3 WHERE a",
+            "SELECT * FROM (SELECT 1)@v3",
+            "SELECT * FROM (t JOIN u ON a)@v3",
+            "SELECT * FROM f(1)@v3",
             "SELECT * FROM (SELECT 1) VERSION AS OF 3",
             "SELECT * FROM 'a.parquet' VERSION AS OF 3",
             "SELECT f(a VERSION AS OF 3)",
