@@ -10,25 +10,76 @@ use datafusion::sql::sqlparser::{
 
 use super::Ast;
 
-/// Puts `SELECT *` before a FROM that begins a statement or stands behind AS, so that WHERE and all the rest may follow it.
+/// Puts `SELECT *` before a FROM that begins a query, so that WHERE and all the rest may follow it: in a statement, behind
+/// INSERT INTO, in parentheses, behind AS and UNION.
 pub(super) fn put_in(tokens: &mut Vec<TokenWithSpan>) {
     let mut at = 0;
-    let mut before: Option<Keyword> = None;
+    let mut before = Before::new();
     while at < tokens.len() {
-        let keyword = match &tokens[at].token {
-            Token::Whitespace(_) => None,
-            Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
-            _ => Some(Keyword::NoKeyword),
-        };
-        if keyword == Some(Keyword::FROM) && matches!(before, None | Some(Keyword::AS)) && !selects(&tokens[at..]) {
+        if before.begins_query(&tokens[at].token) && !selects(&tokens[at..]) {
             let span = tokens[at].span;
             let select = Word { value: "SELECT".to_owned(), quote_style: None, keyword: Keyword::SELECT };
             let put = [Token::Word(select), Token::Mul].map(|token| TokenWithSpan { token, span });
             tokens.splice(at..at, put);
             at += 2;
+            before.awaits = None;
         }
-        before = keyword.or(before);
+        before.step(&tokens[at].token);
         at += 1;
+    }
+}
+
+/// What stands before a token.
+struct Before {
+    last: Keyword,
+    earlier: Keyword,
+    /// Nothing, or EXPLAIN.
+    is_start: bool,
+    is_paren: bool,
+    depth: usize,
+    /// How deep WITH or INSERT INTO stands whose query is still to come.
+    awaits: Option<usize>,
+}
+
+impl Before {
+    fn new() -> Self {
+        let (last, earlier) = (Keyword::NoKeyword, Keyword::NoKeyword);
+        Self { last, earlier, is_start: true, is_paren: false, depth: 0, awaits: None }
+    }
+
+    fn begins_query(&self, token: &Token) -> bool {
+        const SETS: [Keyword; 3] = [Keyword::UNION, Keyword::EXCEPT, Keyword::INTERSECT];
+        let is_set = SETS.contains(&self.last) || self.last == Keyword::ALL && SETS.contains(&self.earlier);
+        let is_awaited = self.awaits == Some(self.depth) && self.last != Keyword::DISTINCT;
+        keyword(token) == Keyword::FROM
+            && (self.is_start || self.is_paren || self.last == Keyword::AS || is_set || is_awaited)
+    }
+
+    fn step(&mut self, token: &Token) {
+        let keyword = keyword(token);
+        match (token, keyword) {
+            (Token::Whitespace(_), _) => return,
+            (Token::LParen, _) => self.depth += 1,
+            (Token::RParen, _) => self.depth = self.depth.saturating_sub(1),
+            (_, Keyword::WITH) if self.is_start || self.is_paren => self.awaits = Some(self.depth),
+            (_, Keyword::INTO | Keyword::OVERWRITE) if self.last == Keyword::INSERT => self.awaits = Some(self.depth),
+            (_, Keyword::SELECT | Keyword::VALUES | Keyword::DELETE | Keyword::UPDATE | Keyword::MERGE)
+                if self.awaits == Some(self.depth) =>
+            {
+                self.awaits = None;
+            }
+            _ => {}
+        }
+        self.is_start = self.is_start && matches!(keyword, Keyword::EXPLAIN | Keyword::ANALYZE | Keyword::VERBOSE);
+        self.is_paren = *token == Token::LParen;
+        (self.earlier, self.last) = (self.last, keyword);
+    }
+}
+
+fn keyword(token: &Token) -> Keyword {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
     }
 }
 
@@ -85,6 +136,18 @@ mod tests {
             ("FROM t UNION SELECT a FROM u", "SELECT * FROM t UNION SELECT a FROM u"),
             ("SELECT a FROM (FROM t@v1)", "SELECT a FROM (SELECT * FROM t VERSION AS OF 1)"),
             ("SELECT EXTRACT(YEAR FROM a) AS b FROM t", "SELECT EXTRACT(YEAR FROM a) AS b FROM t"),
+            ("INSERT INTO u FROM t WHERE a > 1", "INSERT INTO u SELECT * FROM t WHERE a > 1"),
+            ("INSERT INTO u (a) FROM t WHERE a > 1", "INSERT INTO u (a) SELECT * FROM t WHERE a > 1"),
+            ("INSERT INTO u FROM t SELECT a", "INSERT INTO u SELECT a FROM t"),
+            ("SELECT a FROM (FROM t WHERE a > 1)", "SELECT a FROM (SELECT * FROM t WHERE a > 1)"),
+            ("FROM t UNION ALL FROM u WHERE a > 1", "SELECT * FROM t UNION ALL SELECT * FROM u WHERE a > 1"),
+            (
+                "WITH q AS (FROM t WHERE a > 1) FROM q LIMIT 2",
+                "WITH q AS (SELECT * FROM t WHERE a > 1) SELECT * FROM q LIMIT 2",
+            ),
+            ("DELETE FROM t WHERE a IN (FROM u WHERE b)", "DELETE FROM t WHERE a IN (SELECT * FROM u WHERE b)"),
+            ("UPDATE t SET a = 1 FROM u WHERE b", "UPDATE t SET a = 1 FROM u WHERE b"),
+            ("SELECT explain FROM t WHERE a IS DISTINCT FROM b", "SELECT explain FROM t WHERE a IS DISTINCT FROM b"),
         ] {
             let Ok(super::Ast::Sql(statement)) = parse(sql) else { panic!("{sql}") };
             assert_eq!(statement.to_string(), tree);
