@@ -19,7 +19,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::datatypes::{DataType, Field, Fields, TimeUnit},
+    arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit},
     sql::sqlparser::ast::{self, ArrayElemTypeDef, ExactNumberInfo, StructField, TimezoneInfo},
 };
 
@@ -92,9 +92,8 @@ pub(crate) fn sql_type(arrow: &DataType) -> String {
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _) => format!("ARRAY<{}>", sql_type(item.data_type())),
         DataType::Struct(fields) => {
-            let parts: Vec<String> =
-                fields.iter().map(|field| format!("{} {}", field.name(), sql_type(field.data_type()))).collect();
-            format!("STRUCT<{}>", parts.join(", "))
+            let part = |field: &FieldRef| format!("{} {}", field_name(field.name()), sql_type(field.data_type()));
+            format!("STRUCT<{}>", fields.iter().map(part).collect::<Vec<_>>().join(", "))
         }
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(pair) if pair.len() == 2 => {
@@ -103,6 +102,15 @@ pub(crate) fn sql_type(arrow: &DataType) -> String {
             _ => "MAP".into(),
         },
         other => other.to_string(),
+    }
+}
+
+/// In double quotes where it is no word. Case needs none, and words of SQL are names here.
+fn field_name(name: &str) -> String {
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    match starts_well && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
     }
 }
 
@@ -222,6 +230,7 @@ mod tests {
             "ARRAY<INT>",
             "MAP(VARCHAR, BIGINT)",
             "STRUCT<a INT, b ARRAY<VARCHAR>>",
+            "STRUCT<Sel INT, order INT, \"a b\" INT, \"c.d\" STRUCT<\"1\" INT>, \"q\"\"q\" INT>",
         ] {
             assert_eq!(sql_type(&of(text).unwrap()), text);
         }
