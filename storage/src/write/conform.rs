@@ -22,6 +22,7 @@ use super::{
     in_place::in_place,
     literal::{constant_exprs, describe, is_clock, survives, value},
     lossless::{cuts_nanoseconds, fits},
+    required::{has_required, with_required},
     row_check::row_check,
     rules::{Check, Generated, Rules},
     type_name,
@@ -165,7 +166,10 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
         _ => return Err(mismatch(table, want, type_name(from))),
     }
     if from != to {
-        expr = cast(expr, to.clone());
+        expr = match has_required(to) {
+            true => with_required(expr, table, name, to),
+            false => cast(expr, to.clone()),
+        };
     }
     if !want.is_nullable() && have.is_nullable() {
         expr = not_null(expr, table, name);

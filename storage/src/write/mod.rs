@@ -40,6 +40,7 @@ mod publication;
 mod put;
 mod recorder;
 mod rename;
+mod required;
 mod rewrite;
 mod row_check;
 mod rows;
