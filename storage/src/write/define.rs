@@ -53,6 +53,9 @@ impl Definition {
                 return Err(invalid(format!("column \"{}\" is there twice", field.name())));
             }
         }
+        for field in table.schema.fields() {
+            check_parts(field.data_type(), field.name()).map_err(invalid)?;
+        }
         check_partitions(table).map_err(invalid)?;
         check_properties(table).map_err(invalid)?;
         let fields = table.schema.fields().iter().map(|field| delta_field(&name, field));
@@ -131,6 +134,27 @@ pub(super) fn check_column(name: &str) -> Result<(), String> {
     match name.chars().find(|c| REFUSED_CHARACTERS.contains(c)) {
         Some(c) => Err(format!("column \"{name}\" has {c:?} in its name; name it with AS")),
         None => Ok(()),
+    }
+}
+
+/// No two fields of a struct, at any depth, have one name.
+fn check_parts(data_type: &DataType, path: &str) -> Result<(), String> {
+    match data_type {
+        DataType::Struct(fields) => {
+            let mut seen = HashSet::new();
+            fields.iter().try_for_each(|field| {
+                let path = format!("{path}.{}", field.name());
+                match seen.insert(field.name().to_lowercase()) {
+                    true => check_parts(field.data_type(), &path),
+                    false => Err(format!("field \"{path}\" is there twice")),
+                }
+            })
+        }
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            check_parts(item.data_type(), path)
+        }
+        DataType::Map(entries, _) => check_parts(entries.data_type(), path),
+        _ => Ok(()),
     }
 }
 
