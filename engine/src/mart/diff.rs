@@ -6,7 +6,7 @@
 //! ```
 //! It is all grouping, which spills where it must: no version is ever held in memory, and NULL is a value like any other.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use boathouse_storage::catalog::MartRunState;
 use datafusion::arrow::{
@@ -19,6 +19,7 @@ use super::{
     audit::{numbers, rows, samples},
     definition::Definition,
     plan::published,
+    project::full_name,
     scd2,
     stored::stored_of,
     strategy::Strategy,
@@ -37,7 +38,7 @@ use crate::{
 /// Which versions, and how much is shown.
 #[derive(Debug, Clone, Copy)]
 pub struct DiffOptions {
-    /// That of the run before the last one when nothing is said.
+    /// That of the run before the last one up to `to` when nothing is said.
     pub from: Option<u64>,
     /// The newest when nothing is said.
     pub to: Option<u64>,
@@ -77,7 +78,8 @@ pub async fn diff(engine: &Arc<Engine>, mart: &str, options: DiffOptions) -> Res
 }
 
 async fn compared(engine: &Arc<Engine>, mart: &str, options: DiffOptions) -> Result<Diff, EngineError> {
-    let (schema, name) = mart.split_once('.').unwrap_or(("main", mart));
+    let mart = full_name(mart);
+    let (schema, name) = mart.split_once('.').unwrap_or(("main", &mart));
     let name = TableName::new(schema, name);
     let (from, to) = versions(engine, &name, options).await?;
     let live = engine.queries().begin(&Origin::default(), &format!("MART DIFF {name}"), Phase::Queued);
@@ -104,8 +106,11 @@ async fn versions(engine: &Arc<Engine>, name: &TableName, options: DiffOptions) 
     }
     let document = engine.lake().mart(&name.to_string()).await?;
     let runs = document.runs.iter().filter(|run| run.state == MartRunState::Succeeded);
-    let before = runs.filter_map(|run| run.version).filter(|version| *version < to).max();
-    let from = options.from.or(before).or(to.checked_sub(1));
+    let runs: BTreeSet<u64> = runs.filter_map(|run| run.version).filter(|version| *version <= to).collect();
+    // What was done to the table since its last run, as when its files were compacted, is no run.
+    let mut newest_first = runs.into_iter().rev();
+    let (last, before) = (newest_first.next(), newest_first.next());
+    let from = options.from.or(before).or(last.filter(|version| *version < to)).or(to.checked_sub(1));
     let from = from.ok_or_else(|| {
         let error = EngineError::invalid(format!("mart \"{name}\" has no version before version {to}"));
         error.with_hint("--from names another one.")

@@ -94,7 +94,10 @@ pub(super) fn news(mart: &str, freshness: Freshness, document: &MartDocument, no
     match (freshness.judged(now_ms.saturating_sub(since_ms)), &document.late) {
         (Some((level, most)), told) => {
             let is_told = told.as_ref().is_some_and(|told| told.run == run && told.level >= level);
-            let age = duration::text(Duration::from_secs(now_ms.saturating_sub(since_ms).unsigned_abs() / 60_000 * 60));
+            // As exact as what was promised, so that it is never told to be younger than that.
+            let exact = if most.as_secs().is_multiple_of(60) { 60 } else { 1 };
+            let age_s = now_ms.saturating_sub(since_ms).unsigned_abs() / 1000;
+            let age = duration::text(Duration::from_secs(age_s / exact * exact));
             let word = level.word();
             let why = format!("its rows are {age} old, and freshness.{word} is {}", duration::text(most));
             let late = MartLate { run: run.to_owned(), level, since_ms: now_ms };
@@ -167,6 +170,15 @@ mod tests {
         document.late = None;
         assert_eq!(news("m.t", promise, &document, 8 * HOUR), None);
         assert_eq!(lateness(promise, &document, 11 * HOUR), Some(MartLateness::Warn));
+    }
+
+    #[test]
+    fn an_age_is_told_in_seconds_where_the_promise_has_some() {
+        let promise = promise("warn = \"90s\"").unwrap();
+        let mut document = MartDocument::default();
+        document.push(run("a", MartRunState::Succeeded, 0));
+        let Some(News::Late(_, notice)) = news("m.t", promise, &document, 91_500) else { panic!() };
+        assert_eq!(notice.error.as_deref(), Some("its rows are 91s old, and freshness.warn is 90s"));
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub use self::{
     notice::{Notice, NoticeKind},
     outcome::{Outcome as MartOutcome, Report, TestReport},
     plan::{Change, Planned},
-    project::{MartOptions, Project},
+    project::{MartOptions, Project, full_name},
     scheduler::Scheduler,
     stored::read_lake,
 };

@@ -48,6 +48,11 @@ impl MartOptions {
     pub(crate) fn of_statements() -> Self {
         Self { destinations: Destinations::elsewhere(), ..Self::default() }
     }
+
+    /// For a server: rows wait for no destination that another server of the lake may know.
+    pub(super) fn of_server(&self) -> Self {
+        Self { destinations: self.destinations.clone().or_elsewhere(), ..self.clone() }
+    }
 }
 
 /// The marts of a folder, in an order in which each comes behind those that it reads.
@@ -116,10 +121,11 @@ impl Project {
         Ok(graph::text(&shown))
     }
 
-    /// The places of the marts of these names, in order; of all when none is named.
+    /// The places of the marts of these names, in order; of all when none is named. One without a schema is of `main`.
     pub(super) fn selected(&self, names: &[String]) -> Result<Vec<usize>, EngineError> {
         let known = self.names();
-        for name in names {
+        let names: Vec<String> = names.iter().map(|name| full_name(name)).collect();
+        for name in &names {
             if !known.contains(name) {
                 let error = EngineError::not_found(format!("there is no mart \"{name}\""));
                 let hint = did_you_mean(name, known.iter().map(String::as_str));
@@ -128,6 +134,11 @@ impl Project {
         }
         Ok((0..known.len()).filter(|at| names.is_empty() || names.contains(&known[*at])).collect())
     }
+}
+
+/// The name of a mart with its schema, as statements find it.
+pub fn full_name(name: &str) -> String {
+    if name.contains('.') { name.to_owned() } else { format!("main.{name}") }
 }
 
 impl Mart {

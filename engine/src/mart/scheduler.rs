@@ -34,7 +34,7 @@ use super::{
     anomaly,
     definition::Definition,
     due::{self, Cause, Due},
-    export::Exporter,
+    export::{self, Exporter},
     fault::Fault,
     jobs::Job,
     notice::{self, Notice},
@@ -97,6 +97,8 @@ struct Seen {
     waits: Option<(MartCause, i64)>,
     /// The last notice that was told.
     told: Option<String>,
+    /// Why it could not be run when that was last written down.
+    cannot: Option<(MartCause, Option<String>)>,
 }
 
 type Versions = Vec<(TableName, Option<u64>)>;
@@ -233,7 +235,7 @@ impl Scheduler {
     /// The marts that can be run now, and what is wrong with others.
     async fn check(&mut self) -> (Project, Vec<Fault>) {
         let definitions = self.source.definitions().to_vec();
-        let (project, faults) = Project::open_sound(&self.engine, definitions, self.options.clone()).await;
+        let (project, faults) = Project::open_sound(&self.engine, definitions, self.options.of_server()).await;
         self.reads = project.marts.iter().map(|mart| (mart.definition.name(), mart.reads.clone())).collect();
         self.tell(faults.iter().map(ToString::to_string).collect());
         (project, faults)
@@ -242,10 +244,15 @@ impl Scheduler {
     /// Tells of faults of definitions, beside those of files, once of each.
     fn tell(&mut self, faults: Vec<String>) {
         let faults: Vec<String> = self.source.faults().iter().cloned().chain(faults).collect();
+        let not_from_here = export::not_from_here(&self.source.definitions(), &self.options.destinations);
+        let not_from_here: Vec<String> = not_from_here.iter().map(ToString::to_string).collect();
         for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
             tracing::warn!("a mart cannot be run: {fault}");
         }
-        self.faults = faults;
+        for fault in not_from_here.iter().filter(|fault| !self.faults.contains(fault)) {
+            tracing::warn!("a mart is not exported by this server: {fault}");
+        }
+        self.faults = faults.into_iter().chain(not_from_here).collect();
     }
 
     /// Whether a mart is due; for a change of what it reads, with the versions that it has now.
@@ -368,7 +375,13 @@ impl Scheduler {
             attempt: wanted.cause.attempt,
             retry_ms: None,
         };
-        let same = |last: &MartRun| (last.cause, last.state, &last.error) == (run.cause, run.state, &run.error);
+        let cannot = Some((run.cause, run.error.clone()));
+        // Another server may say the same in other words: they do not take turns for ever.
+        let is_known = self.seen.get(&wanted.mart).is_some_and(|seen| seen.cannot == cannot);
+        let same = |last: &MartRun| {
+            (last.cause, last.state, &last.error) == (run.cause, run.state, &run.error)
+                || is_known && last.state != MartRunState::Succeeded
+        };
         let written = self.engine.lake().change_mart(&wanted.mart, |document| {
             if !document.runs.last().is_some_and(same) {
                 document.push(run.clone());
@@ -381,6 +394,7 @@ impl Scheduler {
             }
         }
         let seen = self.seen.entry(wanted.mart.clone()).or_default();
+        seen.cannot = cannot;
         seen.waits = Some((wanted.cause.cause, now_ms.saturating_add(LOOK_AGAIN_MS)));
     }
 

@@ -10,6 +10,7 @@
 use boathouse_storage::{
     StorageError,
     catalog::{CatalogDocument, MartDefinition, MartDocument, StoredMart},
+    check_name,
 };
 use chrono::Utc;
 use datafusion::{common::ScalarValue, sql::sqlparser::ast::ObjectName};
@@ -74,6 +75,7 @@ impl ChangeMart {
     pub async fn plan_create(context: &Context, ast: CreateMart) -> Result<Self, EngineError> {
         let place = name::place(&ast.name);
         let name = name::target(context, &ast.name)?;
+        check_place(&name).map_err(|error| error.at(&context.sql, place))?;
         let (or_replace, if_not_exists) = (ast.or_replace, ast.if_not_exists);
         if or_replace && if_not_exists {
             let error = EngineError::invalid("OR REPLACE and IF NOT EXISTS contradict each other");
@@ -212,6 +214,17 @@ async fn checked(context: &Context, name: &TableName, text: &Text) -> Result<Mar
 fn kept(context: &Context, text: Text) -> StoredMart {
     let user = Some(context.session.identity().name().to_owned()).filter(|name| name != LOCAL_USER);
     StoredMart { text: text.text, changed_by: user, changed_ms: Utc::now().timestamp_millis() }
+}
+
+/// Files, flags and the lake know a mart as one text, `schema.table`.
+fn check_place(name: &TableName) -> Result<(), EngineError> {
+    for (kind, part) in [("schema", &name.schema), ("mart", &name.name)] {
+        check_name(kind, part)?;
+        if part.contains('.') {
+            return Err(StorageError::InvalidName { kind, name: part.clone(), reason: "it holds a dot" }.into());
+        }
+    }
+    Ok(())
 }
 
 fn taken(name: &TableName) -> EngineError {

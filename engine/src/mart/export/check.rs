@@ -30,6 +30,15 @@ fn check_one(export: &Export, columns: &[FieldRef], destinations: &Destinations)
     }
 }
 
+/// The exports whose destinations this process does not know.
+pub(in crate::mart) fn not_from_here(definitions: &[Definition], destinations: &Destinations) -> Vec<Fault> {
+    let of = |definition: &Definition| -> Vec<Fault> {
+        let missing = definition.exports.iter().filter(|export| destinations.get(&export.to).is_none());
+        missing.map(|export| Fault::new(&definition.file, export.line, unknown(&export.to, destinations))).collect()
+    };
+    definitions.iter().flat_map(of).collect()
+}
+
 fn unknown(name: &str, destinations: &Destinations) -> EngineError {
     let known: Vec<&str> = destinations.names().collect();
     let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| match known.as_slice() {

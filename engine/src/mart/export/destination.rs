@@ -80,7 +80,12 @@ impl Destinations {
         Self { known: BTreeMap::new(), is_elsewhere: true }
     }
 
-    /// Whether nothing can be said of a name here.
+    /// For a server: what it does not know, another server of the lake may.
+    pub(in crate::mart) fn or_elsewhere(self) -> Self {
+        Self { is_elsewhere: true, ..self }
+    }
+
+    /// Whether nothing can be said of a name that is not known here.
     pub(super) fn are_elsewhere(&self) -> bool {
         self.is_elsewhere
     }

@@ -82,7 +82,7 @@ impl Exporter {
         for export in &definition.exports {
             let id = export.id(&mart);
             let key = key(&mart, &id);
-            // A definition with such an export is told of with its other faults.
+            // The scheduler tells that it is not delivered from here.
             if self.running.contains(&key) || self.options.destinations.get(&export.to).is_none() {
                 continue;
             }

@@ -26,7 +26,11 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::{check::check, definition::written, exporter::Exporter};
+pub(super) use self::{
+    check::{check, not_from_here},
+    definition::written,
+    exporter::Exporter,
+};
 pub use self::{
     definition::{Export, ExportMode},
     destination::{Delivery, Destination, Destinations},

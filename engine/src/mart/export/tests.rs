@@ -272,6 +272,33 @@ async fn a_destination_that_was_down_for_a_day_gets_the_newest_version_by_itself
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_know_the_destination_runs_the_mart_and_one_that_does_delivers() {
+    let place = Place::new().await;
+    let query = "SELECT id, amount FROM orders";
+    place
+        .execute(&format!("CREATE MART m.t WITH (refresh = (every = '1h'), export = [(to = 'kept')]) AS {query}"))
+        .await;
+    let without = MartOptions { destinations: Destinations::default(), ..place.options(Vec::new()) };
+    let mut first = Scheduler::new(&place.engine, None, without);
+    let mut second = Scheduler::new(&place.engine, None, place.options(Vec::new()));
+    for _ in 0..2 {
+        first.pass().await;
+        first.settle().await;
+    }
+    let states = "SELECT state FROM system.mart_runs";
+    assert_eq!(place.execute(states).await, ["succeeded"]);
+    assert_eq!((*place.kept.asked.lock(), first.faults().len()), (0, 1));
+    let fault = &first.faults()[0];
+    assert!(fault.starts_with("CREATE MART m.t:") && fault.contains("no destination \"kept\""), "{fault}");
+    for _ in 0..2 {
+        second.pass().await;
+        second.settle().await;
+    }
+    assert_eq!(place.kept.rows(), ["1 10", "2 20", "2 20"]);
+    assert_eq!((place.execute(states).await, second.faults().len()), (vec!["succeeded".to_owned()], 0));
+}
+
+#[tokio::test]
 async fn what_is_refused_is_not_tried_again_before_something_changed() {
     let place = Place::new().await;
     let folder = tempfile::tempdir().unwrap();

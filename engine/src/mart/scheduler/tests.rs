@@ -4,6 +4,7 @@ mod late;
 
 use std::{
     fs,
+    path::Path,
     sync::atomic::{AtomicI64, Ordering},
 };
 
@@ -41,10 +42,14 @@ impl Place {
     }
 
     fn scheduler(&self) -> Scheduler {
+        self.scheduler_of(self.folder.path())
+    }
+
+    fn scheduler_of(&self, folder: &Path) -> Scheduler {
         let now = self.now.clone();
         let clock = Clock::of(move || now.load(Ordering::SeqCst));
         let options = MartOptions { clock, ..MartOptions::default() };
-        Scheduler::new(&self.engine, Some(self.folder.path().to_owned()), options)
+        Scheduler::new(&self.engine, Some(folder.to_owned()), options)
     }
 
     fn at(&self, ms: i64) {
@@ -233,6 +238,20 @@ async fn one_mart_with_a_fault_stops_none_but_those_that_read_it() {
     place.write("m.good", hourly, SUM);
     turn(&mut scheduler).await;
     assert_eq!(scheduler.faults(), [""; 0]);
+}
+
+#[tokio::test]
+async fn servers_that_tell_one_fault_in_other_words_write_it_down_once_each() {
+    let (place, copy) = (Place::new().await, tempfile::tempdir().unwrap());
+    place.write("m.bad", "refresh = { on_commit = true, at_most_every = \"1s\" }", "SELECT x FROM nowhere");
+    fs::copy(place.folder.path().join("m.bad.sql"), copy.path().join("m.bad.sql")).unwrap();
+    let (mut one, mut other) = (place.scheduler(), place.scheduler_of(copy.path()));
+    for minute in 0..6 {
+        place.at(minute * MINUTE);
+        turn(&mut one).await;
+        turn(&mut other).await;
+    }
+    assert_eq!(place.runs("m.bad").await, [(MartCause::Commit, "failed", 1); 2]);
 }
 
 #[tokio::test]

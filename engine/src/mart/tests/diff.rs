@@ -85,3 +85,19 @@ async fn columns_of_one_version_alone_are_told_of() {
     let none = DiffOptions { from: Some(0), to: Some(0), ..ALL };
     assert_eq!(diff(&engine, "m.d", none).await.unwrap().rows, (4, 4));
 }
+
+#[tokio::test]
+async fn a_compacted_table_is_compared_with_the_run_before_its_last_one() {
+    let engine = engine().await;
+    execute(&engine, TABLE).await;
+    let made = changed(&engine, "", "SELECT id, x FROM t", "DELETE FROM t WHERE id = 1").await;
+    assert_eq!((made.from, made.to, counts(&made)), (0, 1, (0, 1, 0)));
+    execute(&engine, "ALTER TABLE m.d SET TBLPROPERTIES ('my.note' = 'x')").await;
+    let later = diff(&engine, "m.d", ALL).await.unwrap();
+    assert_eq!((later.from, later.to, counts(&later)), (0, 2, (0, 1, 0)));
+    // With no run before, with the last one.
+    let of_first = DiffOptions { from: None, to: Some(1), ..ALL };
+    execute(&engine, "CREATE MART m.once AS SELECT 1 AS a; REFRESH MART m.once; INSERT INTO m.once VALUES (2)").await;
+    let once = diff(&engine, "m.once", of_first).await.unwrap();
+    assert_eq!((once.from, once.to, counts(&once)), (0, 1, (1, 0, 0)));
+}

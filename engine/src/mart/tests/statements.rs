@@ -100,3 +100,24 @@ async fn intervals_and_keys_are_said_as_in_a_file() {
     let text = fails(&engine, "ALTER MART m.days SET (interval = NULL)").await;
     assert!(text.starts_with("strategy = \"append\" needs interval"), "{text}");
 }
+
+#[tokio::test]
+async fn a_name_without_a_schema_is_one_of_main() {
+    let engine = engine().await;
+    execute(&engine, "CREATE MART one AS SELECT 1 AS a; CREATE MART m.two AS SELECT 2 AS a").await;
+    let project = opened(&engine, &[]).await.unwrap();
+    let of = |name: &str| project.graph(&[name.to_owned()]).map_err(|error| error.to_string());
+    assert_eq!((of("one"), of("main.one")), (Ok("main.one\n".to_owned()), Ok("main.one\n".to_owned())));
+    let error = of("two").unwrap_err();
+    assert!(error.starts_with("there is no mart \"main.two\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_that_no_mart_may_have_is_refused_as_that_of_a_table_is() {
+    let engine = engine().await;
+    for (name, why) in [("a/b", "it holds a slash"), ("a.b", "it holds a dot")] {
+        let text = fails(&engine, &format!("CREATE MART m.\"{name}\" AS SELECT 1 AS a")).await;
+        assert!(text.starts_with(&format!("\"{name}\" cannot be the name of a mart: {why}\nLINE 1: ")), "{text}");
+        assert!(!text.contains("HINT"), "{text}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use boathouse_engine::mart::full_name;
+
 use crate::{
     client::Embedded,
     config::{Config, Flags},
@@ -29,7 +31,8 @@ pub struct Args {
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
     let config = Config::load(args.config.as_deref(), Flags::default()).map_err(|error| super::error_text(&error))?;
     let client = Embedded::open(&args.lake, config.engine).await.map_err(|error| super::error_text(&error))?;
-    let listed: Vec<String> = args.names.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
+    let listed: Vec<String> =
+        args.names.iter().map(|name| format!("'{}'", full_name(name).replace('\'', "''"))).collect();
     let only = match listed.as_slice() {
         [] => String::new(),
         listed => format!(" WHERE mart IN ({})", listed.join(", ")),
