@@ -25,6 +25,7 @@ use super::{
     project::{Mart, Project},
     publish, quarantine, scd2,
     steps::{self, Step},
+    stored::is_gone,
     test::Test,
     test_sql::quoted,
 };
@@ -83,6 +84,12 @@ impl Project {
                 return Ok(Ran { pins: inputs.pins, ..Ran::of(outcome) });
             }
         };
+        // DROP MART takes the definition away and then the lease: who takes one behind that finds it out here.
+        if is_gone(lake, &mart.definition).await? {
+            lease.end(None, &mart.told()).await?;
+            let error = EngineError::not_found(format!("mart \"{name}\" was dropped meanwhile"));
+            return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Failed(error)) });
+        }
         // Another process may have published it between the look and the lease.
         let target = published(&self.engine, &mart.definition.name).await?;
         self.tell_what_was_left(mart, left, target.as_deref()).await?;

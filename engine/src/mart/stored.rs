@@ -42,6 +42,12 @@ pub(crate) async fn stored_of(lake: &Lake, name: &TableName) -> Result<Option<St
     }
 }
 
+/// Whether a mart that a statement made was dropped since its definition was read.
+pub(super) async fn is_gone(lake: &Lake, definition: &Definition) -> Result<bool, EngineError> {
+    let name = &definition.name;
+    Ok(definition.file == file(name) && stored_of(lake, name).await?.is_none())
+}
+
 /// Reads them, and tells which cannot be read.
 pub(super) fn parsed(stored: &Stored) -> (Vec<Definition>, Vec<Fault>) {
     let (mut definitions, mut faults) = (Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{ORDERS, engine, execute, options, rows, run, words};
 use crate::{
     Engine,
-    mart::{Definition, Fault, Project, read_lake},
+    mart::{Definition, Fault, MartOutcome, Project, read_lake},
 };
 
 /// The marts of the lake and these of files.
@@ -120,4 +120,17 @@ async fn a_name_that_no_mart_may_have_is_refused_as_that_of_a_table_is() {
         assert!(text.starts_with(&format!("\"{name}\" cannot be the name of a mart: {why}\nLINE 1: ")), "{text}");
         assert!(!text.contains("HINT"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_mart_that_was_dropped_meanwhile_is_not_run_and_leaves_nothing() {
+    let engine = engine().await;
+    execute(&engine, "CREATE MART m.gone AS SELECT 1 AS a").await;
+    let project = opened(&engine, &[]).await.unwrap();
+    execute(&engine, "DROP MART m.gone").await;
+    let reports = run(&project).await;
+    let MartOutcome::Failed(error) = &reports[0].outcome else { panic!("{reports:?}") };
+    assert_eq!(error.to_string(), "mart \"m.gone\" was dropped meanwhile");
+    assert_eq!(rows(&engine, "SELECT count(*) FROM system.marts").await, "0");
+    assert!(engine.lake().table("m", "gone").await.is_err());
 }
