@@ -72,3 +72,13 @@ fn a_fault_tells_file_line_and_cure_and_nothing_runs() {
     let text = place.call(&["plan"]).text();
     assert!(text.contains("ERROR: [destinations.bucket]: the variable NOT_SET_HERE is not set"), "{text}");
 }
+
+#[test]
+fn who_looks_at_marts_needs_no_destination() {
+    let place = Place::new("to = \"warehouse\"");
+    assert_eq!(place.call(&["graph"]).stdout(), "m.rows\n");
+    assert_eq!(place.call(&["docs", "site"]).stdout(), "1 mart in site: open index.html\n");
+    assert!(place.path().join("site/marts/m.rows.html").exists());
+    let text = place.call(&["test"]).text();
+    assert!(text.contains("m.rows  not tested") && !text.contains("destination"), "{text}");
+}

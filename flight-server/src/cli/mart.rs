@@ -16,7 +16,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use boathouse_engine::{
     Engine, MartOptions, Project,
-    mart::{Fault, read_folder, read_lake},
+    mart::{Destinations, Fault, read_folder, read_lake},
 };
 
 use crate::config::{Config, Flags};
@@ -112,8 +112,20 @@ pub async fn run(args: Args) -> ExitCode {
 
 /// The marts of the folder and of the lake, checked. The error holds all faults.
 async fn open(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
+    opened(selection, true).await
+}
+
+/// The same, to look at marts: nothing is delivered, so where they are exported to need not be known.
+async fn open_to_look(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
+    opened(selection, false).await
+}
+
+async fn opened(selection: &Selection, delivers: bool) -> Result<(Arc<Engine>, Project), String> {
     let config = Config::load(selection.config.as_deref(), Flags::default()).map_err(|error| error_text(&error))?;
-    let destinations = config.destinations.map_err(|error| error_text(&error))?;
+    let destinations = match delivers {
+        true => config.destinations.map_err(|error| error_text(&error))?,
+        false => Destinations::elsewhere(),
+    };
     let folder = selection.marts.clone().or(config.marts);
     let mut definitions = folder.as_deref().map_or(Ok(Vec::new()), read_folder).map_err(faults)?;
     let engine = Engine::open(&selection.lake, config.engine).await.map_err(|error| error_text(&error))?;

@@ -76,7 +76,7 @@ pub struct Destinations {
 
 impl Destinations {
     /// For a process that delivers nothing: those who do know their destinations.
-    pub(crate) fn elsewhere() -> Self {
+    pub fn elsewhere() -> Self {
         Self { known: BTreeMap::new(), is_elsewhere: true }
     }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, io, path::Path, path::PathBuf};
 
 use boathouse_engine::mart::About;
 
-use super::{Selection, error_text, open, page::Page, text::plural};
+use super::{Selection, error_text, open_to_look, page::Page, text::plural};
 
 /// Where the pages of marts lie in it.
 const MARTS: &str = "marts";
@@ -39,7 +39,7 @@ pub struct All {
 /// Writes the site.
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
     let All { lake, marts, config } = args.selection.clone();
-    let (_, project) = open(&Selection { names: Vec::new(), lake, marts, config }).await?;
+    let (_, project) = open_to_look(&Selection { names: Vec::new(), lake, marts, config }).await?;
     let marts = project.about(&[]).await.map_err(|error| error_text(&error))?;
     let folder = args.folder.display();
     check(&args.folder)?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use boathouse_engine::mart::{About, MartRunState};
 
 use super::{
-    Selection, error_text, open,
+    Selection, error_text, open_to_look,
     page::{Node, Page, svg},
     text::plural,
 };
@@ -22,7 +22,7 @@ pub struct Args {
 
 /// Shows what reads what.
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
-    let (_, project) = open(&args.selection).await?;
+    let (_, project) = open_to_look(&args.selection).await?;
     let Some(file) = &args.html else {
         print!("{}", project.graph(&args.selection.names).map_err(|error| error_text(&error))?);
         return Ok(true);
