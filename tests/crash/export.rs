@@ -80,6 +80,10 @@ impl Destination for Receiver {
         true
     }
 
+    fn is_ordered(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, delivery: &Delivery, rows: RowStream, progress: &Progress) -> Result<u64, EngineError> {
         let ids = ids(rows).await?;
         let mut first = usize::try_from(progress.rows()).unwrap();

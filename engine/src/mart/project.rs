@@ -204,7 +204,8 @@ async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>, to: &De
             continue;
         }
         let found = plan(engine, &definition, &planned).await.and_then(|columns| {
-            let faults = export::check(&definition, &columns, to);
+            let mut faults = export::check(&definition, &columns, to);
+            faults.extend(export::clashes(&definition, checked.marts.iter().map(|mart| &mart.definition)));
             if faults.is_empty() { Ok(columns) } else { Err(faults) }
         });
         match found {

@@ -4,7 +4,7 @@ use datafusion::arrow::datatypes::FieldRef;
 
 use super::{
     super::{columns::no_column, definition::Definition, fault::Fault},
-    Destinations, Export,
+    Destinations, Export, ExportMode,
 };
 use crate::{EngineError, error::did_you_mean};
 
@@ -15,6 +15,32 @@ pub(in crate::mart) fn check(definition: &Definition, columns: &[FieldRef], dest
         Some(Fault::new(&definition.file, export.line, error))
     });
     faults.collect()
+}
+
+/// Exports that would take the place of another mart's rows, or whose rows another's would.
+pub(in crate::mart) fn clashes<'a>(
+    definition: &Definition,
+    others: impl Iterator<Item = &'a Definition>,
+) -> Vec<Fault> {
+    let own = definition.name();
+    let mut faults = Vec::new();
+    for other in others {
+        let name = other.name();
+        for export in &definition.exports {
+            let is_same = |there: &&Export| there.id(&name) == export.id(&own);
+            let Some(there) = other.exports.iter().find(is_same) else { continue };
+            if export.mode != ExportMode::Replace && there.mode != ExportMode::Replace {
+                continue;
+            }
+            let target = export.target(&own);
+            let message = format!("mart \"{name}\" is exported to \"{target}\" of \"{}\", too", export.to);
+            let error =
+                EngineError::invalid(message).with_detail("With replace, one would take the other's rows away.");
+            let hint = "Name another table for one of them, or write mode = \"merge\" or \"append\" for both.";
+            faults.push(Fault::new(&definition.file, export.line, error.with_hint(hint)));
+        }
+    }
+    faults
 }
 
 fn check_one(export: &Export, columns: &[FieldRef], destinations: &Destinations) -> Result<(), EngineError> {

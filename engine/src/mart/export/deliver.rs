@@ -159,7 +159,7 @@ impl Order {
         }
         let names: Vec<String> = version.schema().fields().iter().map(|field| field.name().clone()).collect();
         let since = delivery.since.as_ref().map(|since| since.version);
-        let sql = rows::sql(&self.mart, &names, delivery.mark.version, since, destination.goes_on());
+        let sql = rows::sql(&self.mart, &names, delivery.mark.version, since, destination.is_ordered());
         let Outcome::Rows(rows) = self.engine.session().execute(&sql).await.map_err(EngineError::without_excerpt)?
         else {
             return Err(EngineError::internal("the rows of an export are none"));

@@ -19,8 +19,13 @@ pub trait Destination: fmt::Debug + Send + Sync {
     fn check(&self, export: &Export, columns: &[FieldRef]) -> Result<(), EngineError>;
 
     /// Whether a delivery that was interrupted must be brought to its end before another version is delivered, because the
-    /// place knows rows again by [`Delivery::name`] alone. Then they come in the same order each time.
+    /// place knows rows again by [`Delivery::name`] alone.
     fn goes_on(&self) -> bool {
+        false
+    }
+
+    /// Whether they come in the same order each time, for a place that has a part of them by then. Others are spared the sort.
+    fn is_ordered(&self) -> bool {
         false
     }
 

@@ -80,12 +80,42 @@ impl FileExports {
         if folder.has_wildcards() {
             return Err(EngineError::invalid(format!("\"{url}\" is not a folder: it has wildcards")));
         }
+        // The place is told in manifests and in errors.
+        if !folder.url().username().is_empty() || folder.url().password().is_some() {
+            let error = EngineError::invalid("the url has a user or a password in it");
+            return Err(error.with_hint("Leave them out: a bucket is reached as [s3] says."));
+        }
         Ok(Self { folder, format })
     }
 
-    fn place(&self, target: &str) -> Result<Url, EngineError> {
-        below(&self.folder.folder_url(), &format!("{target}/"))
+    fn place(&self, target: &str) -> Result<Folder, EngineError> {
+        checked(target)?;
+        // As a path, not as a URL: in a URL a name may also be another place.
+        let text = format!("{}/{target}/", self.folder.absolute().trim_end_matches('/'));
+        let url = Location::parse(&text)?.folder_url();
+        Ok(Folder { text, url })
     }
+}
+
+/// Where the files of an export are.
+#[derive(Debug)]
+pub(super) struct Folder {
+    /// As [`Location`] takes it, with a slash at the end.
+    pub text: String,
+    pub url: Url,
+}
+
+/// Refuses what is not the name of a folder in that of the destination.
+fn checked(target: &str) -> Result<(), EngineError> {
+    let is_name = |part: &str| {
+        let is_odd = |letter: char| letter.is_control() || ['*', '?', '[', '%', '\\'].contains(&letter);
+        !part.is_empty() && !part.starts_with('.') && !part.contains(is_odd)
+    };
+    if target.split('/').all(is_name) {
+        return Ok(());
+    }
+    let error = EngineError::invalid(format!("\"{target}\" is not the name of a folder"));
+    Err(error.with_hint("Write table = a name, or folders with / between, which lie in that of the destination."))
 }
 
 #[async_trait]
@@ -102,23 +132,14 @@ impl Destination for FileExports {
                 "Leave it out: a manifest lists the files with all rows; the warehouse merges them or adds them.";
             return Err(error.with_hint(hint));
         }
-        if let Some(table) = export.table.as_deref()
-            && !table
-                .split('/')
-                .all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['*', '?', '[']))
-        {
-            let error = EngineError::invalid(format!("\"{table}\" is not the name of a folder"));
-            return Err(
-                error.with_hint("Write a name, or folders with / between, which lie in that of the destination.")
-            );
-        }
+        export.table.as_deref().map_or(Ok(()), checked)?;
         let schema: SchemaRef = Arc::new(Schema::new(columns.to_vec()));
         Writer::new(&self.format.encoding(), &schema).map(drop)
     }
 
     async fn last(&self, delivery: &Delivery, _: Option<ExportMark>) -> Result<Option<ExportMark>, EngineError> {
         let (lake, place) = (delivery.engine.lake(), self.place(&delivery.target)?);
-        if place.as_str().starts_with(lake.url().as_str()) {
+        if place.url.as_str().starts_with(lake.url().as_str()) {
             let message =
                 format!("\"{}\" lies in the lake, whose folders are its schemas and tables", self.folder.text());
             return Err(EngineError::new(ErrorKind::Denied, message).with_hint("Choose a place outside of the lake."));
@@ -136,7 +157,7 @@ impl Destination for FileExports {
         let place = self.place(&delivery.target)?;
         let id = Uuid::new_v4().simple().to_string();
         let folder = format!("v{:020}-{}/", delivery.mark.version, &id[..8]);
-        let (on, url, format) = (stores.clone(), below(&place, &folder)?, self.format);
+        let (on, url, format) = (stores.clone(), below(&place.url, &folder)?, self.format);
         // Encoding is work for the threads of queries.
         let written = async move { write(on.as_ref(), &url, &folder, format, rows).await };
         let entries = delivery.engine.runtime().spawn(written).await??;
@@ -202,12 +223,12 @@ async fn write(
 }
 
 /// Takes the folders away that nobody needs any more, as far as that works.
-pub(super) async fn delete_folders(stores: &dyn ObjectStoreRegistry, place: &Url, is_old: impl Fn(&str) -> bool) {
-    let Ok(location) = Location::parse(&format!("{place}**/*")) else { return };
+pub(super) async fn delete_folders(stores: &dyn ObjectStoreRegistry, place: &Folder, is_old: impl Fn(&str) -> bool) {
+    let Ok(location) = Location::parse(&format!("{}**/*", place.text)) else { return };
     let Ok(files) = file::list(stores, &location).await else { return };
     let mut folders: Vec<String> = Vec::new();
     for found in files {
-        let path = found.url.path().strip_prefix(place.path()).unwrap_or_default();
+        let path = found.url.path().strip_prefix(place.url.path()).unwrap_or_default();
         if let Some((folder, _)) = path.split_once('/')
             && is_old(folder)
             && !folders.iter().any(|known| known == folder)
@@ -216,7 +237,7 @@ pub(super) async fn delete_folders(stores: &dyn ObjectStoreRegistry, place: &Url
         }
     }
     for folder in folders {
-        if let Ok(url) = below(place, &format!("{folder}/")) {
+        if let Ok(url) = below(&place.url, &format!("{folder}/")) {
             file::delete_folder(stores, &url).await;
         }
     }

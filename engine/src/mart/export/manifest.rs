@@ -14,7 +14,7 @@ use url::Url;
 
 use super::{
     Delivery,
-    files::{below, delete_folders},
+    files::{Folder, below, delete_folders},
 };
 use crate::EngineError;
 
@@ -98,9 +98,8 @@ impl Manifest {
 }
 
 /// The manifest in a folder, if there is one.
-pub(super) async fn read(stores: &dyn ObjectStoreRegistry, place: &Url) -> Result<Option<Manifest>, EngineError> {
-    let url = below(place, NAME)?;
-    let location = Location::parse(url.as_str())?;
+pub(super) async fn read(stores: &dyn ObjectStoreRegistry, place: &Folder) -> Result<Option<Manifest>, EngineError> {
+    let location = Location::parse(&format!("{}{NAME}", place.text))?;
     let Some(found) = file::list(stores, &location).await?.into_iter().next() else { return Ok(None) };
     let bytes: Vec<Bytes> = file::read(stores, &found).await?.try_collect().await?;
     let manifest = serde_json::from_slice(&bytes.concat()).map_err(|error| {
@@ -114,12 +113,12 @@ pub(super) async fn read(stores: &dyn ObjectStoreRegistry, place: &Url) -> Resul
 /// Puts it in place of the one that is there.
 pub(super) async fn replace(
     stores: &dyn ObjectStoreRegistry,
-    place: &Url,
+    place: &Folder,
     manifest: &Manifest,
 ) -> Result<(), EngineError> {
     let text = serde_json::to_vec_pretty(manifest)
         .map_err(|error| EngineError::internal("a manifest has no JSON form").with_source(error))?;
-    let mut upload = Upload::new(stores, &below(place, NAME)?)?;
+    let mut upload = Upload::new(stores, &below(&place.url, NAME)?)?;
     upload.write(Bytes::from(text)).await?;
     Ok(upload.finish().await?)
 }
@@ -127,7 +126,7 @@ pub(super) async fn replace(
 /// Takes folders away that neither this manifest lists nor the one before, and that are no later version's.
 pub(super) async fn clean(
     stores: &dyn ObjectStoreRegistry,
-    place: &Url,
+    place: &Folder,
     manifest: &Manifest,
     before: Option<&Manifest>,
 ) {

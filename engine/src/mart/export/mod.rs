@@ -27,7 +27,7 @@ mod rows;
 mod tests;
 
 pub(super) use self::{
-    check::{check, not_from_here},
+    check::{check, clashes, not_from_here},
     definition::written,
     exporter::Exporter,
 };

@@ -360,8 +360,63 @@ async fn files_are_listed_in_a_manifest_and_old_ones_go() {
 }
 
 #[tokio::test]
+async fn no_mart_takes_the_rows_of_another_away() {
+    let place = Place::new().await;
+    for (one, two, is_fault) in [
+        ("mode = \"replace\"", "mode = \"replace\"", true),
+        ("mode = \"append\"", "mode = \"replace\"", true),
+        ("mode = \"append\"", "mode = \"merge\", key = \"id\"", false),
+    ] {
+        let definition = |file: &str, mode: &str| {
+            let text = format!(
+                "/*---\nexport = [{{ to = \"kept\", table = \"x\", {mode} }}]\n---*/\nSELECT id, amount FROM orders"
+            );
+            Definition::parse(file, &text).unwrap()
+        };
+        let both = vec![definition("m.one.sql", one), definition("m.two.sql", two)];
+        let opened = Project::open(&place.engine, both, place.options(Vec::new())).await;
+        let faults = opened.err().unwrap_or_default().iter().map(ToString::to_string).collect::<String>();
+        assert_eq!(!faults.is_empty(), is_fault, "{one} {two}: {faults}");
+        assert!(!is_fault || faults.contains("is exported to \"x\" of \"kept\", too"), "{faults}");
+    }
+}
+
+/// One mart with rows for a folder, delivered though it was.
+async fn to_folder(place: &Place, url: &str, mart: &str, table: &str) -> String {
+    let files: Arc<dyn Destination> = Arc::new(FileExports::new(url, FileFormat::Csv).unwrap());
+    let options = place.options(vec![("files".to_owned(), files)]);
+    let text = format!("/*---\nexport = [{{ to = \"files\", table = \"{table}\" }}]\n---*/\nSELECT 1 AS a");
+    let definition = Definition::parse(&format!("{mart}.sql"), &text).unwrap();
+    let project = Project::open(&place.engine, vec![definition], options).await.unwrap();
+    project.run(&[], false, |_| {}).await.unwrap();
+    told(&project.export(&[], None, true, |_| {}).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_name_is_that_of_a_folder_whatever_is_in_it() {
+    // Not at the root of the store, where every folder would lie in the lake.
+    let engine = Engine::open("memory:///lake", EngineConfig { threads: 2, ..EngineConfig::default() }).await.unwrap();
+    let place = Place { engine, kept: Arc::default(), now: Arc::new(AtomicI64::new(BEGIN)) };
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    for table in ["odd name", "a#1", "a#2", "file:/x", "c:d/\u{e9}"] {
+        for url in [root.to_str().unwrap(), "memory:///exports"] {
+            // One that finds the manifest, and then a mart to which it belongs to another.
+            for _ in 0..2 {
+                assert_eq!(to_folder(&place, url, "m.one", table).await, "1 rows of v0", "{url} {table}");
+            }
+            let refused = to_folder(&place, url, "m.two", table).await;
+            assert!(refused.contains("has the rows of mart \"m.one\""), "{url} {table}: {refused}");
+        }
+        assert!(root.join(table).join("manifest.json").exists(), "{table}");
+    }
+}
+
+#[tokio::test]
 async fn what_files_cannot_be_is_told() {
     let place = Place::new().await;
+    let error = FileExports::new("s3://key:p4ss@bucket/x", FileFormat::Csv).unwrap_err().to_string();
+    assert!(error.starts_with("the url has a user or a password in it") && !error.contains("p4ss"), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let files = FileExports::new(folder.path().to_str().unwrap(), FileFormat::Csv).unwrap();
     let options = place.options(vec![("files".to_owned(), Arc::new(files) as Arc<dyn Destination>)]);
@@ -372,6 +427,9 @@ async fn what_files_cannot_be_is_told() {
             "m.t.sql:2: files are not exported with mode = \"append\"\nHINT: Leave it out",
         ),
         ("table = \"../x\"", "SELECT 1 AS a", "m.t.sql:2: \"../x\" is not the name of a folder\nHINT: "),
+        // Other ways to write it.
+        ("table = '%2e%2e/x'", "SELECT 1 AS a", "m.t.sql:2: \"%2e%2e/x\" is not the name of a folder\nHINT: "),
+        ("table = 'a\\..\\..\\x'", "SELECT 1 AS a", "m.t.sql:2: \"a\\..\\..\\x\" is not the name of a folder\nHINT: "),
         ("", "SELECT [1] AS a", "m.t.sql:2: column \"a\" is ARRAY<BIGINT>, which CSV cannot hold\nHINT: "),
     ] {
         let text = format!("/*---\n[[export]]\nto = \"files\"\n{block}\n---*/\n{query}");

@@ -131,6 +131,10 @@ impl Destination for HttpExports {
         true
     }
 
+    fn is_ordered(&self) -> bool {
+        true
+    }
+
     async fn deliver(&self, delivery: &Delivery, mut rows: RowStream, progress: &Progress) -> Result<u64, EngineError> {
         let headers = self.headers(delivery)?;
         let (most, mut held) = (self.options.batch_rows.get(), Held::default());
