@@ -89,3 +89,63 @@ async fn a_server_that_was_away_gets_what_it_missed() {
     assert!(good && text.contains("delivered  to warehouse: s.rows, 2 rows, version 2"), "{text}");
     assert_eq!(database.ask(ROWS).await, ["1|a", "2|b", "3|c", "4|d"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_was_dropped_gets_all_rows() {
+    let Some(database) = Database::start().await else { return };
+    for mode in ["mode = \"append\"", "mode = \"merge\", key = \"id\""] {
+        let place = Place::new(&database, TABLE, &format!("table = \"s.rows\", {mode}"), QUERY);
+        place.run(&database);
+        database.ask("DROP TABLE s.rows").await;
+        place.sql(&database, "INSERT INTO t VALUES (3, 'c')");
+        let text = place.run(&database);
+        assert!(text.contains("delivered  to warehouse: s.rows, 3 rows, version 1"), "{mode}: {text}");
+        assert_eq!(database.ask(ROWS).await, ["1|a", "2|b", "3|c"], "{mode}");
+        database.ask("DROP SCHEMA s CASCADE").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_value_becomes_another_one_in_a_column_of_another_type() {
+    let Some(database) = Database::start().await else { return };
+    let table = "CREATE TABLE t AS SELECT 1 AS id, CAST('2.5' AS DOUBLE) AS f, CAST('1.25' AS DECIMAL(10, 2)) AS d,
+        TIMESTAMP '2026-01-02 03:04:05' AS ts, 'four' AS s";
+    database
+        .ask("CREATE SCHEMA s; CREATE TABLE s.rows (id text, f real, d numeric, ts timestamp(0), s varchar(4))")
+        .await;
+    let place = Place::new(&database, table, "table = \"s.rows\"", QUERY);
+    place.run(&database);
+    assert_eq!(database.ask("SELECT * FROM s.rows").await, ["1|2.5|1.25|2026-01-02 03:04:05|four"]);
+    for (column, narrow, wide) in [
+        ("f", "integer", "double precision"),
+        ("d", "numeric(10,1)", "numeric(10,2)"),
+        ("ts", "date", "timestamp without time zone"),
+    ] {
+        database.ask(&format!("TRUNCATE s.rows; ALTER TABLE s.rows ALTER {column} TYPE {narrow} USING NULL")).await;
+        let (text, good) = place.mart(&database, &["export", "--again"]);
+        let expected = format!(
+            "column \"{column}\" of \"s\".\"rows\" is {narrow}, which does not hold a value of {wide} as it is"
+        );
+        assert!(!good && text.contains(&expected), "{text}");
+        assert_eq!(database.ask("SELECT * FROM s.rows").await, [""; 0]);
+        database.ask(&format!("ALTER TABLE s.rows ALTER {column} TYPE {wide} USING NULL")).await;
+    }
+    let (text, good) = place.mart(&database, &["export", "--again"]);
+    assert!(good, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_with_null_is_refused_and_not_added_each_time() {
+    let Some(database) = Database::start().await else { return };
+    let merge = "table = \"s.rows\", mode = \"merge\", key = \"id\"";
+    let place = Place::new(&database, TABLE, merge, QUERY);
+    database.ask("CREATE SCHEMA s; CREATE TABLE s.rows (id bigint UNIQUE, s text)").await;
+    place.run(&database);
+    place.sql(&database, "INSERT INTO t VALUES (NULL, 'none')");
+    let (text, good) = place.mart(&database, &["run"]);
+    assert!(!good && text.contains("a row has NULL in column \"id\" of the key"), "{text}");
+    assert_eq!(database.ask(ROWS).await, ["1|a", "2|b"]);
+    place.sql(&database, "UPDATE t SET id = 3 WHERE id IS NULL");
+    place.run(&database);
+    assert_eq!(database.ask(ROWS).await, ["1|a", "2|b", "3|none"]);
+}

@@ -47,7 +47,8 @@ pub(super) async fn make(client: &mut Client, place: &Place) -> Result<(), Engin
     transaction.commit().await.map_err(wrong)
 }
 
-/// The last version that was delivered to a target, of the mart's table or of an earlier one of this lake.
+/// The last version that was delivered to a target, of the mart's table or of an earlier one of this lake. A table that is
+/// not there (any more) has none, and gets all rows.
 pub(super) async fn last(
     client: &(impl GenericClient + Sync),
     place: &Place,
@@ -56,11 +57,12 @@ pub(super) async fn last(
     let name = table(place);
     let sql = format!(
         "SELECT table_id, version FROM {name} WHERE mart = $1 AND target = $2 AND (lake = $3 OR table_id = $4) \
-         ORDER BY number DESC LIMIT 1"
+         AND to_regclass($5) IS NOT NULL ORDER BY number DESC LIMIT 1"
     );
     let wrong = |error| failed("read the ledger of deliveries", error);
     let Delivery { mart, target, lake, mark, .. } = delivery;
-    let Some(row) = client.query_opt(&sql, &[mart, target, lake, &mark.table]).await.map_err(wrong)? else {
+    let Some(row) = client.query_opt(&sql, &[mart, target, lake, &mark.table, &place.sql()]).await.map_err(wrong)?
+    else {
         return Ok(None);
     };
     let (table, version) = (row.try_get(0).map_err(wrong)?, row.try_get::<_, i64>(1).map_err(wrong)?);

@@ -14,13 +14,15 @@ use tokio_postgres::{Client, CopyInSink, Transaction};
 use super::{
     connect::failed,
     encode::{BEGIN, END, Rows},
-    ledger,
+    fit, ledger,
     types::PgType,
 };
 
-const STAGING: &str = "pg_temp.boathouse_staging";
+pub(super) const STAGING: &str = "pg_temp.boathouse_staging";
 /// Bytes that are sent together.
 const PIECE_BYTES: usize = 64 << 10;
+/// Of a longer name PostgreSQL takes the beginning, which may be another table's.
+const NAME_BYTES_MAX: usize = 63;
 
 /// A table of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +39,24 @@ impl Place {
             let error = EngineError::invalid(format!("\"{text}\" is not the name of a table"));
             return Err(error.with_hint("Write table = \"schema.table\"."));
         }
+        [schema, table]
+            .into_iter()
+            .try_for_each(|name| short(name, "Write table = \"schema.table\" with a shorter one."))?;
         Ok(Self { schema: schema.to_owned(), table: table.to_owned() })
     }
 
     pub fn sql(&self) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(&self.table))
     }
+}
+
+/// Refuses a name that the database would cut off.
+pub(super) fn short(name: &str, hint: &str) -> Result<(), EngineError> {
+    if name.len() <= NAME_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("the name \"{name}\" is longer than {NAME_BYTES_MAX} bytes, which PostgreSQL cuts off");
+    Err(EngineError::unsupported(message).with_hint(hint))
 }
 
 pub(super) fn quoted(name: &str) -> String {
@@ -130,6 +144,9 @@ async fn apply(
         let sql = create(place, delivery, columns);
         transaction.batch_execute(&sql).await.map_err(|error| failed("make the table", error))?;
     }
+    if delivery.mode == ExportMode::Merge {
+        fit::keys(transaction, &delivery.key).await?;
+    }
     if is_there && delivery.mode == ExportMode::Replace {
         // TRUNCATE would take the rows away from those who read meanwhile.
         let deleted = transaction.batch_execute(&format!("DELETE FROM {target}")).await;
@@ -140,7 +157,8 @@ async fn apply(
     if delivery.mode == ExportMode::Merge {
         sql.push_str(&on_conflict(delivery, columns));
     }
-    transaction.batch_execute(&sql).await.map_err(|error| failed("add the rows", error))
+    transaction.batch_execute(&sql).await.map_err(|error| failed("add the rows", error))?;
+    if is_there { fit::values(transaction, &target).await } else { Ok(()) }
 }
 
 fn create(place: &Place, delivery: &Delivery, columns: &[(String, PgType)]) -> String {

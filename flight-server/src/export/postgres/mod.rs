@@ -10,6 +10,7 @@
 mod connect;
 mod destination;
 mod encode;
+mod fit;
 mod ledger;
 mod load;
 mod numeric;

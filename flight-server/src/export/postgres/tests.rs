@@ -42,9 +42,18 @@ fn a_connection_is_encrypted_unless_it_stays_on_this_machine() {
 fn a_table_has_a_schema_and_a_name() {
     assert_eq!(Place::parse("sales.daily").unwrap().sql(), "\"sales\".\"daily\"");
     assert_eq!(Place::parse("da\"ily").unwrap().sql(), "\"public\".\"da\"\"ily\"");
-    for wrong in ["", ".", "a.", ".b", "a.b.c"] {
+    // A longer name is another one's beginning.
+    let (fits, long) = ("n".repeat(63), "n".repeat(64));
+    assert!(Place::parse(&format!("{fits}.{fits}")).is_ok());
+    let (schema, table) = (format!("{long}.t"), format!("s.{long}"));
+    for wrong in ["", ".", "a.", ".b", "a.b.c", long.as_str(), schema.as_str(), table.as_str()] {
         assert!(Place::parse(wrong).is_err(), "{wrong}");
     }
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let batch = RecordBatch::try_from_iter([(fits, column.clone())]).unwrap();
+    assert!(Rows::of(&batch).is_ok());
+    let batch = RecordBatch::try_from_iter([(long, column)]).unwrap();
+    assert!(Rows::of(&batch).is_err());
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use boathouse_engine::EngineError;
 
+use super::load::short;
+
 /// A type of PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PgType {
@@ -28,6 +30,7 @@ pub(super) enum PgType {
 impl PgType {
     /// Of a column; an error where no type holds its values.
     pub fn of(field: &Field) -> Result<Self, EngineError> {
+        short(field.name(), "Name the column with AS in the query.")?;
         Ok(match field.data_type() {
             DataType::Boolean => Self::Boolean,
             DataType::Int8 | DataType::Int16 => Self::Smallint,
