@@ -29,22 +29,23 @@ async fn ask(engine: &Arc<Engine>, sql: &str) -> Vec<String> {
 
 /// Runs the mart and delivers it: what became of that, and how many rows were sent.
 async fn export(engine: &Arc<Engine>, url: &str, more: &str) -> (&'static str, u64) {
+    match outcome(engine, url, more, "SELECT id, name FROM t").await {
+        ExportOutcome::Delivered { rows, .. } => ("delivered", rows),
+        ExportOutcome::Failed(error) => panic!("{error}"),
+        outcome => (outcome.word(), 0),
+    }
+}
+
+async fn outcome(engine: &Arc<Engine>, url: &str, more: &str, query: &str) -> ExportOutcome {
     let options = BoathouseOptions::checked(&Secret::new(url), None, None, None).unwrap();
     let lake: Arc<dyn Destination> = Arc::new(BoathouseExports::new(options));
-    let text =
-        format!("/*---\nexport = [{{ to = \"lake\", table = \"s.rows\", {more} }}]\n---*/\nSELECT id, name FROM t");
+    let text = format!("/*---\nexport = [{{ to = \"lake\", table = \"s.rows\", {more} }}]\n---*/\n{query}");
     let definition = Definition::parse("m.t.sql", &text).unwrap();
     let destinations = [("lake".to_owned(), lake)].into_iter().collect();
     let options = MartOptions { destinations, ..MartOptions::default() };
     let project = Project::open(engine, vec![definition], options).await.unwrap();
     let runs = project.run(&[], false, |_| {}).await.unwrap();
-    let report = project.export_behind(&runs, |_| {}).await.unwrap().pop().unwrap();
-    let rows = match &report.outcome {
-        ExportOutcome::Delivered { rows, .. } => *rows,
-        ExportOutcome::Failed(error) => panic!("{error}"),
-        _ => 0,
-    };
-    (report.outcome.word(), rows)
+    project.export_behind(&runs, |_| {}).await.unwrap().pop().unwrap().outcome
 }
 
 const MAKE: &str = "CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v (id, name)";
@@ -98,4 +99,36 @@ async fn what_a_process_delivered_that_ended_behind_it_is_not_delivered_twice() 
     assert_eq!(export(&own, &server.url(), mode).await, ("delivered", 1));
     assert_eq!(ask(&other, ROWS).await, ["1a", "2b", "3c", "4d"]);
     assert_eq!(ask(&other, TABLES).await, ["rows"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_was_dropped_gets_all_rows() {
+    for mode in ["mode = \"append\"", "mode = \"merge\", key = \"id\""] {
+        let (own, other) = (engine().await, engine().await);
+        let server = TestServer::spawn(other.clone()).await;
+        ask(&own, MAKE).await;
+        export(&own, &server.url(), mode).await;
+        ask(&other, "DROP TABLE s.rows").await;
+        ask(&own, "INSERT INTO t VALUES (3, 'c')").await;
+        assert_eq!(export(&own, &server.url(), mode).await, ("delivered", 3), "{mode}");
+        assert_eq!(ask(&other, ROWS).await, ["1a", "2b", "3c"], "{mode}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_the_table_lacks_is_told_and_not_left_out() {
+    let (own, other) = (engine().await, engine().await);
+    let server = TestServer::spawn(other.clone()).await;
+    ask(&own, MAKE).await;
+    let mode = "mode = \"merge\", key = \"id\"";
+    export(&own, &server.url(), mode).await;
+    let query = "SELECT id, name || 'x' AS name, 5 AS more FROM t";
+    let failed = outcome(&own, &server.url(), mode, query).await;
+    assert!(matches!(&failed, ExportOutcome::Failed(error) if error.to_string().contains("\"more\"")), "{failed:?}");
+    assert_eq!(ask(&other, ROWS).await, ["1a", "2b"]);
+    ask(&other, "ALTER TABLE s.rows ADD COLUMN more BIGINT").await;
+    let delivered = outcome(&own, &server.url(), mode, query).await;
+    assert!(matches!(delivered, ExportOutcome::Delivered { rows: 2, .. }), "{delivered:?}");
+    let rows = "SELECT CAST(id AS VARCHAR) || name || CAST(more AS VARCHAR) AS x FROM s.rows ORDER BY x";
+    assert_eq!(ask(&other, rows).await, ["1ax5", "2bx5"]);
 }

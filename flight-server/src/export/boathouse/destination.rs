@@ -5,8 +5,8 @@ use arrow_flight::sql::{CommandStatementIngest, TableDefinitionOptions, TableExi
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use boathouse_engine::{
-    EngineError, RowStream,
-    mart::{Delivery, Destination, Export, ExportMode, Progress},
+    EngineError, ErrorKind, RowStream,
+    mart::{Delivery, Destination, Export, ExportMark, ExportMode, Progress},
 };
 
 use super::options::BoathouseOptions;
@@ -36,6 +36,20 @@ impl Destination for BoathouseExports {
         true
     }
 
+    /// A table that is not there (any more) has no version, and gets all rows.
+    async fn last(&self, delivery: &Delivery, known: Option<ExportMark>) -> Result<Option<ExportMark>, EngineError> {
+        if known.is_none() || delivery.mode == ExportMode::Replace {
+            return Ok(known);
+        }
+        let (schema, table) = parts(&delivery.target)?;
+        let remote = self.0.connect().await?;
+        let look = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(schema), quoted(table));
+        match run(&remote, &look).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            looked => looked.map(|()| known),
+        }
+    }
+
     async fn deliver(&self, delivery: &Delivery, rows: RowStream, _: &Progress) -> Result<u64, EngineError> {
         let (schema, table) = parts(&delivery.target)?;
         let remote = self.0.connect().await?;
@@ -60,10 +74,12 @@ impl Destination for BoathouseExports {
         let count = remote.ingest(command(&beside), rows).await?;
         let (from, to) =
             (format!("{}.{}", quoted(schema), quoted(&beside)), format!("{}.{}", quoted(schema), quoted(table)));
-        run(&remote, &format!("CREATE TABLE IF NOT EXISTS {to} AS SELECT * FROM {from} LIMIT 0")).await?;
+        if delivery.since.is_none() {
+            run(&remote, &format!("CREATE TABLE IF NOT EXISTS {to} AS SELECT * FROM {from} LIMIT 0")).await?;
+        }
         let key = format!("{}/{}", delivery.lake, delivery.name()).replace('\'', "''");
         run(&remote, &format!("SET idempotency_key = '{key}'")).await?;
-        run(&remote, &statement(delivery, &names, &from, &to)).await?;
+        run(&remote, &statement(delivery, &names, &from, &to)).await.map_err(|error| with_cure(error, delivery))?;
         run(&remote, &format!("DROP TABLE IF EXISTS {from} PURGE")).await?;
         Ok(count)
     }
@@ -92,9 +108,23 @@ fn statement(delivery: &Delivery, names: &[String], from: &str, to: &str) -> Str
         format!("kept.{name} IS NOT DISTINCT FROM brought.{name}")
     });
     let same = same.collect::<Vec<_>>().join(" AND ");
+    // Not `*`, which leaves out what the table lacks.
+    let others = names.iter().filter(|name| !delivery.key.contains(name)).map(|name| quoted(name));
+    let set = others.map(|name| format!("{name} = brought.{name}")).collect::<Vec<_>>().join(", ");
+    let update = if set.is_empty() { String::new() } else { format!(" WHEN MATCHED THEN UPDATE SET {set}") };
+    let values = names.iter().map(|name| format!("brought.{}", quoted(name))).collect::<Vec<_>>().join(", ");
     format!(
-        "MERGE INTO {to} AS kept USING {from} AS brought ON {same} WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        "MERGE INTO {to} AS kept USING {from} AS brought ON {same}{update} WHEN NOT MATCHED THEN INSERT ({list}) VALUES ({values})"
     )
+}
+
+/// With what to do about a table that somebody else has dropped or changed.
+fn with_cure(error: EngineError, delivery: &Delivery) -> EngineError {
+    if error.kind != ErrorKind::NotFound || delivery.since.is_none() {
+        return error;
+    }
+    let hint = format!("Bring \"{}\" in order, then boathouse mart export {} --again.", delivery.target, delivery.mart);
+    error.with_hint(hint)
 }
 
 async fn run(remote: &Remote, sql: &str) -> Result<(), EngineError> {

@@ -33,6 +33,14 @@ impl BoathouseOptions {
         if !encrypted && !["grpc://", "grpc+tcp://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err("the url is not one of a server: write grpc://host:port or grpc+tls://host:port".to_owned());
         }
+        // The address is told in errors.
+        if url
+            .split_once("://")
+            .is_some_and(|(_, address)| address.trim_end_matches('/').contains(['@', '/', '?', '#']))
+        {
+            return Err("the url is more than an address: write grpc://host:port, and a token as token or token_file"
+                .to_owned());
+        }
         if token.is_some() && token_file.is_some() {
             return Err("there are both token and token_file: leave one of them out".to_owned());
         }
@@ -57,5 +65,22 @@ impl BoathouseOptions {
         let login = token.map_or(Login::None, Login::Token);
         let connected = Remote::connect_with(&self.url, &self.tls, login).await;
         connected.map_err(|error| EngineError::new(error.kind, error.text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_nothing_in_it_that_must_not_be_told() {
+        let checked = |url: &str| BoathouseOptions::checked(&Secret::new(url), None, None, None);
+        for url in ["grpc://host:1", "grpc+tls://[::1]:32010/", "grpcs://10.0.0.1:1"] {
+            assert!(checked(url).is_ok(), "{url}");
+        }
+        for url in ["grpc://ann:p4ss@host:1", "grpc://host:1?token=p4ss", "grpc+tls://host:1/p4ss"] {
+            let error = checked(url).unwrap_err();
+            assert!(error.starts_with("the url is more than an address") && !error.contains("p4ss"), "{error}");
+        }
     }
 }
