@@ -149,3 +149,16 @@ async fn a_key_with_null_is_refused_and_not_added_each_time() {
     place.run(&database);
     assert_eq!(database.ask(ROWS).await, ["1|a", "2|b", "3|none"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_in_a_column_with_the_other_kind_of_zone_is_that_of_utc() {
+    let Some(database) = Database::start().await else { return };
+    let table = "CREATE TABLE t AS SELECT TIMESTAMP '2026-01-02 03:04:05' AS a,
+        CAST('2026-01-02T03:04:05+00:00' AS TIMESTAMP WITH TIME ZONE) AS b";
+    database.ask("ALTER DATABASE postgres SET timezone TO 'Asia/Tokyo'").await;
+    database.ask("CREATE SCHEMA s; CREATE TABLE s.rows (a timestamptz, b timestamp)").await;
+    let place = Place::new(&database, table, "table = \"s.rows\"", QUERY);
+    place.run(&database);
+    let rows = database.ask("SET TIME ZONE 'UTC'; SELECT * FROM s.rows").await;
+    assert_eq!(rows, ["2026-01-02 03:04:05+00|2026-01-02 03:04:05"]);
+}

@@ -81,6 +81,9 @@ pub(super) async fn deliver(
     let lock = format!("boathouse {}", place.sql());
     let locked = transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&lock]).await;
     locked.map_err(|error| failed("wait for another delivery", error))?;
+    // Where the target has the other one of the two types, a time is that of UTC, whatever the server's zone is.
+    let zone = transaction.batch_execute("SET LOCAL TIME ZONE 'UTC'").await;
+    zone.map_err(|error| failed("set the time zone", error))?;
     if ledger::last(&transaction, place, delivery).await? != delivery.last {
         let message = format!("another process has delivered to {} meanwhile", place.sql());
         return Err(EngineError::new(ErrorKind::Conflict, message));
