@@ -1,8 +1,11 @@
 //! Which of the files that a query has to read are read, and which of them by one stream.
 
-use datafusion::datasource::{listing::PartitionedFile, physical_plan::FileGroup};
+use std::collections::HashMap;
 
-use super::files::FileIndex;
+use datafusion::datasource::{listing::PartitionedFile, physical_plan::FileGroup};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+
+use super::{files::FileIndex, source::PAGE_ROWS};
 
 /// Leaves out the files after those that are sure to fill a LIMIT.
 pub(super) fn stop_at(kept: &mut Vec<usize>, index: &FileIndex, limit: usize) {
@@ -13,6 +16,24 @@ pub(super) fn stop_at(kept: &mut Vec<usize>, index: &FileIndex, limit: usize) {
     });
     if let Some(last) = enough {
         kept.truncate(last + 1);
+    }
+}
+
+/// The first `limit` rows of each file, where they are all that a LIMIT asks of it: the reader then fetches the pages that
+/// have them, and not whole row groups. Files of few pages, and those of which rows are hidden, stay as they are.
+pub(super) fn first_rows(
+    selections: &mut HashMap<usize, RowSelection>,
+    kept: &[usize],
+    index: &FileIndex,
+    limit: usize,
+) {
+    for file in kept {
+        let stored = index.stored_rows_of(*file).filter(|rows| *rows > PAGE_ROWS);
+        let rest = stored.and_then(|rows| usize::try_from(rows).ok()?.checked_sub(limit));
+        if let Some(rest) = rest.filter(|rest| *rest >= limit && limit > 0) {
+            let first = || RowSelection::from(vec![RowSelector::select(limit), RowSelector::skip(rest)]);
+            selections.entry(*file).or_insert_with(first);
+        }
     }
 }
 

@@ -44,7 +44,7 @@ use super::{
     deletion,
     files::FileIndex,
     footers::FooterReaders,
-    groups::{group_by_size, stop_at},
+    groups::{first_rows, group_by_size, stop_at},
     guard::GuardedSource,
     late::{LateStatistics, Numbered},
     location::{self, FileLocation},
@@ -196,10 +196,12 @@ impl TableProvider for TableScan {
         if let Some(limit) = limit {
             stop_at(&mut pruned.kept, index, limit);
         }
-        let selections = self.row_selections(session, index, &pruned.kept).await?;
+        let mut selections = self.row_selections(session, index, &pruned.kept).await?;
+        if let Some(limit) = limit {
+            first_rows(&mut selections, &pruned.kept, index, limit);
+        }
         let projection = self.scan_projection(projection)?;
-        let request = Request { index, pruned: &pruned, selections, projection, filters, limit };
-        self.plan(session, request)
+        self.plan(session, Request { index, pruned: &pruned, selections, projection, filters, limit })
     }
 }
 

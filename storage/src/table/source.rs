@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// A page of a column that filters are about has no fewer rows, whoever wrote it, unless the values are long.
-const PAGE_ROWS: u64 = 20_000;
+pub(super) const PAGE_ROWS: u64 = 20_000;
 
 /// The files of one scan that lie in one store.
 pub(super) struct StoreSource<'a> {

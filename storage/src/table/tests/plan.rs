@@ -91,6 +91,30 @@ async fn a_limit_stops_adding_files() {
 }
 
 #[tokio::test]
+async fn a_limit_reads_pages_and_not_row_groups() {
+    const ROWS: i64 = 200_000;
+    let folder = tempfile::tempdir().unwrap();
+    let ids = Int64Array::from_iter_values((0..ROWS).map(|id| id * 7919 % ROWS));
+    append(folder.path(), vec![RecordBatch::try_from_iter(vec![("id", Arc::new(ids) as ArrayRef)]).unwrap()], &[])
+        .await;
+    let context = session(folder.path()).await;
+    let (batches, reports) = run(&context, "SELECT id FROM t").await;
+    let (all, whole) = (arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap(), reports[0].bytes_read);
+    for (limit, offset) in [(10, 0), (10, 20_000), (1, 0)] {
+        let (batches, reports) = run(&context, &format!("SELECT id FROM t LIMIT {limit} OFFSET {offset}")).await;
+        let read = arrow::compute::concat_batches(&all.schema(), &batches).unwrap();
+        assert_eq!(read, all.slice(offset, limit), "LIMIT {limit} OFFSET {offset}");
+        assert!(reports[0].bytes_read * 4 < whole, "{} of {whole} bytes", reports[0].bytes_read);
+    }
+    // Most of the rows, and more than there are.
+    for limit in [150_000, ROWS as usize, 300_000] {
+        let (batches, _) = run(&context, &format!("SELECT id FROM t LIMIT {limit}")).await;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(rows, limit.min(ROWS as usize));
+    }
+}
+
+#[tokio::test]
 async fn null_and_odd_partition_values_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let odd = [Some("a b/c=d%20ü:"), None, Some("100%"), Some("#?&+")];
