@@ -144,11 +144,19 @@ impl Query {
     }
 }
 
+/// `SELECT 1`, with which clients ask whether anyone is there.
+fn is_of_expressions(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Projection(node) if matches!(*node.input, LogicalPlan::EmptyRelation(_)))
+}
+
 impl Known {
-    /// `None` when the plan depends on something that cannot be told exactly, or reads no table at all.
+    /// `None` when the plan depends on something that cannot be told exactly, or makes rows from no table at all.
     fn of(context: &Context, plan: &LogicalPlan) -> Result<Option<Self>, EngineError> {
         let Some(key) = context.plan_key.clone() else { return Ok(None) };
-        let Some(names) = context.pinned.dependencies().filter(|names| !names.is_empty()) else { return Ok(None) };
+        let Some(names) = context.pinned.dependencies() else { return Ok(None) };
+        if names.is_empty() && !is_of_expressions(plan) {
+            return Ok(None);
+        }
         if detach(plan.clone(), &context.pinned)?.is_none() {
             return Ok(None);
         }
