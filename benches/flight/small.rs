@@ -9,11 +9,21 @@ use super::{Args, Result, client::Client, servers::Server, streams::Data};
 const ROUND_TRIPS: usize = 2_000;
 /// Streams that nobody reads.
 const HELD: usize = 8;
+/// What a server has when nothing is said.
+const RESULT_CACHE_BYTES: u64 = 64 << 20;
 
 pub async fn run(args: &Args, data: &Data) -> Result<()> {
+    alone(&Server::boathouse(args, &data.lake, RESULT_CACHE_BYTES)?, "as it comes").await?;
     let server = Server::boathouse(args, &data.lake, 0)?;
+    let client = alone(&server, "without its result cache").await?;
+    crowd(args, &server).await?;
+    held(&server, &client).await
+}
+
+/// One client, which asks again and again.
+async fn alone(server: &Server, how: &str) -> Result<Client> {
     let client = Client::connect(&server.address).await?;
-    println!("\nOne client");
+    println!("\nOne client of a server {how}");
     for sql in ["SELECT 1", "SELECT * FROM lineitem LIMIT 10"] {
         let mut first_rows = Vec::with_capacity(ROUND_TRIPS);
         for _ in 0..ROUND_TRIPS {
@@ -21,8 +31,7 @@ pub async fn run(args: &Args, data: &Data) -> Result<()> {
         }
         println!("  {sql}: first row after {}", spread(&mut first_rows));
     }
-    crowd(args, &server).await?;
-    held(&server, &client).await
+    Ok(client)
 }
 
 /// Everyone on a connection of their own, one small query after the other.
