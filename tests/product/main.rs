@@ -3,5 +3,6 @@
 mod hardship;
 mod place;
 mod readers;
+mod required;
 mod warm;
 mod writer;

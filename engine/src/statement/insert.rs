@@ -419,8 +419,7 @@ fn is_literal(expr: &Expr) -> bool {
 fn type_parameters(plan: LogicalPlan, columns: &[FieldRef]) -> Result<LogicalPlan, EngineError> {
     let typed = |expr: Expr, column: &FieldRef| match expr {
         Expr::Placeholder(Placeholder { id, field: None }) => {
-            let field = column.as_ref().clone().with_nullable(true).with_metadata(Default::default());
-            Expr::Placeholder(Placeholder { id, field: Some(Arc::new(field)) })
+            Expr::Placeholder(Placeholder { id, field: Some(parameter::of_column(column)) })
         }
         other => other,
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use boathouse_storage::table::nullable_parts;
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema},
     common::{
@@ -54,6 +55,12 @@ fn unknown(field: Option<&FieldRef>) -> bool {
 
 fn text(id: &str) -> FieldRef {
     Arc::new(Field::new(id, DataType::Utf8, true))
+}
+
+/// The field of a parameter that is a whole value of a column. Whether it is NULL shows when it is written.
+pub(super) fn of_column(column: &FieldRef) -> FieldRef {
+    let kind = nullable_parts(column.data_type());
+    Arc::new(column.as_ref().clone().with_data_type(kind).with_nullable(true).with_metadata(Default::default()))
 }
 
 /// One field per parameter, named `1`, `2`, ... in order, as clients are told of them.

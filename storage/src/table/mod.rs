@@ -48,6 +48,7 @@ pub use footers::{FooterCache, FooterReaders};
 pub(crate) use library::Library;
 pub(crate) use location::{absolute_url, file_at};
 pub(crate) use mapping::{COLUMN_ID, MappingMode, PARQUET_ID, holds, relabel};
+pub use nested::nullable_parts;
 pub(crate) use nested::{cast_nested, same_but_metadata};
 pub(crate) use open::{has_log, log_error, table_store};
 pub use order::in_stored_order;

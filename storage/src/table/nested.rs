@@ -82,6 +82,29 @@ fn strict() -> CastOptions<'static> {
     CastOptions { safe: false, ..CastOptions::default() }
 }
 
+/// The type with every part of it nullable, at any depth, but for the keys of a map.
+pub fn nullable_parts(kind: &DataType) -> DataType {
+    let part = |field: &FieldRef| {
+        let kind = nullable_parts(field.data_type());
+        Arc::new(field.as_ref().clone().with_data_type(kind).with_nullable(true))
+    };
+    match kind {
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(part).collect()),
+        DataType::List(element) => DataType::List(part(element)),
+        DataType::Map(entries, sorted) => {
+            let pair = match entries.data_type() {
+                DataType::Struct(pair) if pair.len() == 2 => {
+                    let key = Arc::new(pair[0].as_ref().clone().with_data_type(nullable_parts(pair[0].data_type())));
+                    DataType::Struct([key, part(&pair[1])].into_iter().collect())
+                }
+                other => other.clone(),
+            };
+            DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(pair)), *sorted)
+        }
+        other => other.clone(),
+    }
+}
+
 /// Whether the types differ in nothing but metadata and nullability, which the library puts right.
 pub(crate) fn same_but_metadata(one: &DataType, other: &DataType) -> bool {
     match (one, other) {
@@ -192,6 +215,22 @@ mod tests {
         // A type that cannot become the other is left for the library's error.
         let odd = list(record(&[("a", DataType::Int32)]));
         assert_eq!(fitted(&odd, &list(DataType::Int32)), odd);
+    }
+
+    #[test]
+    fn every_part_becomes_nullable_but_keys() {
+        let must = |kind| DataType::Struct(vec![Field::new("a", kind, false)].into());
+        let items = |item, nullable| DataType::List(Arc::new(Field::new("element", item, nullable)));
+        let entries = |key, value, nullable| {
+            let pair = vec![Field::new("key", key, false), Field::new("value", value, nullable)];
+            DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(pair.into()), false)), false)
+        };
+        let may = record(&[("a", DataType::Int32)]);
+        assert_eq!(nullable_parts(&must(DataType::Int32)), may);
+        assert_eq!(nullable_parts(&must(must(DataType::Int32))), record(&[("a", may.clone())]));
+        assert_eq!(nullable_parts(&items(must(DataType::Int32), false)), items(may.clone(), true));
+        let strict = entries(must(DataType::Int32), must(DataType::Int32), false);
+        assert_eq!(nullable_parts(&strict), entries(may.clone(), may, true));
     }
 
     #[test]

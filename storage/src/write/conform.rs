@@ -81,7 +81,7 @@ fn generated(table: &str, want: &Field, rule: &Generated, plan: &LogicalPlan) ->
     let from = rule.expr.get_type(plan.schema()).map_err(|source| query_error(table, source))?;
     let mut expr = in_place(rule.expr.clone()).map_err(|source| query_error(table, source))?;
     if from != *want.data_type() {
-        expr = cast(expr, want.data_type().clone());
+        expr = typed(expr, table, want);
     }
     if !want.is_nullable() {
         expr = not_null(expr, table, want.name());
@@ -143,7 +143,7 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
             return Ok(numbers.expr(table).alias(name));
         }
         if let Some((_, default)) = rules.defaults.iter().find(|(column, _)| column == name) {
-            let value = cast(default.clone(), want.data_type().clone());
+            let value = typed(default.clone(), table, want);
             let value = if want.is_nullable() { value } else { not_null(value, table, name) };
             return Ok(value.alias(name));
         }
@@ -166,16 +166,21 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
         _ => return Err(mismatch(table, want, type_name(from))),
     }
     if from != to {
-        expr = match has_required(to) {
-            true => with_required(expr, table, name, to),
-            false => cast(expr, to.clone()),
-        };
+        expr = typed(expr, table, want);
     }
     if !want.is_nullable() && have.is_nullable() {
         expr = not_null(expr, table, name);
     }
     // Nothing to do keeps the column itself, which the optimizer sees through.
     Ok(expr.alias(name))
+}
+
+/// A value in the column's type, into which its own fits.
+fn typed(value: Expr, table: &str, want: &Field) -> Expr {
+    match has_required(want.data_type()) {
+        true => with_required(value, table, want.name(), want.data_type()),
+        false => cast(value, want.data_type().clone()),
+    }
 }
 
 /// Judges constants by their values: true when all are known and good, false when the type must decide.

@@ -17,6 +17,7 @@ use datafusion::{
 };
 
 use super::lossless::{fits, is_number};
+use crate::table::nullable_parts;
 
 /// The expressions that yield column `index` of `plan`, when it is made of expressions without columns alone.
 pub(super) fn constant_exprs(plan: &LogicalPlan, index: usize) -> Option<Vec<&Expr>> {
@@ -83,7 +84,8 @@ pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
     if value.is_null() || (fits(&given, target) && !super::lossless::cuts_nanoseconds(&given, target)) {
         return true;
     }
-    let Ok(kept) = value.cast_to(target) else {
+    // Whether a part is missing that must be there is looked at while rows flow.
+    let Ok(kept) = value.cast_to(&nullable_parts(target)) else {
         return false;
     };
     if kept.is_null() {
@@ -214,6 +216,8 @@ mod tests {
         assert!(survives(&of(300), &pair(DataType::Int32)));
         assert!(survives(&of(300), &pair(DataType::Float64)));
         assert!(!survives(&of(300), &pair(DataType::Int8)));
+        let must = vec![Field::new("x", DataType::Int32, false), Field::new("y", DataType::Utf8, false)];
+        assert!(survives(&of(300), &DataType::Struct(must.into())));
         assert!(!survives(&of(300), &DataType::Struct(vec![field("x", DataType::Int32)].into())));
         assert!(!survives(
             &of(300),

@@ -18,7 +18,10 @@ use datafusion::{
     scalar::ScalarValue,
 };
 
-use crate::{StorageError, table::cast_nested};
+use crate::{
+    StorageError,
+    table::{cast_nested, nullable_parts},
+};
 
 /// Whether a part of values of this type cannot be NULL.
 pub(super) fn has_required(to: &DataType) -> bool {
@@ -126,6 +129,8 @@ impl ScalarUDFImpl for Required {
             ColumnarValue::Array(values) => (values.clone(), false),
             ColumnarValue::Scalar(value) => (value.to_array()?, true),
         };
+        // Lists and numbers of all kinds are those of the table before anything is looked for.
+        let values = cast_nested(&values, &nullable_parts(&self.to))?;
         if let Some(column) = missing(&values, &self.to, &self.column) {
             let error = StorageError::NullValue { table: self.table.clone(), column };
             return Err(DataFusionError::External(Box::new(error)));

@@ -187,8 +187,7 @@ fn typed(expr: Expr, column: Option<&FieldRef>) -> Expr {
     match (expr, column) {
         (Expr::Alias(mut alias), Some(column)) => {
             if let Expr::Placeholder(Placeholder { id, field: None }) = alias.expr.as_ref() {
-                let field = column.as_ref().clone().with_nullable(true).with_metadata(Default::default());
-                let placeholder = Placeholder { id: id.clone(), field: Some(Arc::new(field)) };
+                let placeholder = Placeholder { id: id.clone(), field: Some(parameter::of_column(column)) };
                 alias.expr = Box::new(Expr::Placeholder(placeholder));
             }
             Expr::Alias(alias)

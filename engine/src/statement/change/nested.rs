@@ -3,7 +3,7 @@
 //! The value is a column of its own in the statement's query until it is held to the field's type; then the struct is put
 //! together anew around it. A struct that is NULL becomes one in which only this field has a value.
 
-use boathouse_storage::write::Rules;
+use boathouse_storage::{table::nullable_parts, write::Rules};
 use datafusion::{
     arrow::datatypes::{DataType, FieldRef, Fields},
     common::tree_node::{Transformed, TransformedResult, TreeNode},
@@ -105,7 +105,8 @@ fn with_fields(value: Expr, kind: &DataType, changes: &[(&[String], Expr)]) -> E
         let old = get_field(value.clone(), field.name().as_str());
         [lit(field.name().as_str()), with_fields(old, field.data_type(), &inner.collect::<Vec<_>>())]
     });
-    cast(named_struct(parts.collect()), kind.clone())
+    // Values are looked at for NOT NULL while rows flow; a cast would refuse the type.
+    cast(named_struct(parts.collect()), nullable_parts(kind))
 }
 
 /// The columns of projections upon projections, by name, in terms of what lies under the last of them.

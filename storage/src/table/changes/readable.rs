@@ -6,7 +6,7 @@
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 
-use crate::log::physical_name;
+use crate::{log::physical_name, table::nullable_parts};
 
 /// The first column of `old` that cannot be read under the columns of `new`, and why.
 pub(super) fn unreadable(old: &Schema, new: &Schema) -> Option<(String, String)> {
@@ -61,17 +61,8 @@ fn widens(old: &DataType, new: &DataType) -> bool {
 
 /// The columns with everything in them nullable: rows of older versions may lack what newer ones must have.
 pub(super) fn nullable(fields: &Fields) -> Fields {
-    let inner = |kind: &DataType| match kind {
-        DataType::Struct(fields) => DataType::Struct(nullable(fields)),
-        DataType::List(element) => DataType::List(nullable_field(element)),
-        other => other.clone(),
-    };
     let plain = |field: &FieldRef| field.as_ref().clone().with_nullable(true);
-    fields.iter().map(|field| plain(field).with_data_type(inner(field.data_type()))).collect()
-}
-
-fn nullable_field(field: &FieldRef) -> FieldRef {
-    nullable(&Fields::from(vec![field.clone()])).first().cloned().unwrap_or_else(|| field.clone())
+    fields.iter().map(|field| plain(field).with_data_type(nullable_parts(field.data_type()))).collect()
 }
 
 #[cfg(test)]
