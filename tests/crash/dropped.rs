@@ -1,7 +1,8 @@
 //! A CREATE TABLE AS of the name of a dropped table, killed at each request that changes something: until its rows are
 //! written, UNDROP brings the dropped table back as it was; once it is committed, it is there whole.
 //!
-//! Between the two a folder has room for one of them only: there, and nowhere else, a death may leave none.
+//! Between the two a folder has room for one log only: there, and nowhere else, a death may leave none. Nothing happens there
+//! but that the old log goes; all other files of the dropped table go when the new one is there.
 
 use std::sync::Arc;
 
@@ -36,6 +37,14 @@ async fn a_dropped_table_can_be_had_back_until_the_new_one_is_written() {
     let committed =
         last(&|request| request.kind == RequestKind::Create && request.path.contains("_delta_log")).unwrap();
     assert!(written < committed, "{sent:?}");
+    // First the catalog gives the dropped table up, then its log goes.
+    let given_up = (written + 1..committed).find(|at| writes(&sent[*at])).unwrap();
+    let between = sent[given_up + 1..committed].iter().filter(|request| writes(request));
+    let between: Vec<&Request> = between.collect();
+    let is_log = |request: &&Request| request.kind == RequestKind::Delete && request.path.contains("_delta_log");
+    assert!(!between.is_empty() && between.iter().all(is_log), "{between:?}");
+    let rest = |request: &Request| request.kind == RequestKind::Delete && request.path.ends_with(".parquet");
+    assert!(sent[committed..].iter().any(rest), "{sent:?}");
     let (mut had_back, mut made) = (0, 0);
     for at in (0..sent.len()).filter(|at| writes(&sent[*at])) {
         for fate in [Fate::Refused, Fate::AnswerLost] {
@@ -66,10 +75,7 @@ async fn a_dropped_table_can_be_had_back_until_the_new_one_is_written() {
                     had_back += 1;
                 }
                 (Err(error), Err(_)) => {
-                    assert!(
-                        done.is_err() && (written + 1..=committed).contains(&at),
-                        "both are lost: {place}: {error}"
-                    );
+                    assert!(done.is_err() && (given_up..=committed).contains(&at), "both are lost: {place}: {error}");
                 }
                 (Ok(found), Ok(back)) => panic!("both are there: {place}:\n{found}\n{back}"),
             }

@@ -59,7 +59,8 @@ pub(super) fn checkpoint_path(version: u64, id: Option<uuid::Uuid>) -> Path {
     Path::from(format!("{LOG}/{version:020}.checkpoint{id}.parquet"))
 }
 
-pub(super) fn log_folder() -> Path {
+/// The folder of the log, from the table's.
+pub(crate) fn log_folder() -> Path {
     Path::from(LOG)
 }
 

@@ -48,7 +48,7 @@ pub(crate) use commit::{Commit, RawCommit};
 pub(crate) use error::LogError;
 pub(crate) use file_set::FileSet;
 pub(crate) use layout::{PHYSICAL_NAME, physical_name};
-pub(crate) use list::{commit_path, hint as last_checkpoint};
+pub(crate) use list::{commit_path, hint as last_checkpoint, log_folder};
 pub(crate) use load::{LogState, advance, commits_from, follow, load, staged};
 pub(crate) use named::{named_at_all, named_since};
 pub(crate) use new_checkpoint::write_checkpoint;

@@ -14,7 +14,7 @@ use super::{
     CommitInfo, Committed,
     commit::{CLIENT, STATEMENT_CHARS_MAX},
     commit_time::{ENABLED, FIELD, is_enabled, without_beginning},
-    drop::{finish, keep_name},
+    drop::{keep_name, make_room},
     protocol::check_writable,
     provenance::ENGINE,
     put::{Put, put},
@@ -50,7 +50,6 @@ pub async fn shallow_clone(
     let location = lake.table_url(schema, &folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, schema, &folder, &location, &[]).await?;
     match lake.table(schema, name).await {
         Ok(_) => return Err(StorageError::TableExists { table }),
         Err(StorageError::TableNotFound { .. }) => {}
@@ -85,8 +84,13 @@ async fn first_commit(
     let bytes = commit(source, &clone.id, &adds, info)?;
     let store = table_store(lake.store_registry(), &location)?;
     held.check_time()?;
+    let old = make_room(lake, schema, &clone.name, &[]).await?;
+    held.check_time()?;
     match put(&*store, 0, &bytes, lake.commits()).await {
         Ok(Put::Written(_)) => {
+            if let Some(old) = old {
+                old.delete(lake).await;
+            }
             keep_name(lake, schema, name, &clone.name, &clone.id).await?;
             let index = source.files()?;
             let rows_inserted = files.iter().filter_map(|file| index.visible_rows(*file)).sum();

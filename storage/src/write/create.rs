@@ -17,7 +17,7 @@ use super::{
     data::{FileLayout, file_rows, write_rows},
     define::Definition,
     discard::Discard,
-    drop::{finish, keep_name},
+    drop::{keep_name, make_room},
     features,
     found::{Beginning, found},
     rows::Rows,
@@ -133,10 +133,13 @@ async fn fill(
     files.iter().for_each(|file| written.note(&file.path));
     // Not before: a query that fails leaves a dropped table of this name to UNDROP.
     let new = written.list().lock().clone();
-    if let Err(error) = finish(lake, &table.schema_name, folder, &location, &new).await {
-        written.delete().await;
-        return Err(error);
-    }
+    let old = match make_room(lake, &table.schema_name, folder, &new).await {
+        Ok(old) => old,
+        Err(error) => {
+            written.delete().await;
+            return Err(error);
+        }
+    };
     // The commit may be in the log although its caller went away before the answer.
     written.keep();
     if let Some(mark) = mark {
@@ -148,6 +151,9 @@ async fn fill(
         written.delete().await;
     }
     let made = made?;
+    if let Some(old) = old {
+        old.delete(lake).await;
+    }
     if made.version == 0 {
         keep_name(lake, &table.schema_name, &table.name, folder, definition.metadata.id()).await?;
     }

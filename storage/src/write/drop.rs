@@ -7,7 +7,9 @@
 //! 4. the name is taken off the document                         CREATE TABLE of that name: a folder holds one table
 //! ```
 //! Nothing is moved, so it is the same on a folder and on S3; other engines see the whole table until 3. A crash after 3
-//! began leaves files that nobody sees; the next DROP or CREATE of the name, or of the schema, does 3 and 4. Files that a
+//! began leaves files that nobody sees; the next DROP or CREATE of the name, or of the schema, does 3 and 4. CREATE deletes
+//! the log, commits the new table, and deletes the other files then: who dies between the first and the second leaves
+//! neither the dropped table nor the new one. Files that a
 //! shallow clone reads are never deleted: 3 is an error then.
 //! Only two processes that finish the same crashed DROP in the same moment could get into each other's way: one may
 //! delete the log's first files while the other has made a new table already. Inside one process a lock prevents it.
@@ -19,7 +21,14 @@ use object_store::{ObjectStore, path::Path};
 use url::Url;
 
 use super::transaction::now_ms;
-use crate::{Lake, StorageError, catalog::KeptTable, lake::is_being_cloned, store::is_not_found, table::table_store};
+use crate::{
+    Lake, StorageError,
+    catalog::{CatalogDocument, KeptTable},
+    lake::is_being_cloned,
+    log::log_folder,
+    store::is_not_found,
+    table::table_store,
+};
 
 /// How long a dropped table can be brought back.
 pub const DROPPED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -221,7 +230,7 @@ pub(crate) async fn finish_drop(lake: &Lake, schema: &str, folder: &str) -> Resu
     let location = lake.table_url(schema, folder);
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
-    finish(lake, schema, folder, &location, &[]).await
+    finish(lake, schema, folder, &location).await
 }
 
 /// Called when the table `id` was just made in `folder`, by who holds the table's lock. When its name was given to something
@@ -251,19 +260,84 @@ pub(super) async fn keep_name(
     .await?;
     // Looked at only now, when no one can come any more. A table that cannot be looked at stays.
     if lake.table_at(&location, None).await.is_ok_and(|newest| newest.version() == 0) {
-        finish(lake, schema, folder, &location, &[]).await?;
+        finish(lake, schema, folder, &location).await?;
     }
     Err(lost)
 }
 
-/// The same as [`finish_drop`] for a caller that holds the table's lock, and has written the files `new` for the next table.
-pub(crate) async fn finish(
+/// What is left of a dropped table when its folder is about to be another's.
+pub(super) struct Rest<'a> {
+    schema: &'a str,
+    folder: &'a str,
+    ids: Vec<String>,
+    files: Vec<Path>,
+}
+
+/// Makes room for a table that is about to be committed in the folder, by who holds the table's lock and has written the
+/// files `new` for it. A dropped table in the folder can be brought back until this is called: a folder has room for one log.
+/// Only the log goes here, so that hardly anything lies between this and the commit; the rest is for [`Rest::delete`].
+pub(super) async fn make_room<'a>(
     lake: &Lake,
-    schema: &str,
-    folder: &str,
-    location: &Url,
+    schema: &'a str,
+    folder: &'a str,
     new: &[Path],
-) -> Result<(), StorageError> {
+) -> Result<Option<Rest<'a>>, StorageError> {
+    let (location, document) = (lake.table_url(schema, folder), lake.document(schema).await?);
+    let Some(ids) = document.dropped_tables.get(folder) else { return Ok(None) };
+    if lake.is_made_anew(schema, folder, ids).await? {
+        finish(lake, schema, folder, &location).await?;
+        return Ok(None);
+    }
+    check_clones(lake, schema, folder).await?;
+    let listed = list(lake, &location, None).await?.into_iter();
+    let (log, files): (Vec<_>, Vec<_>) = listed.partition(|path| path.prefix_matches(&log_folder()));
+    let files = files.into_iter().filter(|path| !new.contains(path)).collect();
+    lake.change_document(schema, |document| {
+        // Brought back meanwhile, it is a table like any other.
+        if document.dropped_tables.get(folder) != Some(ids) {
+            return Err(StorageError::TableExists { table: format!("{schema}.{folder}") });
+        }
+        // A clone that came meanwhile reads files that are about to go.
+        if is_being_cloned(document, folder) {
+            return Err(being_cloned(schema, folder));
+        }
+        document.kept_tables.remove(folder);
+        document.clones.remove(folder);
+        Ok(())
+    })
+    .await?;
+    delete_paths(lake, &location, log).await?;
+    Ok(Some(Rest { schema, folder, ids: ids.clone(), files }))
+}
+
+impl Rest<'_> {
+    /// Deletes it once the new table is committed: before, files may be those of a rival who is faster. Best effort: what
+    /// stays belongs to no version of the table that is there now, and VACUUM takes it away.
+    pub(super) async fn delete(self, lake: &Lake) {
+        let Self { schema, folder, ids, files } = self;
+        let location = lake.table_url(schema, folder);
+        let deleted = async {
+            delete_paths(lake, &location, files).await?;
+            let forget = |document: &mut CatalogDocument| {
+                // The new one may have been dropped meanwhile.
+                if let Some(dropped) = document.dropped_tables.get_mut(folder) {
+                    dropped.retain(|id| !ids.contains(id));
+                    if dropped.is_empty() {
+                        document.dropped_tables.remove(folder);
+                    }
+                }
+                Ok(())
+            };
+            lake.change_document(schema, forget).await
+        };
+        if let Err(error) = deleted.await {
+            tracing::debug!(%location, %error, "files of a table that was dropped are left");
+        }
+    }
+}
+
+/// The same as [`finish_drop`] for a caller that holds the table's lock.
+pub(crate) async fn finish(lake: &Lake, schema: &str, folder: &str, location: &Url) -> Result<(), StorageError> {
     let document = lake.document(schema).await?;
     let Some(dropped) = document.dropped_tables.get(folder) else {
         return Ok(());
@@ -278,7 +352,7 @@ pub(crate) async fn finish(
             })
             .await?;
         }
-        delete_files(lake, location, new).await?;
+        delete_files(lake, location).await?;
     }
     lake.change_document(schema, |document| {
         document.dropped_tables.remove(folder);
@@ -290,23 +364,33 @@ pub(crate) async fn finish(
     Ok(())
 }
 
-/// Deletes everything under a location but `new`, the log first: without it the rest is no table for anyone.
-async fn delete_files(lake: &Lake, location: &Url, new: &[Path]) -> Result<(), StorageError> {
-    let store = table_store(lake.store_registry(), location)?;
-    let failed = |source| StorageError::Store { action: "delete", path: location.to_string(), source };
-    let log = Path::from("_delta_log");
-    for prefix in [Some(&log), None] {
-        let listed: Vec<_> = store.list(prefix).map_ok(|meta| meta.location).try_collect().await.map_err(failed)?;
-        let old = listed.into_iter().filter(|path| !new.contains(path)).map(Ok).collect::<Vec<_>>();
-        let mut deleted = store.delete_stream(futures::stream::iter(old).boxed());
-        while let Some(result) = deleted.next().await {
-            match result {
-                Err(error) if !is_not_found(&error) => return Err(failed(error)),
-                _ => {}
-            }
-        }
+/// Deletes everything under a location, the log first: without it the rest is no table for anyone.
+async fn delete_files(lake: &Lake, location: &Url) -> Result<(), StorageError> {
+    for prefix in [Some(log_folder()), None] {
+        let listed = list(lake, location, prefix.as_ref()).await?;
+        delete_paths(lake, location, listed).await?;
     }
     remove_empty_folders(location).await;
+    Ok(())
+}
+
+async fn list(lake: &Lake, location: &Url, prefix: Option<&Path>) -> Result<Vec<Path>, StorageError> {
+    let store = table_store(lake.store_registry(), location)?;
+    let listed = store.list(prefix).map_ok(|meta| meta.location).try_collect().await;
+    listed.map_err(|source| StorageError::Store { action: "delete", path: location.to_string(), source })
+}
+
+async fn delete_paths(lake: &Lake, location: &Url, paths: Vec<Path>) -> Result<(), StorageError> {
+    let store = table_store(lake.store_registry(), location)?;
+    let mut deleted = store.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
+    while let Some(result) = deleted.next().await {
+        match result {
+            Err(source) if !is_not_found(&source) => {
+                return Err(StorageError::Store { action: "delete", path: location.to_string(), source });
+            }
+            _ => {}
+        }
+    }
     Ok(())
 }
 
