@@ -109,6 +109,9 @@ pub enum StorageError {
     /// A row breaks a rule of the table; nothing was written.
     #[error("a row breaks the {rule} of table \"{table}\": {sql}")]
     RuleViolated { table: String, rule: String, sql: String, row: String },
+    /// A generated column has no value for a row; nothing was written.
+    #[error("column \"{column}\" of table \"{table}\" cannot be computed: {sql}")]
+    NotComputed { table: String, column: String, sql: String, reason: String, row: String },
     /// GENERATED ALWAYS AS IDENTITY.
     #[error("column \"{column}\" of table \"{table}\" numbers the rows itself: a value cannot be given")]
     IdentityGiven { table: String, column: String },

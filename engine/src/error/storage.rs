@@ -21,6 +21,9 @@ impl From<StorageError> for EngineError {
         if let StorageError::RuleViolated { row, .. } = &error {
             converted.detail = Some(row.clone());
         }
+        if let StorageError::NotComputed { reason, row, .. } = &error {
+            converted.detail = Some(format!("{}. {row}", reason.trim_end_matches('.')));
+        }
         if let StorageError::MatchedTwice { values, .. } = &error
             && !values.is_empty()
         {
@@ -54,6 +57,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::NullValue { .. }
         | StorageError::EmptyPartition { .. }
         | StorageError::RuleViolated { .. }
+        | StorageError::NotComputed { .. }
         | StorageError::Refused { .. }
         | StorageError::IdentityGiven { .. }
         | StorageError::NumbersExhausted { .. }

@@ -94,6 +94,15 @@ pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Stora
                     row: row.clone(),
                 });
             }
+            Some(StorageError::NotComputed { table, column, sql, reason, row }) => {
+                return Some(StorageError::NotComputed {
+                    table: table.clone(),
+                    column: column.clone(),
+                    sql: sql.clone(),
+                    reason: reason.clone(),
+                    row: row.clone(),
+                });
+            }
             Some(StorageError::NullValue { table, column }) => {
                 return Some(StorageError::NullValue { table: table.clone(), column: column.clone() });
             }

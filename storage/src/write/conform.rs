@@ -19,6 +19,7 @@ use datafusion::{
 
 use super::{
     check::{not_null, whole_micros},
+    computed::computed,
     in_place::in_place,
     literal::{constant_exprs, describe, is_clock, survives, value},
     lossless::{cuts_nanoseconds, fits},
@@ -66,8 +67,9 @@ pub fn conform(table: &str, target: &Schema, rules: &Rules, plan: LogicalPlan) -
         let exprs = exprs.collect::<Result<Vec<_>, _>>()?;
         plan = project(table, plan, exprs)?;
     }
-    let same = given.into_iter().map(|rule| same_as_computed(target, rule));
-    let checks: Vec<Check> = same.chain(rules.checks.iter().cloned()).collect();
+    let same = given.into_iter().map(|rule| same_as_computed(table, target, rule));
+    let mut checks = same.collect::<Result<Vec<Check>, _>>()?;
+    checks.extend(rules.checks.iter().cloned());
     if checks.is_empty() { Ok(plan) } else { checked(table, target, &checks, plan) }
 }
 
@@ -80,8 +82,13 @@ fn project(table: &str, plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPl
 fn generated(table: &str, want: &Field, rule: &Generated, plan: &LogicalPlan) -> Result<Expr, StorageError> {
     let from = rule.expr.get_type(plan.schema()).map_err(|source| query_error(table, source))?;
     let mut expr = in_place(rule.expr.clone()).map_err(|source| query_error(table, source))?;
-    if from != *want.data_type() {
-        expr = typed(expr, table, want);
+    let to = want.data_type();
+    expr = match from == *to || has_required(to) {
+        true => computed(expr, table, rule, &from),
+        false => computed(cast(expr, to.clone()), table, rule, to),
+    };
+    if from != *to && has_required(to) {
+        expr = with_required(expr, table, want.name(), to);
     }
     if !want.is_nullable() {
         expr = not_null(expr, table, want.name());
@@ -90,17 +97,16 @@ fn generated(table: &str, want: &Field, rule: &Generated, plan: &LogicalPlan) ->
 }
 
 /// The protocol asks that `value <=> expression` is TRUE for a generated column whose value is given.
-fn same_as_computed(target: &Schema, rule: &Generated) -> Check {
+fn same_as_computed(table: &str, target: &Schema, rule: &Generated) -> Result<Check, StorageError> {
     let given = Expr::Column(Column::new_unqualified(&rule.column));
-    let computed = match target.field_with_name(&rule.column) {
-        Ok(field) => cast(rule.expr.clone(), field.data_type().clone()),
-        Err(_) => rule.expr.clone(),
-    };
-    Check {
+    let expr = in_place(rule.expr.clone()).map_err(|source| query_error(table, source))?;
+    let field = target.field_with_name(&rule.column).map_err(|error| query_error(table, error.into()))?;
+    let expr = computed(cast(expr, field.data_type().clone()), table, rule, field.data_type());
+    Ok(Check {
         rule: format!("generated column \"{}\"", rule.column),
         sql: rule.sql.clone(),
-        expr: binary_expr(given, Operator::IsNotDistinctFrom, computed),
-    }
+        expr: binary_expr(given, Operator::IsNotDistinctFrom, expr),
+    })
 }
 
 /// All rules hang on the first column: nothing can take it from a write.

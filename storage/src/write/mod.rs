@@ -15,6 +15,7 @@ mod check;
 mod clone;
 mod commit;
 mod commit_time;
+mod computed;
 mod conflict;
 mod conform;
 mod create;
