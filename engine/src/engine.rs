@@ -21,7 +21,7 @@ use crate::{
         WholeTimestamps, YieldingRows, physical_rules,
     },
     queries::Queries,
-    statement::settings,
+    statement::{data_type::MapTypes, settings},
     upkeep::Records,
 };
 
@@ -68,6 +68,7 @@ impl Engine {
             .with_runtime_env(runtime_env(&config, &lake)?)
             .with_default_features()
             .with_analyzer_rules(analyzer)
+            .with_type_planner(Arc::new(MapTypes))
             .with_optimizer_rule(Arc::new(QuickDecimals))
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(CheapConjunctsFirst))

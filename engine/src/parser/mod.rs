@@ -20,6 +20,7 @@ mod history;
 mod keyword;
 mod kill;
 mod limit;
+mod map_type;
 pub(crate) mod mart;
 mod merge;
 mod number;

@@ -13,7 +13,8 @@ use datafusion::sql::{
 
 use super::{
     Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, from_first, history,
-    kill, limit, mart, merge, number, placeholder, precedence, refuse, replace, show, timestamp, vacuum, version, with,
+    kill, limit, map_type, mart, merge, number, placeholder, precedence, refuse, replace, show, timestamp, vacuum,
+    version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -44,6 +45,7 @@ impl<'a> Parser<'a> {
         let evolves = evolution::take(&mut tokens);
         let by_name = evolution::take_by_name(&mut tokens);
         from_first::put_in(&mut tokens);
+        map_type::put_in(&mut tokens);
         let inner = DFParserBuilder::new(tokens.clone())
             .with_dialect(&DIALECT)
             .with_recursion_limit(limit::RECURSION_MAX)

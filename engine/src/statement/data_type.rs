@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit},
+    error::DataFusionError,
+    logical_expr::planner::TypePlanner,
     sql::sqlparser::ast::{self, ArrayElemTypeDef, ExactNumberInfo, StructField, TimezoneInfo},
 };
 
@@ -62,6 +64,20 @@ pub(crate) fn arrow_type(sql: &ast::DataType) -> Result<DataType, EngineError> {
         Sql::Custom(name, arguments) if arguments.is_empty() => custom(sql, &name.to_string())?,
         other => return Err(refused(other)),
     })
+}
+
+/// The types that the library's planner has no idea of, wherever a type stands in a query: MAP.
+#[derive(Debug)]
+pub(crate) struct MapTypes;
+
+impl TypePlanner for MapTypes {
+    fn plan_type_field(&self, sql: &ast::DataType) -> Result<Option<FieldRef>, DataFusionError> {
+        match sql {
+            // Without a name: nothing but the type is asked for.
+            ast::DataType::Map(..) => Ok(Some(Arc::new(Field::new("", arrow_type(sql)?, true)))),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// The SQL spelling of an Arrow type, for error texts and `SHOW CREATE TABLE`. Reads back through [`arrow_type`].

@@ -161,14 +161,16 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
     let (from, to) = (have.data_type(), want.data_type());
     let mut expr = Expr::Column(Column::new(qualifier.cloned(), name));
     let constants = constant_exprs(plan, index);
-    match constants.as_deref() {
-        Some(constants) if check_constants(table, want, from, constants)? => {}
+    let judged = constants.as_deref().map(|exprs| check_constants(table, want, from, exprs)).transpose()?;
+    match judged {
+        Some(Judged::Good) => {}
         _ if fits(from, to) => {
             let clock = constants.is_some_and(|exprs| exprs.iter().all(|expr| is_clock(expr)));
             if cuts_nanoseconds(from, to) && !clock {
                 expr = whole_micros(expr, table, name);
             }
         }
+        Some(Judged::Faulty(source)) => return Err(query_error(table, source)),
         _ => return Err(mismatch(table, want, type_name(from))),
     }
     if from != to {
@@ -189,13 +191,29 @@ fn typed(value: Expr, table: &str, want: &Field) -> Expr {
     }
 }
 
-/// Judges constants by their values: true when all are known and good, false when the type must decide.
-fn check_constants(table: &str, want: &Field, from: &DataType, exprs: &[&Expr]) -> Result<bool, StorageError> {
-    let mut all_known = true;
+/// What is known of constants that are not bad.
+enum Judged {
+    Good,
+    /// The type must decide.
+    Unknown,
+    /// The same, and there is one that yields nothing when it is asked.
+    Faulty(DataFusionError),
+}
+
+/// Judges constants by their values.
+fn check_constants(table: &str, want: &Field, from: &DataType, exprs: &[&Expr]) -> Result<Judged, StorageError> {
+    let mut judged = Judged::Good;
     for expr in exprs {
-        let Some(value) = value(expr) else {
-            all_known = false;
-            continue;
+        let value = match value(expr) {
+            Ok(Some(value)) => value,
+            Ok(None) => {
+                judged = Judged::Unknown;
+                continue;
+            }
+            Err(error) => {
+                judged = Judged::Faulty(error);
+                continue;
+            }
         };
         if value.is_null() && !want.is_nullable() {
             return Err(StorageError::NullValue { table: table.to_owned(), column: want.name().clone() });
@@ -206,7 +224,7 @@ fn check_constants(table: &str, want: &Field, from: &DataType, exprs: &[&Expr]) 
             return Err(mismatch(table, want, describe(&value)));
         }
     }
-    Ok(all_known)
+    Ok(judged)
 }
 
 fn mismatch(table: &str, want: &Field, given: String) -> StorageError {

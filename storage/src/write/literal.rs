@@ -8,6 +8,7 @@ use arrow::{
 };
 use datafusion::{
     common::DFSchema,
+    error::Result,
     logical_expr::{
         Expr, LogicalPlan, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
     },
@@ -45,26 +46,28 @@ pub(super) fn constant_exprs(plan: &LogicalPlan, index: usize) -> Option<Vec<&Ex
     }
 }
 
-/// What a constant expression yields. `None` when that shows only at run time.
-pub(super) fn value(expr: &Expr) -> Option<ScalarValue> {
+/// What a constant expression yields. `None` when that shows only at run time; the fault of one that yields nothing, such
+/// as a map in which a key stands twice.
+pub(super) fn value(expr: &Expr) -> Result<Option<ScalarValue>> {
     if let Expr::Literal(value, _) = expr {
-        return Some(value.clone());
+        return Ok(Some(value.clone()));
     }
     if let Expr::Cast(cast) = expr
         && let Expr::Literal(value, _) = cast.expr.as_ref()
     {
-        return value.cast_to(cast.field.data_type()).ok();
+        return value.cast_to(cast.field.data_type()).map(Some);
     }
     if expr.is_volatile() {
-        return None;
+        return Ok(None);
     }
     let (schema, context) = (DFSchema::empty(), PhysicalPlanningContext::default());
-    let physical = create_physical_expr(expr, &schema, &ExecutionProps::new(), &context).ok()?;
+    // A parameter, a subquery.
+    let Ok(physical) = create_physical_expr(expr, &schema, &ExecutionProps::new(), &context) else { return Ok(None) };
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));
-    let batch = RecordBatch::try_new_with_options(Schema::empty().into(), vec![], &one_row).ok()?;
-    match physical.evaluate(&batch).ok()? {
-        ColumnarValue::Scalar(value) => Some(value),
-        ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0).ok(),
+    let batch = RecordBatch::try_new_with_options(Schema::empty().into(), vec![], &one_row)?;
+    match physical.evaluate(&batch)? {
+        ColumnarValue::Scalar(value) => Ok(Some(value)),
+        ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0).map(Some),
     }
 }
 
