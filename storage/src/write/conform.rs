@@ -21,7 +21,7 @@ use super::{
     check::{not_null, whole_micros},
     computed::computed,
     in_place::in_place,
-    literal::{constant_exprs, describe, is_clock, survives, value},
+    literal::{constant_exprs, describe, is_clock, rounded, survives, value},
     lossless::{cuts_nanoseconds, fits},
     required::{has_required, with_required},
     row_check::row_check,
@@ -222,6 +222,10 @@ fn check_constants(table: &str, want: &Field, from: &DataType, exprs: &[&Expr]) 
         let shared = value.cast_to(from).unwrap_or_else(|_| value.clone());
         if !survives(&value, want.data_type()) || !survives(&shared, want.data_type()) {
             return Err(mismatch(table, want, describe(&value)));
+        }
+        if let Some(written) = rounded(expr, &value, want.data_type()) {
+            let given = format!("{written}, to which {value} is the nearest DOUBLE");
+            return Err(mismatch(table, want, given));
         }
     }
     Ok(judged)

@@ -151,6 +151,60 @@ fn parts_survive(value: &ScalarValue, target: &DataType) -> Option<bool> {
     }
 }
 
+/// The text of a number with an exponent, when `kind` is one of exact numbers and what a column of it would keep is another:
+/// as a DOUBLE the number is only the nearest one.
+pub(super) fn rounded<'a>(expr: &'a Expr, value: &ScalarValue, kind: &DataType) -> Option<&'a str> {
+    let (text, is_negative) = written(expr)?;
+    if !(kind.is_integer() || kind.is_decimal()) {
+        return None;
+    }
+    let kept = value.cast_to(kind).and_then(|kept| kept.cast_to(&DataType::Utf8)).ok()?;
+    let (mut number, kept) = (Digits::of(text)?, Digits::of(kept.try_as_str()??)?);
+    number.is_negative ^= is_negative && !number.digits.is_empty();
+    (number != kept).then_some(text)
+}
+
+/// The text of a number with an exponent, and whether a minus stands before it.
+fn written(expr: &Expr) -> Option<(&str, bool)> {
+    match expr {
+        Expr::Negative(inner) => written(inner).map(|(text, is_negative)| (text, !is_negative)),
+        Expr::Cast(cast) if *cast.field.data_type() == DataType::Float64 => match cast.expr.as_ref() {
+            Expr::Literal(text, _) => {
+                text.try_as_str().flatten().filter(|text| text.contains('e')).map(|text| (text, false))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A number by its digits, without zeros at either end, and the place of the last one. 0 has none.
+#[derive(Debug, PartialEq, Eq)]
+struct Digits {
+    is_negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Digits {
+    fn of(text: &str) -> Option<Self> {
+        let (text, is_negative) = text.strip_prefix('-').map_or((text, false), |text| (text, true));
+        let (number, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let all = format!("{whole}{fraction}");
+        if all.is_empty() || !all.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
+        let digits = all.trim_end_matches('0');
+        let exponent = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        let exponent = exponent.checked_add(i64::try_from(all.len() - digits.len()).ok()?)?;
+        Some(match digits.trim_start_matches('0') {
+            "" => Self { is_negative: false, digits: String::new(), exponent: 0 },
+            digits => Self { is_negative, digits: digits.to_owned(), exponent },
+        })
+    }
+}
+
 /// A constant in an error's text: its type, and what it is.
 pub(super) fn describe(value: &ScalarValue) -> String {
     const TEXT_MAX: usize = 60;
@@ -226,6 +280,34 @@ mod tests {
             &of(300),
             &DataType::Struct(vec![field("z", DataType::Int32), field("y", DataType::Utf8)].into())
         ));
+    }
+
+    #[test]
+    fn a_number_that_is_rounded_as_a_double_is_found() {
+        use datafusion::logical_expr::{cast, lit};
+
+        let found = |text: &'static str, kind: &DataType| {
+            let expr = cast(lit(text), DataType::Float64);
+            let value = value(&expr).unwrap().unwrap();
+            let negated = Expr::Negative(Box::new(expr.clone()));
+            let negative = super::value(&negated).unwrap().unwrap();
+            let is_rounded = rounded(&expr, &value, kind).is_some();
+            assert_eq!(rounded(&negated, &negative, kind).is_some(), is_rounded, "{text}");
+            is_rounded
+        };
+        let decimal = DataType::Decimal128(10, 2);
+        for text in ["9007199254740993e0", "0.9007199254740993e16", "1e-400"] {
+            assert!(found(text, &DataType::Int64), "{text}");
+            assert!(!found(text, &DataType::Float64), "{text}");
+        }
+        for text in ["9007199254740992e0", "1e3", "1.50e1", "100e-2", "0e0"] {
+            assert!(!found(text, &DataType::Int64), "{text}");
+        }
+        for text in ["0.1e0", "2.5e-1", "100e0"] {
+            assert!(!found(text, &decimal), "{text}");
+        }
+        // A text that somebody casts is not a number that somebody wrote.
+        assert!(!found("9007199254740993", &DataType::Int64));
     }
 
     #[test]
