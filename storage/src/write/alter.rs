@@ -26,7 +26,7 @@ use super::{
     CommitInfo, Committed,
     conflict::Reads,
     data::FileLayout,
-    define::check_column,
+    define::{check_column, check_parts},
     features::{self, MAPPING_MODE},
     feed::{check_columns, fed_columns},
     identity::{IDENTITY_MARK, Identity},
@@ -285,6 +285,7 @@ impl Altered {
 
     fn add(&mut self, path: &[String], field: &Field, position: &Position) -> Result<(), String> {
         check_column(field.name())?;
+        check_parts(field.data_type(), field.name(), self.is_mapped())?;
         if !field.is_nullable() {
             return Err(format!(
                 "column \"{}\" cannot be NOT NULL: the rows that are there have no value",

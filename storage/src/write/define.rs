@@ -46,6 +46,8 @@ impl Definition {
         if table.schema.fields().is_empty() {
             return Err(invalid("it has no columns".into()));
         }
+        let mode = MappingMode::parse(table.properties.get(MAPPING_MODE).map(String::as_str));
+        let mapped = mode != MappingMode::None;
         let mut seen = HashSet::new();
         for field in table.schema.fields() {
             check_column(field.name()).map_err(invalid)?;
@@ -54,7 +56,7 @@ impl Definition {
             }
         }
         for field in table.schema.fields() {
-            check_parts(field.data_type(), field.name()).map_err(invalid)?;
+            check_parts(field.data_type(), field.name(), mapped).map_err(invalid)?;
         }
         check_partitions(table).map_err(invalid)?;
         check_properties(table).map_err(invalid)?;
@@ -66,7 +68,7 @@ impl Definition {
         let mut columns = StructType::try_new(typed).map_err(|error| refused(&error))?;
         check_identities(&columns, &table.partition_columns).map_err(invalid)?;
         let mut properties = table.properties.clone();
-        if MappingMode::parse(properties.get(MAPPING_MODE).map(String::as_str)) != MappingMode::None {
+        if mapped {
             let (mapped, last) = assign_new(&columns).map_err(|error| refused(&error))?;
             columns = mapped;
             properties.insert(MAX_COLUMN_ID.to_owned(), last.to_string());
@@ -131,29 +133,39 @@ pub(super) fn check_column(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("a column has no name".into());
     }
-    match name.chars().find(|c| REFUSED_CHARACTERS.contains(c)) {
+    match refused_character(name) {
         Some(c) => Err(format!("column \"{name}\" has {c:?} in its name; name it with AS")),
         None => Ok(()),
     }
 }
 
-/// No two fields of a struct, at any depth, have one name.
-fn check_parts(data_type: &DataType, path: &str) -> Result<(), String> {
+fn refused_character(name: &str) -> Option<char> {
+    name.chars().find(|c| REFUSED_CHARACTERS.contains(c))
+}
+
+/// No two fields of a struct, at any depth, have one name, and files can have the names, unless they are `mapped` to others.
+pub(super) fn check_parts(data_type: &DataType, path: &str, mapped: bool) -> Result<(), String> {
     match data_type {
         DataType::Struct(fields) => {
             let mut seen = HashSet::new();
             fields.iter().try_for_each(|field| {
                 let path = format!("{path}.{}", field.name());
-                match seen.insert(field.name().to_lowercase()) {
-                    true => check_parts(field.data_type(), &path),
-                    false => Err(format!("field \"{path}\" is there twice")),
+                if !seen.insert(field.name().to_lowercase()) {
+                    return Err(format!("field \"{path}\" is there twice"));
+                }
+                match refused_character(field.name()).filter(|_| !mapped) {
+                    Some(c) => Err(format!(
+                        "field \"{path}\" has {c:?} in its name; give it another, or the table the property \
+                         '{MAPPING_MODE}' = 'name'"
+                    )),
+                    None => check_parts(field.data_type(), &path, mapped),
                 }
             })
         }
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            check_parts(item.data_type(), path)
+            check_parts(item.data_type(), path, mapped)
         }
-        DataType::Map(entries, _) => check_parts(entries.data_type(), path),
+        DataType::Map(entries, _) => check_parts(entries.data_type(), path, mapped),
         _ => Ok(()),
     }
 }
