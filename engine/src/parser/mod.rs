@@ -15,6 +15,7 @@ mod describe;
 mod evolution;
 mod explain;
 mod fault;
+mod field;
 mod from_first;
 mod history;
 mod keyword;

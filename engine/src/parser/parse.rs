@@ -12,9 +12,9 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, from_first, history,
-    kill, limit, map_type, mart, merge, number, placeholder, precedence, refuse, replace, show, timestamp, vacuum,
-    version, with,
+    Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, field, from_first,
+    history, kill, limit, map_type, mart, merge, number, placeholder, precedence, refuse, replace, show, timestamp,
+    vacuum, version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -206,6 +206,7 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
     let mut ast = ast.map_err(|error| fault::time_travel(sql, &parser.tokens).unwrap_or(error))?;
     version::put_back(&mut ast, parser.versions, sql)?;
     precedence::mend(&mut ast);
+    field::mend(&mut ast);
     timestamp::mend(&mut ast);
     from_first::mend(&mut ast);
     number::mend(&mut ast, sql)?;

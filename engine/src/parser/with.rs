@@ -192,7 +192,7 @@ impl VisitorMut for Inline {
 }
 
 /// A name as the planner reads it.
-fn folded(ident: &Ident) -> String {
+pub(super) fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_none() { ident.value.to_lowercase() } else { ident.value.clone() }
 }
 
