@@ -28,6 +28,7 @@ mod number;
 mod parse;
 mod placeholder;
 mod precedence;
+mod prepare;
 mod redact;
 mod refuse;
 pub(crate) mod replace;

@@ -13,8 +13,8 @@ use datafusion::sql::{
 
 use super::{
     Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, field, from_first,
-    history, kill, limit, map_type, mart, merge, number, placeholder, precedence, refuse, replace, show, timestamp,
-    vacuum, version, with,
+    history, kill, limit, map_type, mart, merge, number, placeholder, precedence, prepare, refuse, replace, show,
+    timestamp, vacuum, version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -99,6 +99,10 @@ impl<'a> Parser<'a> {
             Keyword::EXPLAIN => {
                 parser.next_token();
                 Ok(Ast::Explain(explain::parse(self)?))
+            }
+            Keyword::PREPARE => {
+                parser.next_token();
+                prepare::parse(self)
             }
             Keyword::VACUUM => Ok(Ast::Vacuum(vacuum::parse(parser).map_err(|error| self.fault(error))?)),
             Keyword::KILL => Ok(Ast::Kill(kill::parse(parser).map_err(|error| self.fault(error))?)),
