@@ -56,7 +56,8 @@ pub struct ServerOptions {
     pub traces: Option<TraceOptions>,
     /// What `/metrics` tells of messages about marts.
     pub webhooks: Option<Arc<Webhooks>>,
-    /// The time by which polled statements expire, and failed logins are forgotten.
+    /// The time by which sessions, their tokens and polled statements expire, the keys of an issuer are fetched anew, and
+    /// failed logins are forgotten.
     pub clock: Clock,
 }
 

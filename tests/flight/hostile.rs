@@ -5,16 +5,22 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow_flight::{
     Action, Criteria, FlightData, FlightDescriptor, Ticket,
+    flight_service_client::FlightServiceClient,
     sql::{
         Any, CommandStatementIngest, ProstMessageExt, TableDefinitionOptions, TableExistsOption, TableNotExistOption,
         TicketStatementQuery,
     },
 };
+use boathouse_tests::{TestLake, TestServer};
 use bytes::Bytes;
+use futures::future::join_all;
 use prost::Message;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, transport::Channel};
 
-use crate::support::{Flight, fetch, number, one, server};
+use crate::{
+    http::{metrics, sample},
+    support::{Flight, fetch, number, one, server},
+};
 
 /// Numbers that look random and are the same in every run.
 struct Chance(u64);
@@ -185,6 +191,45 @@ async fn a_large_message_is_taken_and_one_over_the_limit_is_refused() {
     statement.set_parameters(large(15)).unwrap();
     let error = statement.execute().await.unwrap_err().to_string();
     assert!(error.contains("more than 8 MiB") && error.contains("HINT"), "{error}");
+}
+
+/// The cookie of a session that one call makes.
+async fn new_session(mut flight: FlightServiceClient<Channel>, token: &str) -> String {
+    let query =
+        arrow_flight::sql::CommandStatementQuery { query: "SET batch_size = 1234".into(), transaction_id: None };
+    let mut request = Request::new(FlightDescriptor::new_cmd(query.as_any().encode_to_vec()));
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let answer = flight.get_flight_info(request).await.unwrap();
+    answer.metadata().get("set-cookie").unwrap().to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opens_sessions_without_end_loses_their_own_and_nobody_elses() {
+    let lake = TestLake::memory().await;
+    lake.run("CREATE USER root PASSWORD 'password of root' ROLE admin; CREATE USER ann PASSWORD 'password of ann'")
+        .await;
+    let server = TestServer::watched(lake.engine().clone()).await;
+    let token = async |user: &str| {
+        let mut flight = server.flight().await;
+        flight.handshake(user, &format!("password of {user}")).await.unwrap();
+        flight.token().unwrap().clone()
+    };
+    let (ann, root) = (token("ann").await, token("root").await);
+    let raw = server.flight().await.into_inner();
+    let of_ann = new_session(raw.clone(), &ann).await;
+    let first_of_root = new_session(raw.clone(), &root).await;
+    for round in 0..100 {
+        join_all((0..100).map(|_| new_session(raw.clone(), &root))).await;
+        let kept = sample(&metrics(server.http()).await, "boathouse_flight_sessions");
+        assert!(kept <= 1000.0, "{kept} sessions are kept after {round} rounds");
+    }
+    for (token, cookie, kept) in [(&ann, of_ann, true), (&root, first_of_root, false)] {
+        let mut flight = server.flight().await;
+        flight.set_token(token.clone());
+        flight.set_header("cookie", cookie);
+        let shown = flight.execute("SHOW batch_size".to_owned(), None).await;
+        assert_eq!(shown.is_ok(), kept, "{shown:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use arrow_flight::{
 };
 use boathouse_engine::{ErrorKind, Secret};
 use boathouse_flight_server::{
-    AuthOptions,
+    AuthOptions, Clock,
     client::{Answer, Client, Login, connect},
     server::ServerOptions,
 };
@@ -180,6 +180,30 @@ async fn a_password_buys_a_token_for_the_calls_to_come() {
     let token = bearer(answer.unwrap().metadata()).unwrap();
     let answer = raw(&server).await.get_flight_info(with(descriptor("SELECT 1"), &token)).await.unwrap();
     assert_eq!(bearer(answer.metadata()), None, "a young token is not renewed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_token_that_is_used_is_renewed_before_it_ends() {
+    let lake = TestLake::folder_with(config()).await;
+    lake.run(USERS).await;
+    let clock = Clock::stopped();
+    let options = ServerOptions { clock: clock.clone(), ..ServerOptions::default() };
+    let server = TestServer::spawn_with(lake.engine().clone(), options).await;
+    let ask = async |token: &str| {
+        let answer = raw(&server).await.get_flight_info(with(descriptor("SELECT 1"), token)).await?;
+        Ok::<_, Status>(bearer(answer.metadata()))
+    };
+    let hours = |hours| Duration::from_secs(hours * 3600);
+    let first = handshake(&server, &basic("ann", "password of ann")).await.unwrap();
+    clock.advance(hours(5));
+    assert_eq!(ask(&first).await.unwrap(), None);
+    clock.advance(hours(2));
+    let second = ask(&first).await.unwrap().expect("half of its twelve hours are over");
+    clock.advance(hours(5));
+    let error = ask(&first).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unauthenticated);
+    assert!(error.message().starts_with("the session token has expired"), "{error:?}");
+    assert_eq!(ask(&second).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use aws_lc_rs::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use boathouse_engine::{ErrorKind, Secret};
 use boathouse_flight_server::{
-    AuthOptions, OidcOptions,
+    AuthOptions, Clock, OidcOptions,
     client::{Client, ClientError, Login, connect},
     server::ServerOptions,
 };
@@ -172,11 +172,15 @@ fn now() -> u64 {
 }
 
 async fn server(oidc: OidcOptions) -> (TestLake, TestServer) {
+    server_by(Clock::default(), oidc).await
+}
+
+async fn server_by(clock: Clock, oidc: OidcOptions) -> (TestLake, TestServer) {
     let lake = TestLake::folder_with(config()).await;
     lake.run("CREATE TABLE t AS SELECT 1 AS a").await;
     let auth = AuthOptions { oidc: Some(oidc), ..AuthOptions::default() };
-    let server =
-        TestServer::spawn_with(lake.engine().clone(), ServerOptions { auth, ..ServerOptions::default() }).await;
+    let options = ServerOptions { auth, clock, ..ServerOptions::default() };
+    let server = TestServer::spawn_with(lake.engine().clone(), options).await;
     (lake, server)
 }
 
@@ -259,6 +263,27 @@ async fn a_new_key_of_the_issuer_is_found_and_an_old_one_goes() {
     with(&server, &new.sign("new", &issuer.claims())).await.unwrap();
     assert_eq!(issuer.fetched(), 2);
     refused(&server, &old.sign("old", &issuer.claims())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_issuer_withdraws_is_good_for_an_hour_at_most() {
+    let issuer = TestIssuer::start().await;
+    let clock = Clock::stopped();
+    let (_lake, server) = server_by(clock.clone(), issuer.options()).await;
+    let (stolen, kept) = (Signer::ec(), Signer::ec());
+    issuer.publish([stolen.published("stolen"), kept.published("kept")]);
+    let mut claims = issuer.claims();
+    claims["exp"] = json!(now() + 10_000);
+    let token = stolen.sign("stolen", &claims);
+    with(&server, &token).await.unwrap();
+    issuer.publish([kept.published("kept")]);
+    clock.advance(Duration::from_secs(3599));
+    with(&server, &token).await.unwrap();
+    assert_eq!(issuer.fetched(), 1);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(refused(&server, &token).await, "the token is signed with a key that its issuer does not have");
+    with(&server, &kept.sign("kept", &claims)).await.unwrap();
+    assert_eq!(issuer.fetched(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

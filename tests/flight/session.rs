@@ -1,10 +1,20 @@
 //! Sessions: settings and prepared statements of one client.
 
+use std::time::Duration;
+
 use arrow_flight::Action;
 use boathouse_engine::ErrorKind;
-use boathouse_flight_server::client::{Answer, Client};
+use boathouse_flight_server::{
+    Clock,
+    client::{Answer, Client},
+    server::ServerOptions,
+};
+use boathouse_tests::{TestLake, TestServer};
 
-use crate::support::{fetch, number, server, table, text};
+use crate::{
+    http::{metrics, sample},
+    support::{fetch, number, server, table, text},
+};
 
 const SET: &str = "SET batch_size = '1234'";
 const SHOW: &str = "SHOW batch_size";
@@ -58,6 +68,28 @@ async fn a_closed_or_unknown_session_fails_one_call_and_no_more() {
     assert!(error.contains("session has ended"), "{error}");
     let info = flight.execute(SHOW.to_owned(), None).await.unwrap();
     assert!(!table(&fetch(&mut flight, &info).await).contains("1234"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_nobody_uses_for_an_hour_is_forgotten() {
+    let lake = TestLake::memory().await;
+    let clock = Clock::stopped();
+    let options = ServerOptions { clock: clock.clone(), ..ServerOptions::default() };
+    let server = TestServer::watched_with(lake.engine().clone(), options).await;
+    let mut flight = server.flight().await;
+    let cookie = set(&mut flight, SET).await;
+    flight.set_header("cookie", cookie);
+    for _ in 0..2 {
+        clock.advance(Duration::from_secs(3599));
+        let info = flight.execute(SHOW.to_owned(), None).await.unwrap();
+        assert!(table(&fetch(&mut flight, &info).await).contains("1234"));
+    }
+    clock.advance(Duration::from_secs(3600));
+    // The next one that comes takes out what is old.
+    set(&mut server.flight().await, SET).await;
+    assert_eq!(sample(&metrics(server.http()).await, "boathouse_flight_sessions"), 1.0);
+    let error = flight.execute(SHOW.to_owned(), None).await.unwrap_err().to_string();
+    assert!(error.contains("session has ended"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,10 @@
 //! From credentials to an identity.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use boathouse_engine::{Engine, Identity, LoginError, Role, Secret};
 use tonic::{Status, metadata::MetadataMap};
@@ -39,6 +43,7 @@ pub struct Auth {
     open: bool,
     issuer: Option<Issuer>,
     backoff: Backoff,
+    clock: Clock,
 }
 
 /// A client that is known.
@@ -50,11 +55,11 @@ pub struct Verified {
 }
 
 impl Auth {
-    /// `clock` is that of failed logins.
+    /// `clock` is that of session tokens, of the issuer's tokens and keys, and of failed logins.
     pub fn new(engine: Arc<Engine>, options: &AuthOptions, clock: Clock) -> Result<Self, Status> {
         let tokens = SessionTokens::new(options.key.as_ref(), options.session_life)?;
-        let issuer = options.oidc.clone().map(Issuer::new).transpose()?;
-        Ok(Self { engine, tokens, open: options.open, issuer, backoff: Backoff::new(clock) })
+        let issuer = options.oidc.clone().map(|options| Issuer::new(options, clock.clone())).transpose()?;
+        Ok(Self { engine, tokens, open: options.open, issuer, backoff: Backoff::new(clock.clone()), clock })
     }
 
     /// Who makes a call, by its headers; UNAUTHENTICATED when that is not known. Looks at the lake's users each time: who was
@@ -155,7 +160,7 @@ impl Auth {
     /// Whom the issuer vouches for. It says nothing of the lake's own users: whoever may choose a name there must not become
     /// one of them.
     async fn vouched_for(&self, issuer: &Issuer, token: &Secret) -> Result<Identity, Status> {
-        let identity = issuer.identify(token.reveal(), u64::try_from(now_ms() / 1000).unwrap_or_default()).await?;
+        let identity = issuer.identify(token.reveal(), u64::try_from(self.now_ms() / 1000).unwrap_or_default()).await?;
         match self.engine.users().of_name(identity.name()).await.map_err(status::from_engine)? {
             None => Ok(identity),
             Some(_) => Err(Status::unauthenticated(format!(
@@ -167,7 +172,7 @@ impl Auth {
 
     async fn session(&self, token: &Secret) -> Result<Verified, Status> {
         let again = "HINT: Log in again with user and password.";
-        let holder = self.tokens.read(token.reveal(), now_ms()).map_err(|fault| match fault {
+        let holder = self.tokens.read(token.reveal(), self.now_ms()).map_err(|fault| match fault {
             TokenFault::Unknown => Status::unauthenticated(format!(
                 "the session token is not known: the server was restarted, or another one gave it\n{again}"
             )),
@@ -183,7 +188,12 @@ impl Auth {
     }
 
     fn issue(&self, identity: &Identity) -> Secret {
-        self.tokens.issue(identity.name(), identity.epoch(), now_ms())
+        self.tokens.issue(identity.name(), identity.epoch(), self.now_ms())
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since = self.clock.date().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -192,9 +202,4 @@ fn refused(error: LoginError) -> Status {
         LoginError::Refused(why) => Status::unauthenticated(why),
         LoginError::Failed(error) => status::from_engine(error),
     }
-}
-
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -69,7 +69,8 @@ impl Service {
     pub fn new(engine: &Arc<Engine>, options: &ServerOptions, traces: Option<Arc<Traces>>) -> Result<Self, Status> {
         let facts =
             metadata::Facts::new(&engine.session(), engine.config()).map_err(|error| status::internal(&error))?;
-        let sessions = Sessions::new(engine.clone(), Auth::new(engine.clone(), &options.auth, options.clock.clone())?);
+        let auth = Auth::new(engine.clone(), &options.auth, options.clock.clone())?;
+        let sessions = Sessions::new(engine.clone(), auth, options.clock.clone());
         let jobs = Jobs::new(options.polls.clone(), options.clock.clone(), engine.config().memory_bytes_max);
         let (running, plans) = Default::default();
         let webhooks = options.webhooks.clone();

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::{option, origin};
 use crate::{
     auth::{Auth, Verified},
+    clock::Clock,
     server::Peer,
     status,
     traces::Call,
@@ -39,6 +40,7 @@ const SESSION_TAGS: [&str; 6] = ["SET", "RESET", "USE", "PREPARE", "DEALLOCATE",
 pub struct Sessions {
     engine: Arc<Engine>,
     auth: Auth,
+    clock: Clock,
     kept: Mutex<HashMap<Uuid, Kept>>,
 }
 
@@ -68,8 +70,9 @@ pub struct Caller {
 }
 
 impl Sessions {
-    pub fn new(engine: Arc<Engine>, auth: Auth) -> Self {
-        Self { engine, auth, kept: Mutex::default() }
+    /// Idle sessions expire by `clock`.
+    pub fn new(engine: Arc<Engine>, auth: Auth, clock: Clock) -> Self {
+        Self { engine, auth, clock, kept: Mutex::default() }
     }
 
     pub fn engine(&self) -> &Engine {
@@ -110,8 +113,8 @@ impl Sessions {
                 token,
             });
         };
-        let now = Instant::now();
-        if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| now.duration_since(kept.used) < IDLE_MAX) {
+        let now = self.clock.now();
+        if let Some(kept) = self.kept.lock().get_mut(&id).filter(|kept| !kept.is_idle(now)) {
             if kept.session.identity().name() != identity.name() {
                 return Err(Status::permission_denied("the session belongs to another user"));
             }
@@ -160,15 +163,33 @@ impl Sessions {
     }
 
     fn keep(&self, id: Uuid, session: Arc<Session>) {
-        let now = Instant::now();
+        let now = self.clock.now();
         let mut kept = self.kept.lock();
-        kept.retain(|_, kept| now.duration_since(kept.used) < IDLE_MAX);
-        if kept.len() >= SESSIONS_MAX
-            && let Some(oldest) = kept.iter().min_by_key(|(_, kept)| kept.used).map(|(id, _)| *id)
-        {
-            kept.remove(&oldest);
+        kept.retain(|_, kept| !kept.is_idle(now));
+        if kept.len() >= SESSIONS_MAX && !kept.contains_key(&id) {
+            make_room(&mut kept, session.identity().name());
         }
         kept.insert(id, Kept { session, used: now });
+    }
+}
+
+impl Kept {
+    fn is_idle(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.used) >= IDLE_MAX
+    }
+}
+
+/// Forgets the session that was not used for longest, of the user who has most of them when `comer` has one more: who opens
+/// sessions without end loses their own.
+fn make_room(kept: &mut HashMap<Uuid, Kept>, comer: &str) {
+    let mut held = HashMap::from([(comer.to_owned(), 1)]);
+    for kept in kept.values() {
+        *held.entry(kept.session.identity().name().to_owned()).or_default() += 1;
+    }
+    let Some((most, _)) = held.into_iter().max_by_key(|(_, sessions): &(String, usize)| *sessions) else { return };
+    let theirs = kept.iter().filter(|(_, kept)| kept.session.identity().name() == most);
+    if let Some(oldest) = theirs.min_by_key(|(_, kept)| kept.used).map(|(id, _)| *id) {
+        kept.remove(&oldest);
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     jwt::Unverified,
     keys::{KeyFault, Keys},
 };
+use crate::clock::Clock;
 
 const NAME_CHARACTERS_MAX: usize = 128;
 
@@ -19,10 +20,10 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// The options must be good ([`OidcOptions::check`]). Nothing is fetched yet.
-    pub fn new(options: OidcOptions) -> Result<Self, Status> {
+    /// The options must be good ([`OidcOptions::check`]). Nothing is fetched yet; keys grow old by `clock`.
+    pub fn new(options: OidcOptions, clock: Clock) -> Result<Self, Status> {
         options.check().map_err(|error| Status::internal(error.to_string()))?;
-        let keys = Keys::new(&options).map_err(|error| crate::status::internal(&error))?;
+        let keys = Keys::new(&options, clock).map_err(|error| crate::status::internal(&error))?;
         Ok(Self { options, keys })
     }
 

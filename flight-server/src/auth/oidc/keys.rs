@@ -14,6 +14,7 @@ use super::{
     jwt::{Header, Key},
     options::is_trusted,
 };
+use crate::clock::Clock;
 
 const KEYS_AGE_MAX: Duration = Duration::from_secs(3600);
 const FETCH_TIME_MAX: Duration = Duration::from_secs(10);
@@ -28,6 +29,7 @@ pub(super) struct Keys {
     /// When the issuer was last asked, whatever it answered.
     tried: tokio::sync::Mutex<Option<Instant>>,
     fetch_wait_min: Duration,
+    clock: Clock,
 }
 
 #[derive(Default)]
@@ -57,14 +59,15 @@ pub(super) enum KeyFault {
 }
 
 impl Keys {
-    pub fn new(options: &OidcOptions) -> Result<Self, reqwest::Error> {
+    pub fn new(options: &OidcOptions, clock: Clock) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIME_MAX)
             // An address that is trusted must not lead to one that is not.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let (issuer, fetch_wait_min) = (options.issuer.clone(), options.fetch_wait_min);
-        Ok(Self { issuer, client, known: Mutex::default(), tried: tokio::sync::Mutex::default(), fetch_wait_min })
+        let (known, tried) = Default::default();
+        Ok(Self { issuer, client, known, tried, fetch_wait_min, clock })
     }
 
     /// The key of a token; the issuer is asked when it is not known.
@@ -75,12 +78,12 @@ impl Keys {
         let mut tried = self.tried.lock().await;
         // Whoever had the turn before may have fetched it.
         match self.known_key(header) {
-            Err(_) if tried.is_none_or(|tried| tried.elapsed() >= self.fetch_wait_min) => {}
+            Err(_) if tried.is_none_or(|tried| self.since(tried) >= self.fetch_wait_min) => {}
             known => return known,
         }
-        *tried = Some(Instant::now());
+        *tried = Some(self.clock.now());
         match self.fetch().await {
-            Ok(keys) => *self.known.lock() = Known { keys, fetched: Some(Instant::now()) },
+            Ok(keys) => *self.known.lock() = Known { keys, fetched: Some(self.clock.now()) },
             Err(error) => tracing::warn!(issuer = self.issuer, error, "could not fetch the keys of the issuer"),
         }
         self.known_key(header)
@@ -88,10 +91,14 @@ impl Keys {
 
     fn known_key(&self, header: &Header) -> Result<Key, KeyFault> {
         let known = self.known.lock();
-        match known.fetched.is_some_and(|fetched| fetched.elapsed() < KEYS_AGE_MAX) {
+        match known.fetched.is_some_and(|fetched| self.since(fetched) < KEYS_AGE_MAX) {
             true => find(&known.keys, header).cloned().ok_or(KeyFault::Unknown),
             false => Err(KeyFault::Unavailable),
         }
+    }
+
+    fn since(&self, moment: Instant) -> Duration {
+        self.clock.now().saturating_duration_since(moment)
     }
 
     async fn fetch(&self) -> Result<Vec<Key>, String> {
