@@ -13,8 +13,8 @@ use datafusion::sql::{
 
 use super::{
     Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, field, from_first,
-    history, kill, limit, map_type, mart, merge, number, placeholder, precedence, prepare, refuse, replace, show,
-    timestamp, vacuum, version, with,
+    history, kill, like, limit, map_type, mart, merge, number, placeholder, planned_type, precedence, prepare, refuse,
+    replace, show, vacuum, version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -211,9 +211,10 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
     version::put_back(&mut ast, parser.versions, sql)?;
     precedence::mend(&mut ast);
     field::mend(&mut ast);
-    timestamp::mend(&mut ast);
+    planned_type::mend(&mut ast);
     from_first::mend(&mut ast);
     number::mend(&mut ast, sql)?;
+    like::mend(&mut ast, sql)?;
     refuse::check(&ast, sql)?;
     Ok(ast)
 }

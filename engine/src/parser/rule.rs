@@ -20,7 +20,7 @@ use datafusion::{
     },
 };
 
-use super::{limit, number, precedence, rule_function, timestamp};
+use super::{limit, number, planned_type, precedence, rule_function};
 
 /// Why a rule is refused.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(crate) fn read(text: &str, columns: &Fields) -> Result<Expr, Refused> {
     }
     precedence::mend_expr(&mut expr);
     walk(&mut expr, &mut Walk { columns, writing: false })?;
-    timestamp::mend_expr(&mut expr);
+    planned_type::mend_expr(&mut expr);
     number::mend_expr(&mut expr).map_err(|error| Refused::new(error.message))?;
     Ok(expr)
 }

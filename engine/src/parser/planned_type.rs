@@ -1,7 +1,8 @@
-//! `TIMESTAMP` without a precision ends at microseconds, as in Delta and in Postgres.
+//! Types that the planner takes otherwise than tables do, said in its words before anything is planned.
 //!
-//! DataFusion plans it with nanoseconds, which end in the year 2262: `CAST('9999-12-31' AS TIMESTAMP)` would fail. So the
-//! precision is put in before anything is planned. What CREATE TABLE makes of the type is in `statement/data_type.rs`.
+//! `TIMESTAMP` without a precision ends at microseconds, as in Delta and in Postgres. DataFusion plans it with nanoseconds,
+//! which end in the year 2262: `CAST('9999-12-31' AS TIMESTAMP)` would fail. So the precision is put in. Bytes are `BYTEA` for
+//! it and nothing else, so `BINARY` and its like become that. What CREATE TABLE makes of types is in `statement/data_type.rs`.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +14,7 @@ use super::Ast;
 
 const MICROSECONDS: u64 = 6;
 
-/// Puts the precision in everywhere in a statement.
+/// Puts precisions and names in everywhere in a statement.
 pub(super) fn mend(ast: &mut Ast) {
     let _ = ast.visit_mut(&mut Mend::default());
 }
@@ -69,6 +70,9 @@ fn mend_type(data_type: &mut DataType) {
         DataType::Timestamp(precision @ None, _) | DataType::Datetime(precision @ None) => {
             *precision = Some(MICROSECONDS);
         }
+        DataType::Binary(None) | DataType::Varbinary(None) | DataType::Blob(None) | DataType::Bytes(None) => {
+            *data_type = DataType::Bytea;
+        }
         DataType::Array(
             ArrayElemTypeDef::AngleBracket(item)
             | ArrayElemTypeDef::SquareBracket(item, _)
@@ -100,5 +104,14 @@ mod tests {
         let text = statement.to_string();
         assert_eq!(text.matches("TIMESTAMP(6)").count(), 4, "{text}");
         assert_eq!(text.matches("TIMESTAMP(9)").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn bytes_have_the_name_that_the_planner_knows() {
+        let Ok(crate::parser::Ast::Sql(statement)) = parse("SELECT CAST(a AS BINARY), a::VARBINARY, a::BLOB, a::BYTEA")
+        else {
+            panic!("it does not parse");
+        };
+        assert_eq!(statement.to_string().matches("BYTEA").count(), 4, "{statement}");
     }
 }
