@@ -3,6 +3,7 @@
 mod cancel;
 mod error;
 mod export;
+mod facts;
 mod guessing;
 mod hostile;
 mod http;

@@ -270,12 +270,11 @@ fn transactions(facts: &mut SqlInfoDataBuilder) {
 /// From each type, those that CAST can make of it.
 fn conversions() -> BTreeMap<i32, Vec<i32>> {
     use SqlSupportsConvert as Type;
+    let decimals = [Type::SqlConvertDecimal, Type::SqlConvertNumeric];
     let numbers = [
         Type::SqlConvertBigint,
-        Type::SqlConvertDecimal,
         Type::SqlConvertFloat,
         Type::SqlConvertInteger,
-        Type::SqlConvertNumeric,
         Type::SqlConvertReal,
         Type::SqlConvertSmallint,
         Type::SqlConvertTinyint,
@@ -290,9 +289,10 @@ fn conversions() -> BTreeMap<i32, Vec<i32>> {
             map.insert(*from as i32, to.iter().copied().flatten().map(|to| *to as i32).collect());
         }
     };
-    add(&numbers, &[&numbers, &texts, &bit]);
+    add(&numbers, &[&numbers, &decimals, &texts, &bit]);
+    add(&decimals, &[&numbers, &decimals, &texts]);
     add(&bit, &[&numbers, &texts, &bit]);
-    add(&texts, &[&numbers, &texts, &bit, &times, &binaries]);
+    add(&texts, &[&numbers, &decimals, &texts, &bit, &times, &binaries]);
     add(&binaries, &[&binaries, &texts]);
     add(&[Type::SqlConvertDate], &[&texts, &[Type::SqlConvertDate, Type::SqlConvertTimestamp]]);
     add(&[Type::SqlConvertTime], &[&texts, &[Type::SqlConvertTime]]);
