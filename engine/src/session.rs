@@ -60,6 +60,8 @@ pub struct TableColumns {
     pub schema: SchemaRef,
     /// Names of those that number the rows: `GENERATED ... AS IDENTITY`.
     pub numbered: Vec<String>,
+    /// Names of those that tell the rows apart, in the order of the key, as the table's properties say. Not enforced.
+    pub key: Vec<String>,
 }
 
 /// Table versions that a plan is bound to: `schema.table` (or a location) and version.

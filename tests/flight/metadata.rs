@@ -15,7 +15,7 @@ use arrow_flight::{
 };
 use boathouse_tests::{TestLake, TestServer};
 
-use crate::support::{Flight, fetch};
+use crate::support::{Flight, fetch, table as table_of};
 
 async fn server() -> (TestLake, TestServer) {
     let lake = TestLake::folder().await;
@@ -120,6 +120,47 @@ async fn tables_come_with_described_columns_when_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_says_all_that_the_protocol_has_names_for() {
+    let (lake, server) = server().await;
+    lake.run(
+        "CREATE TABLE described (id BIGINT NOT NULL COMMENT 'counts them', word VARCHAR, ratio DOUBLE, moment TIMESTAMP); \
+         CREATE VIEW seen AS SELECT id FROM described",
+    )
+    .await;
+    let mut flight = server.flight().await;
+    for (table, column, own) in [
+        (
+            "described",
+            "id",
+            vec![("TYPE_NAME", "BIGINT"), ("PRECISION", "19"), ("SCALE", "0"), ("REMARKS", "counts them")],
+        ),
+        ("described", "word", vec![("TYPE_NAME", "VARCHAR"), ("IS_CASE_SENSITIVE", "1")]),
+        ("described", "ratio", vec![("TYPE_NAME", "DOUBLE"), ("PRECISION", "15"), ("SCALE", "0")]),
+        ("described", "moment", vec![("TYPE_NAME", "TIMESTAMP"), ("PRECISION", "6"), ("SCALE", "6")]),
+    ] {
+        let mut expected = BTreeMap::from([
+            ("CATALOG_NAME", "lake"),
+            ("SCHEMA_NAME", "main"),
+            ("TABLE_NAME", table),
+            ("IS_AUTO_INCREMENT", "0"),
+            ("IS_CASE_SENSITIVE", "0"),
+            ("IS_READ_ONLY", "0"),
+            ("IS_SEARCHABLE", "1"),
+        ]);
+        expected.extend(own);
+        let schema = columns(&mut flight, table).await;
+        let field = schema.field_with_name(column).unwrap();
+        let told = field.metadata().iter();
+        let told: BTreeMap<_, _> =
+            told.filter_map(|(key, value)| Some((key.strip_prefix("ARROW:FLIGHT:SQL:")?, value.as_str()))).collect();
+        assert_eq!(told, expected, "{table}.{column}");
+    }
+    let schema = columns(&mut flight, "seen").await;
+    assert_eq!(facts(schema.field(0), "IS_READ_ONLY").as_deref(), Some("1"));
+    assert_eq!(facts(schema.field(0), "TABLE_NAME").as_deref(), Some("seen"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn columns_that_number_the_rows_are_told_from_others() {
     let (lake, server) = server().await;
     lake.run(
@@ -181,6 +222,61 @@ async fn types_are_listed_and_found_by_number() {
     }
     let info = flight.get_xdbc_type_info(CommandGetXdbcTypeInfo { data_type: Some(-5) }).await.unwrap();
     assert_eq!(column(&fetch(&mut flight, &info).await, 0), ["BIGINT"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_key_is_what_the_tables_property_says() {
+    let (lake, server) = server().await;
+    lake.run(
+        "CREATE TABLE keyed (v INT, id BIGINT NOT NULL, day DATE) \
+         TBLPROPERTIES ('boathouse.primaryKey' = 'day, id', 'delta.columnMapping.mode' = 'name'); \
+         ALTER TABLE sales.order_items SET TBLPROPERTIES ('boathouse.primaryKey' = 'id'); \
+         CREATE TABLE sales.keyed (id INT); CREATE VIEW of_keyed AS SELECT * FROM keyed",
+    )
+    .await;
+    let mut flight = server.flight().await;
+    let mut keys = async |catalog: Option<&str>, db_schema: Option<&str>, table: &str| {
+        let [catalog, db_schema] = [catalog, db_schema].map(|name| name.map(str::to_owned));
+        let command = CommandGetPrimaryKeys { catalog, db_schema, table: table.to_owned() };
+        let info = flight.get_primary_keys(command).await.unwrap();
+        table_of(&fetch(&mut flight, &info).await)
+    };
+    let head = "| catalog_name | db_schema_name | table_name | column_name | key_name | key_sequence |";
+    let found = keys(Some("lake"), Some("main"), "keyed").await;
+    let rows: Vec<&str> = found.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(
+        rows,
+        [
+            head,
+            "| lake         | main           | keyed      | day         |          | 1            |",
+            "| lake         | main           | keyed      | id          |          | 2            |",
+        ]
+    );
+    assert_eq!(keys(None, None, "keyed").await, found);
+    assert!(keys(None, None, "order_items").await.contains("| lake         | sales          | order_items | id"));
+    for (catalog, schema, table) in [
+        (Some("other"), None, "keyed"),
+        (None, Some("sales"), "keyed"),
+        (None, Some("main"), "of_keyed"),
+        (None, Some("ma%"), "keyed"),
+        (None, None, "key%"),
+        (None, None, "nowhere"),
+    ] {
+        let none = keys(catalog, schema, table).await;
+        assert_eq!(none.lines().filter(|line| line.starts_with('|')).count(), 1, "{schema:?} {table}: {none}");
+    }
+    // It names no column that is not there.
+    for change in ["RENAME COLUMN id TO other", "DROP COLUMN day"] {
+        let error = lake.error(&format!("ALTER TABLE keyed {change}")).await;
+        assert!(error.contains("is named by property \"boathouse.primaryKey\"; unset it first"), "{error}");
+    }
+    let error = lake.error("ALTER TABLE keyed SET TBLPROPERTIES ('boathouse.primaryKey' = 'id, nothing')").await;
+    assert!(error.contains("a list of the table's columns, and \"nothing\" is none"), "{error}");
+    lake.run(
+        "ALTER TABLE keyed UNSET TBLPROPERTIES ('boathouse.primaryKey'); ALTER TABLE keyed RENAME COLUMN id TO other",
+    )
+    .await;
+    assert!(!keys(None, None, "keyed").await.contains("| lake"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use crate::{
     EngineError,
     exec::plain_field,
     session::{TableColumns, TableEntry},
-    statement::Context,
+    statement::{Context, primary_key},
 };
 
 /// Tables looked at together.
@@ -146,13 +146,13 @@ pub(crate) async fn columns(context: &Context, name: &TableName) -> Result<Table
     let schema = context.table_provider(name).await?.schema();
     let fields: Vec<_> = schema.fields().iter().map(|field| plain_field(field)).collect();
     let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
-    let identities = match context.pinned.known_relation(name) {
-        Some(Relation::Table(table)) => table.rule_texts().identities,
+    let (identities, key) = match context.pinned.known_relation(name) {
+        Some(Relation::Table(table)) => (table.rule_texts().identities, primary_key(&table)),
         // Nobody writes to these here.
-        _ => Vec::new(),
+        _ => Default::default(),
     };
     let numbered = identities.into_iter().map(|identity| identity.column).collect();
-    Ok(TableColumns { schema, numbered })
+    Ok(TableColumns { schema, numbered, key })
 }
 
 /// Names of all functions, sorted.

@@ -61,7 +61,7 @@ pub(crate) use self::{
     insert::{under_names, unfit},
     name::place as name_place,
     prepare::{Kept, constant},
-    property::check as check_property,
+    property::{check as check_property, primary_key},
     settings::Settings,
     show::functions,
 };

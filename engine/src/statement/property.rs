@@ -40,11 +40,30 @@ const DELTA: &[(&str, Shape)] = &[
 
 /// INSERT and MERGE add columns that the table does not have, without being asked.
 const SCHEMA_EVOLUTION: &str = "boathouse.schemaEvolution";
-const OWN: &[(&str, Shape)] = &[(SCHEMA_EVOLUTION, Shape::Boolean)];
+/// Clients are told that these columns tell the rows apart. Nothing enforces it.
+const PRIMARY_KEY: &str = "boathouse.primaryKey";
+const OWN: &[(&str, Shape)] = &[(PRIMARY_KEY, Shape::Columns), (SCHEMA_EVOLUTION, Shape::Boolean)];
 
 /// Whether statements may add columns to the table without `WITH SCHEMA EVOLUTION`.
 pub(super) fn evolves(table: &Snapshot) -> bool {
     table.properties().get(SCHEMA_EVOLUTION).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// The columns that tell the table's rows apart, by the word of whoever has set the property; none when nobody has, or when
+/// another writer has since renamed or dropped one of them.
+pub(crate) fn primary_key(table: &Snapshot) -> Vec<String> {
+    let Some(named) = table.properties().get(PRIMARY_KEY) else { return Vec::new() };
+    let columns: Vec<FieldRef> = table.schema().fields().iter().cloned().collect();
+    let mut key: Vec<String> = Vec::new();
+    for name in named.split(',').map(str::trim) {
+        if !is_column(name, &columns) {
+            return Vec::new();
+        }
+        if key.iter().all(|known| known != name) {
+            key.push(name.to_owned());
+        }
+    }
+    key
 }
 
 /// Checks one property of a table with these columns. Known names are taken in any case and kept in theirs.

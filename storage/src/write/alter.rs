@@ -350,12 +350,13 @@ impl Altered {
 
     /// Properties that name columns would go on naming the old one.
     fn check_unnamed(&self, path: &[String]) -> Result<(), String> {
-        const KEY: &str = "delta.dataSkippingStatsColumns";
-        let (Some(named), Some(column)) = (self.properties.get(KEY), path.first()) else { return Ok(()) };
+        const KEYS: [&str; 2] = ["delta.dataSkippingStatsColumns", "boathouse.primaryKey"];
+        let Some(column) = path.first() else { return Ok(()) };
         let is_named = |name: &str| name.trim() == column || name.trim().starts_with(&format!("{column}."));
-        match named.split(',').any(is_named) {
-            true => Err(format!("column \"{column}\" is named by property \"{KEY}\"; unset it first")),
-            false => Ok(()),
+        let names_it = |key: &&str| self.properties.get(*key).is_some_and(|named| named.split(',').any(is_named));
+        match KEYS.iter().find(|key| names_it(key)) {
+            Some(key) => Err(format!("column \"{column}\" is named by property \"{key}\"; unset it first")),
+            None => Ok(()),
         }
     }
 

@@ -52,7 +52,7 @@ pub async fn answer(facts: &Facts, session: &Session, command: Command) -> Resul
         Command::CommandGetTableTypes(command) => list::table_types(command)?,
         Command::CommandGetSqlInfo(command) => sql_info(facts, command)?,
         Command::CommandGetXdbcTypeInfo(command) => types(facts, command)?,
-        Command::CommandGetPrimaryKeys(_) => RecordBatch::new_empty(key::primary_schema()),
+        Command::CommandGetPrimaryKeys(command) => key::primary(session, &command).await?,
         Command::CommandGetExportedKeys(_)
         | Command::CommandGetImportedKeys(_)
         | Command::CommandGetCrossReference(_) => RecordBatch::new_empty(key::foreign_schema()),

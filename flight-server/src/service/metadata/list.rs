@@ -70,7 +70,8 @@ pub async fn tables(session: &Session, command: &CommandGetTables) -> Result<Rec
     builder.build().map_err(internal)
 }
 
-async fn matching_schemas(
+/// Schemas of a catalog, or of the only one there is, whose names fit a pattern.
+pub(super) async fn matching_schemas(
     session: &Session,
     catalog: Option<&str>,
     filter: Option<&str>,
