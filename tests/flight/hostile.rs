@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow_flight::{
     Action, Criteria, FlightData, FlightDescriptor, Ticket,
     flight_service_client::FlightServiceClient,
@@ -11,9 +11,11 @@ use arrow_flight::{
         TicketStatementQuery,
     },
 };
+use boathouse_engine::ErrorKind;
+use boathouse_flight_server::client::Answer;
 use boathouse_tests::{TestLake, TestServer};
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::{TryStreamExt, future::join_all};
 use prost::Message;
 use tonic::{Code, Request, Status, transport::Channel};
 
@@ -183,6 +185,9 @@ async fn a_large_message_is_taken_and_one_over_the_limit_is_refused() {
         let rows = futures::stream::iter([Ok(large(mebibytes))]);
         let done = flight.execute_ingest(command.clone(), rows).await;
         assert_eq!(done.is_ok(), fits, "{mebibytes} MiB: {done:?}");
+        if let Err(error) = done {
+            assert!(error.to_string().contains("the limit is"), "{error}");
+        }
     }
     let info = flight.execute("SELECT count(*) FROM t WHERE length(b) = 15 * 1048576".to_owned(), None).await.unwrap();
     assert_eq!(one(&fetch(&mut flight, &info).await), 1);
@@ -191,6 +196,51 @@ async fn a_large_message_is_taken_and_one_over_the_limit_is_refused() {
     statement.set_parameters(large(15)).unwrap();
     let error = statement.execute().await.unwrap_err().to_string();
     assert!(error.contains("more than 8 MiB") && error.contains("HINT"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_keeps_is_bounded() {
+    let (_lake, server) = server().await;
+    let client = server.client().await.unwrap();
+    let prepare = |name: usize, bytes: usize| format!("PREPARE p{name} AS SELECT '{}' AS x", "x".repeat(bytes));
+    client.run(&prepare(0, 600 << 10)).await.unwrap();
+    let error = client.run(&prepare(1, 600 << 10)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Exhausted);
+    assert!(error.text.contains("bytes of text") && error.text.contains("DEALLOCATE ALL"), "{error}");
+    client.run("DEALLOCATE p0").await.unwrap();
+    for name in 0..1000 {
+        client.run(&prepare(name, 1)).await.unwrap();
+    }
+    let error = client.run(&prepare(1000, 1)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Exhausted);
+    assert!(error.text.contains("keeps 1000 prepared statements already"), "{error}");
+    client.run("DEALLOCATE ALL").await.unwrap();
+    client.run(&prepare(1000, 1)).await.unwrap();
+    // A key goes into the log of a table, too.
+    let key = |bytes: usize| format!("SET idempotency_key = '{}'", "k".repeat(bytes));
+    client.run(&key(1024)).await.unwrap();
+    let error = client.run(&key(1025)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidSql);
+    assert!(error.text.contains("a text of at most 1024 bytes, and the value given has 1025"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_too_large_for_a_client_fails_its_result_alone() {
+    let (_lake, server) = server().await;
+    // This client takes messages of 4 MiB, and a row is never cut.
+    let mut flight = server.flight().await;
+    let sql = "SELECT repeat('x', 20971519 + value) AS wide FROM generate_series(1, 1)";
+    let info = flight.execute(sql.to_owned(), None).await.unwrap();
+    let rows = flight.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    let error = rows.try_collect::<Vec<_>>().await.unwrap_err().to_string();
+    assert!(error.contains("the limit is"), "{error}");
+    let info = flight.execute("SELECT count(*) FROM t".to_owned(), None).await.unwrap();
+    assert_eq!(one(&fetch(&mut flight, &info).await), 3);
+    // One that takes more gets it.
+    let client = server.client().await.unwrap();
+    let Answer::Rows(rows) = client.run(sql).await.unwrap() else { panic!("no rows") };
+    let batches = rows.collect().await.unwrap();
+    assert_eq!(batches[0].column(0).as_string::<i32>().value(0).len(), 20 << 20);
 }
 
 /// The cookie of a session that one call makes.

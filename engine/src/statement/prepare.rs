@@ -23,6 +23,8 @@ use crate::{EngineError, ErrorKind, cache::Form, error::did_you_mean, parser::As
 
 /// Statements that a session may keep.
 const PREPARED_MAX: usize = 1_000;
+/// Their texts together: sessions are many, and a client may forget its statements.
+const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// A statement kept by PREPARE.
 #[derive(Debug, Clone)]
@@ -90,6 +92,12 @@ impl Prepare {
             if prepared.len() >= PREPARED_MAX {
                 let message = format!("the session keeps {PREPARED_MAX} prepared statements already");
                 return Err(EngineError::new(ErrorKind::Exhausted, message).with_hint("DEALLOCATE ALL forgets them."));
+            }
+            let bytes = prepared.values().map(|kept| kept.sql.len()).sum::<usize>() + self.kept.sql.len();
+            if bytes > TEXT_BYTES_MAX {
+                let message = format!("the prepared statements of the session would have {bytes} bytes of text");
+                let hint = format!("{TEXT_BYTES_MAX} are allowed; DEALLOCATE ALL forgets those that are there.");
+                return Err(EngineError::new(ErrorKind::Exhausted, message).with_hint(hint));
             }
             prepared.insert(self.name.clone(), self.kept.clone());
             Ok(())

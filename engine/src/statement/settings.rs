@@ -26,6 +26,9 @@ enum Target {
     VacuumRetentionCheck,
 }
 
+/// Of a setting that is a text: sessions are many, and keys are written into tables.
+const TEXT_BYTES_MAX: usize = 1024;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Bool,
@@ -334,6 +337,11 @@ impl Change {
                 _ => Err(wrong(&setting, value, &format!("a whole number from {low} to {high}"))),
             },
             Kind::Text if value.is_empty() => Err(wrong(&setting, value, "a name")),
+            Kind::Text if value.len() > TEXT_BYTES_MAX => Err(EngineError::invalid(format!(
+                "\"{}\" is a text of at most {TEXT_BYTES_MAX} bytes, and the value given has {}",
+                setting.name,
+                value.len()
+            ))),
             Kind::Text => Ok(Self { setting, value: value.to_owned() }),
             Kind::TimeZone => {
                 let valid = value.parse::<datafusion::arrow::array::timezone::Tz>().is_ok();
