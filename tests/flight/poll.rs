@@ -325,6 +325,41 @@ async fn what_nobody_asks_for_ends_after_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn so_many_results_of_a_user_wait_and_no_more() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let mut waiting = Vec::new();
+    for n in 0..100 {
+        waiting.push(poll_to_the_end(&mut flight, &format!("SELECT {n}")).await.unwrap().info.unwrap());
+    }
+    let refused = poll(&mut flight, asked("SELECT 100")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().starts_with("too many results wait to be fetched: 100 of yours"), "{refused}");
+    // One that is fetched makes room, and so does one that is cancelled.
+    assert_eq!(one(&fetch(&mut flight, &waiting[0]).await), 0);
+    // It is gone a moment after its last row.
+    let room = async { while poll(&mut flight, asked("SELECT 101")).await.is_err() {} };
+    within("room", room).await;
+    let request = CancelFlightInfoRequest { info: Some(waiting[1].clone()) };
+    let action = Action { r#type: "CancelFlightInfo".to_owned(), body: request.encode_to_vec().into() };
+    flight.inner_mut().do_action(action).await.unwrap();
+    poll_to_the_end(&mut flight, "SELECT 102").await.unwrap();
+    assert_eq!(poll(&mut flight, asked("SELECT 103")).await.unwrap_err().code(), Code::ResourceExhausted);
+    assert_eq!(one(&fetch(&mut flight, &waiting[99]).await), 99);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_whose_client_knows_of_them_take_no_room() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    for n in 0..105 {
+        let answer = poll_to_the_end(&mut flight, &format!("INSERT INTO t (a) VALUES ({n})")).await.unwrap();
+        assert_eq!(one(&fetch(&mut flight, &answer.info.unwrap()).await), 1);
+    }
+    assert_eq!(number(&*server.client().await.unwrap(), "SELECT count(*) FROM t").await, 108);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_session_ends_what_it_polls() {
     let (lake, server) = server().await;
     let mut flight = server.flight().await;

@@ -93,6 +93,8 @@ struct State {
     progress: Option<f64>,
     /// The progress that its client knows.
     told: Option<f64>,
+    /// Its client knows its effect.
+    answered: bool,
     end: Option<Result<End, Status>>,
     parts: Vec<Part>,
 }
@@ -140,6 +142,26 @@ impl Job {
 
     pub fn has_begun(&self) -> bool {
         self.work.lock().is_none()
+    }
+
+    /// Whether nothing is lost with it: it never began, it failed or was cancelled, or it had an effect of which its client was
+    /// told.
+    pub fn is_worthless(&self) -> bool {
+        let state = self.state.borrow();
+        match &state.end {
+            None => !self.has_begun(),
+            Some(Ok(End::Rows)) => false,
+            Some(Ok(End::Effect(_))) => state.answered,
+            Some(Err(_)) => true,
+        }
+    }
+
+    /// Its client is told what effect it had.
+    pub fn has_answered(&self) {
+        self.state.send_if_modified(|state| {
+            state.answered = true;
+            false
+        });
     }
 
     /// A ticket for each of its parts.

@@ -62,7 +62,7 @@ impl Jobs {
         let mut own = jobs.values().filter(|other| other.terms.owner == job.terms.owner).count();
         if own >= JOBS_OF_USER_MAX {
             // Clients may ask for an info and never fetch.
-            let idle = jobs.values().filter(|other| other.terms.owner == job.terms.owner && !other.has_begun());
+            let idle = jobs.values().filter(|other| other.terms.owner == job.terms.owner && other.is_worthless());
             if let Some(oldest) = idle.min_by_key(|other| other.idle_since()).map(|other| other.id) {
                 jobs.remove(&oldest);
                 own -= 1;

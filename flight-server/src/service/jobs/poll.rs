@@ -129,6 +129,7 @@ fn answer(shared: &Shared, caller: &Caller, job: &Job) -> Result<PollInfo, Statu
             PollInfo { info: Some(info), flight_descriptor: None, progress, expiration_time }
         }
         Told::Effect(note) => {
+            job.has_answered();
             let done = ticket(&Ticket::done(EffectResult::of(&note)), &user);
             PollInfo {
                 info: Some(info(vec![done], note.write())),
