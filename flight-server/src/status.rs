@@ -165,6 +165,35 @@ mod tests {
         assert!(!status.message().contains("secret"));
     }
 
+    /// A log of this thread's alone.
+    #[derive(Clone, Default)]
+    struct Log(std::sync::Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_log_has_the_causes_of_an_internal_error_under_the_id_that_the_client_has() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        let cause = std::io::Error::other("the disk is on fire");
+        let error = EngineError { source: Some(Box::new(cause)), ..error(ErrorKind::Internal, "could not write") };
+        let status = tracing::subscriber::with_default(subscriber, || from_engine(error));
+        let id = status.message().lines().next().and_then(|line| line.strip_prefix("internal error ")).unwrap();
+        let log = String::from_utf8(log.0.lock().clone()).unwrap();
+        assert!(log.contains(id) && log.contains("could not write: the disk is on fire"), "{log}");
+        assert!(!status.message().contains("fire"), "{}", status.message());
+    }
+
     #[tokio::test]
     async fn a_panic_fails_its_request_only() {
         let status = guarded::<()>(async { panic!("secret {}", 1) }).await.unwrap_err();

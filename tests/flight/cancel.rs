@@ -6,7 +6,10 @@ use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_flight::{
     Action, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightInfo,
     error::FlightError,
-    sql::{CommandStatementIngest, TableDefinitionOptions, TableExistsOption, TableNotExistOption},
+    sql::{
+        ActionCancelQueryRequest, ActionCancelQueryResult, Any, CommandStatementIngest, ProstMessageExt,
+        TableDefinitionOptions, TableExistsOption, TableNotExistOption,
+    },
 };
 use boathouse_engine::{EngineConfig, ErrorKind};
 use boathouse_flight_server::client::{Answer, Client};
@@ -89,6 +92,28 @@ async fn a_query_can_be_cancelled_from_another_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn older_clients_cancel_with_an_action_of_their_own() {
+    let (lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let info = flight.execute(ENDLESS.to_owned(), None).await.unwrap();
+    let mut stream = flight.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    within("the first rows", stream.next()).await.unwrap().unwrap();
+    let request = ActionCancelQueryRequest { info: info.encode_to_vec().into() };
+    let action = Action { r#type: "CancelQuery".to_owned(), body: request.as_any().encode_to_vec().into() };
+    let mut other = server.flight().await;
+    let mut results = other.inner_mut().do_action(action.clone()).await.unwrap().into_inner();
+    let result = Any::decode(&*results.message().await.unwrap().unwrap().body).unwrap();
+    let result: ActionCancelQueryResult = result.unpack().unwrap().unwrap();
+    // CANCEL_RESULT_CANCELLED
+    assert_eq!(result.result, 1);
+    until("the query ends", || lake.engine().statements_active() == 0).await;
+    drop(stream);
+    let gone = async { while other.inner_mut().do_action(action.clone()).await.is_ok() {} };
+    within("the query is not there any more", gone).await;
+    assert_eq!(other.inner_mut().do_action(action).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_above_the_limit_waits_for_its_turn() {
     let (lake, server) = server_with(EngineConfig { statements_running_max: 1, ..config() }).await;
     let client = server.client().await.unwrap();
@@ -132,6 +157,26 @@ async fn clients_that_read_nothing_or_send_nothing_hold_nobody_up() {
     }
     drop(unread);
     silent.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_reads_is_not_made() {
+    let (lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let sql = "SELECT repeat('x', 1000) AS wide FROM generate_series(1, 1000000000000)";
+    let info = flight.execute(sql.to_owned(), None).await.unwrap();
+    let _unread = flight.inner_mut().do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    let client = server.client().await.unwrap();
+    let (mut made, mut still, mut round) = (0, 0, 0);
+    // Until it makes no more while others run one query after the other.
+    while still < 20 {
+        round += 1;
+        number(&*client, &format!("SELECT sum(value + {round}) FROM generate_series(1, 300000)")).await;
+        let now = lake.engine().query_records().iter().find(|query| &*query.sql == sql).unwrap().rows;
+        still = if now == made && now > 0 { still + 1 } else { 0 };
+        made = now;
+        assert!(made < 300_000, "{made} KB for nobody");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

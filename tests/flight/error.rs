@@ -1,9 +1,17 @@
 //! Errors: the same text as without a server, the right code, and a server that goes on.
 
-use arrow_flight::{Action, FlightDescriptor, Ticket, error::FlightError, sql::client::FlightSqlServiceClient};
+use arrow_flight::{
+    Action, FlightData, FlightDescriptor, Ticket,
+    error::FlightError,
+    sql::{
+        ActionCreatePreparedSubstraitPlanRequest, CommandStatementSubstraitPlan, ProstMessageExt, SubstraitPlan,
+        client::FlightSqlServiceClient,
+    },
+};
 use boathouse_engine::ErrorKind;
 use boathouse_flight_server::client::{Answer, Client, Embedded};
 use futures::TryStreamExt;
+use prost::Message;
 use tonic::Code;
 
 use crate::support::{number, server};
@@ -79,6 +87,29 @@ async fn transactions_are_refused_rather_than_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn substrait_plans_are_refused_by_name_in_every_call() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let plan = Some(SubstraitPlan { plan: "a plan".into(), version: "0.80.0".to_owned() });
+    let command = CommandStatementSubstraitPlan { plan: plan.clone(), transaction_id: None };
+    let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+    let raw = flight.inner_mut();
+    let info = raw.get_flight_info(descriptor.clone()).await.unwrap_err();
+    let poll = raw.poll_flight_info(descriptor.clone()).await.unwrap_err();
+    let schema = raw.get_schema(descriptor.clone()).await.unwrap_err();
+    let data = FlightData { flight_descriptor: Some(descriptor), ..FlightData::default() };
+    let put = raw.do_put(futures::stream::iter([data])).await.unwrap_err();
+    for status in [info, poll, schema, put] {
+        assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+        assert!(status.message().contains("StatementSubstraitPlan\" is not supported"), "{status:?}");
+    }
+    let request = ActionCreatePreparedSubstraitPlanRequest { plan, transaction_id: None };
+    let body = request.as_any().encode_to_vec().into();
+    let action = Action { r#type: "CreatePreparedSubstraitPlan".to_owned(), body };
+    assert_eq!(raw.do_action(action).await.unwrap_err().code(), Code::Unimplemented);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_named() {
     let (_lake, server) = server().await;
     let url = server.url();
@@ -115,7 +146,6 @@ struct ErrorInfo {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_finds_kind_sqlstate_and_query_in_the_details() {
-    use prost::Message;
     let (_lake, server) = server().await;
     let mut flight = server.flight().await;
     let divides = "SELECT 1 / (value - 500000) AS x FROM generate_series(1, 1000000)";

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::{
+    array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray},
+    datatypes::DataType,
+};
 use arrow_flight::{
-    Action,
-    sql::{ActionCreatePreparedStatementRequest, Any, ProstMessageExt},
+    Action, FlightDescriptor,
+    sql::{
+        ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+        Any, CommandPreparedStatementQuery, ProstMessageExt,
+    },
 };
 use bytes::Bytes;
 use futures::TryStreamExt;
 use prost::Message;
+use tonic::Code;
 
 use crate::support::{fetch, one, server, table};
 
@@ -44,6 +51,42 @@ async fn a_query_takes_parameters_by_place_and_can_be_bound_again() {
         }
         statement.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_have_the_types_that_their_places_ask_for() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    for sql in ["SELECT a FROM t WHERE a >= $1 AND b = $2", "INSERT INTO t VALUES (?, ?)"] {
+        let statement = flight.prepare(sql.to_owned(), None).await.unwrap();
+        let types: Vec<_> = statement.parameter_schema().unwrap().fields().iter().map(|f| f.data_type()).collect();
+        assert_eq!(types, [&DataType::Int32, &DataType::Utf8], "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_that_was_closed_is_still_its_statement_and_nobody_elses() {
+    let (_lake, server) = server().await;
+    let mut flight = server.flight().await;
+    let request = ActionCreatePreparedStatementRequest { query: "SELECT count(*) FROM t".into(), transaction_id: None };
+    let action = |name: &str, body: Vec<u8>| Action { r#type: name.to_owned(), body: body.into() };
+    let create = action("CreatePreparedStatement", request.as_any().encode_to_vec());
+    let result = flight.do_action(create).await.unwrap().message().await.unwrap().unwrap();
+    let created: ActionCreatePreparedStatementResult = Any::decode(&*result.body).unwrap().unpack().unwrap().unwrap();
+    let handle = created.prepared_statement_handle;
+    let close = ActionClosePreparedStatementRequest { prepared_statement_handle: handle.clone() };
+    for _ in 0..2 {
+        flight.do_action(action("ClosePreparedStatement", close.as_any().encode_to_vec())).await.unwrap();
+        // It holds all that it needs, so nothing is lost with what was closed.
+        let command = CommandPreparedStatementQuery { prepared_statement_handle: handle.clone() };
+        let descriptor = FlightDescriptor::new_cmd(command.as_any().encode_to_vec());
+        let info = flight.inner_mut().get_flight_info(descriptor).await.unwrap().into_inner();
+        assert_eq!(one(&fetch(&mut flight, &info).await), 3);
+    }
+    let unknown = ActionClosePreparedStatementRequest { prepared_statement_handle: "no handle".into() };
+    let refused =
+        flight.inner_mut().do_action(action("ClosePreparedStatement", unknown.as_any().encode_to_vec())).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! TLS: a server that shows its certificate, changes it while it runs, and knows its clients by theirs.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, process::Command, sync::Arc, time::Duration};
 
 use boathouse_engine::{EngineConfig, ErrorKind};
 use boathouse_flight_server::{
@@ -11,6 +11,7 @@ use boathouse_tests::{Authority, Files, TestLake, TestServer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    signal::unix::{SignalKind, signal},
 };
 
 use crate::support::{number, server, text, until, within};
@@ -131,6 +132,31 @@ async fn files_that_change_are_noticed() {
         tls.certificate() == pem_bytes(&new)
     })
     .await;
+    watch.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_makes_the_files_be_read_at_once() {
+    // Whoever does not ask for it ends by it.
+    let _asked = signal(SignalKind::hangup()).unwrap();
+    let authorities = [Authority::new(), Authority::new(), Authority::new()];
+    let [there, second, third] = authorities.each_ref().map(|authority| authority.server("server", "localhost"));
+    let put = |new: &Files| {
+        fs::copy(&new.key, &there.key).unwrap();
+        fs::copy(&new.certificate, &there.certificate).unwrap();
+    };
+    let tls = Tls::open(files(&there, None, false), []).unwrap();
+    // It looks once when it begins, and again in an hour.
+    let watch = tokio::spawn(tls.clone().keep_fresh(Duration::from_secs(3600)));
+    for new in [&second, &third] {
+        put(new);
+        until("the new one is in use", || {
+            // Again and again, for it may not listen yet.
+            let told = Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status();
+            told.unwrap().success() && tls.certificate() == pem_bytes(new)
+        })
+        .await;
+    }
     watch.abort();
 }
 

@@ -98,7 +98,9 @@ fn meaning(status: &Status) -> (&'static str, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use boathouse_engine::EngineError;
+
+    use super::{super::from_engine, *};
 
     #[test]
     fn programs_find_kind_state_and_query() {
@@ -112,6 +114,28 @@ mod tests {
         assert_eq!(info.metadata["query_id"], id.to_string());
         // A second hand adds nothing.
         assert_eq!(detailed(status.clone(), Uuid::new_v4()).details(), status.details());
+    }
+
+    #[test]
+    fn every_kind_has_a_code_and_an_sqlstate_of_its_own() {
+        for (kind, code, sqlstate) in [
+            (ErrorKind::InvalidSql, Code::InvalidArgument, "42000"),
+            (ErrorKind::NotFound, Code::NotFound, "42704"),
+            (ErrorKind::AlreadyExists, Code::AlreadyExists, "42710"),
+            (ErrorKind::Denied, Code::PermissionDenied, "42501"),
+            (ErrorKind::Unsupported, Code::Unimplemented, "0A000"),
+            (ErrorKind::Conflict, Code::Aborted, "40001"),
+            (ErrorKind::Exhausted, Code::ResourceExhausted, "53000"),
+            (ErrorKind::Unavailable, Code::Unavailable, "57P03"),
+            (ErrorKind::Cancelled, Code::Cancelled, "57014"),
+            (ErrorKind::Corrupt, Code::DataLoss, "XX001"),
+            (ErrorKind::Internal, Code::Internal, "XX000"),
+        ] {
+            let message = "no".to_owned();
+            let error = EngineError { kind, message, excerpt: None, detail: None, hint: None, source: None };
+            let status = from_engine(error);
+            assert_eq!((status.code(), meaning(&status)), (code, (kind.as_str(), sqlstate)));
+        }
     }
 
     #[test]
