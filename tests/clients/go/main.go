@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -32,8 +33,11 @@ func main() {
 	}{
 		{"database/sql queries and binds", databaseSql},
 		{"the Flight SQL client browses", browse},
+		{"values of all types come as they are", types},
 		{"ingestion creates and appends", ingest},
 		{"errors have code and text", errors},
+		{"a query can be cancelled", cancel},
+		{"transactions are refused and not pretended", transactions},
 		{"options of a session are set and read", options},
 	}
 	failed := 0
@@ -159,6 +163,52 @@ func fetchCount(ctx context.Context, client *flightsql.Client, info *flight.Flig
 	return count, "", reader.Err()
 }
 
+func types() error {
+	ctx := context.Background()
+	client, err := connect()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	info, err := client.Execute(ctx, "SELECT true, CAST(-1 AS TINYINT), CAST(2 AS SMALLINT), CAST(3 AS INT), CAST(4 AS BIGINT),"+
+		" CAST(0.5 AS REAL), CAST(1.5 AS DOUBLE), CAST(12.34 AS DECIMAL(10, 2)), 'größe', X'00ff', DATE '2026-02-03',"+
+		" TIMESTAMP '2026-02-03 04:05:06.789', CAST(NULL AS INT), [1, NULL, 3]")
+	if err != nil {
+		return err
+	}
+	reader, err := client.DoGet(ctx, info.Endpoint[0].Ticket)
+	if err != nil {
+		return err
+	}
+	defer reader.Release()
+	if !reader.Next() {
+		return fmt.Errorf("no row, %v", reader.Err())
+	}
+	row := reader.Record()
+	list := row.Column(13).(*array.List)
+	found := fmt.Sprint(
+		row.Column(0).(*array.Boolean).Value(0), " ",
+		row.Column(1).(*array.Int8).Value(0), " ",
+		row.Column(2).(*array.Int16).Value(0), " ",
+		row.Column(3).(*array.Int32).Value(0), " ",
+		row.Column(4).(*array.Int64).Value(0), " ",
+		row.Column(5).(*array.Float32).Value(0), " ",
+		row.Column(6).(*array.Float64).Value(0), " ",
+		row.Column(7).(*array.Decimal128).Value(0).LowBits(), " ",
+		row.Column(8).(*array.String).Value(0), " ",
+		row.Column(9).(*array.Binary).Value(0), " ",
+		row.Column(10).(*array.Date32).Value(0).ToTime().UTC().Format(time.DateOnly), " ",
+		row.Column(11).(*array.Timestamp).Value(0).ToTime(arrow.Microsecond).UTC().Format("2006-01-02 15:04:05.000"), " ",
+		row.Column(12).IsNull(0), " ",
+		list.ListValues().(*array.Int64).Value(2), list.ListValues().IsNull(1),
+	)
+	expected := "true -1 2 3 4 0.5 1.5 1234 größe [0 255] 2026-02-03 2026-02-03 04:05:06.789 true 3 true"
+	if found != expected {
+		return fmt.Errorf("found %q", found)
+	}
+	return nil
+}
+
 func ingest() error {
 	ctx := context.Background()
 	client, err := connect()
@@ -208,6 +258,85 @@ func errors() error {
 	}
 	if details := found.Details(); len(details) != 1 || !strings.Contains(fmt.Sprint(details[0]), "42704") {
 		return fmt.Errorf("details %v", details)
+	}
+	return nil
+}
+
+// The server is asked to end it, in both ways that the protocol has, and a client that goes away ends it too.
+func cancel() error {
+	client, err := connect()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx := context.Background()
+	for _, way := range []string{"CancelFlightInfo", "CancelQuery", "going away"} {
+		within, leave := context.WithTimeout(ctx, 30*time.Second)
+		defer leave()
+		info, err := client.Execute(within, "SELECT value FROM generate_series(1, 1000000000000)")
+		if err != nil {
+			return err
+		}
+		reader, err := client.DoGet(within, info.Endpoint[0].Ticket)
+		if err != nil {
+			return err
+		}
+		if !reader.Next() {
+			return fmt.Errorf("no rows, %v", reader.Err())
+		}
+		switch way {
+		case "CancelFlightInfo":
+			result, err := client.CancelFlightInfo(within, &flight.CancelFlightInfoRequest{Info: info})
+			if err != nil || int32(result.Status) != 1 {
+				return fmt.Errorf("%v %v", result, err)
+			}
+		case "CancelQuery":
+			if result, err := client.CancelQuery(within, info); err != nil || int32(result) != 1 {
+				return fmt.Errorf("%v %v", result, err)
+			}
+		default:
+			leave()
+		}
+		for reader.Next() {
+		}
+		if code := status.Code(reader.Err()).String(); code != "Canceled" {
+			return fmt.Errorf("%s: %v", way, reader.Err())
+		}
+		reader.Release()
+	}
+	info, err := client.Execute(ctx, "SELECT 1")
+	if err != nil {
+		return err
+	}
+	if count, _, err := fetch(ctx, client, info); err != nil || count != 1 {
+		return fmt.Errorf("%d rows, %v", count, err)
+	}
+	return nil
+}
+
+func transactions() error {
+	client, err := connect()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if _, err = client.BeginTransaction(context.Background()); status.Code(err).String() != "Unimplemented" {
+		return fmt.Errorf("%v", err)
+	}
+	db, err := sql.Open("flightsql", "flightsql://"+address)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TABLE untouched (n BIGINT)"); err != nil {
+		return err
+	}
+	if _, err := db.Begin(); err == nil {
+		return fmt.Errorf("it began")
+	}
+	var count int64
+	if err := db.QueryRow("SELECT count(*) FROM untouched").Scan(&count); err != nil || count != 0 {
+		return fmt.Errorf("%d rows, %v", count, err)
 	}
 	return nil
 }
