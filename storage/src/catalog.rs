@@ -3,6 +3,7 @@
 //! the next version. Lose that folder and no row is lost. Users are a document of their own kind ([`UsersDocument`]),
 //! and so is each mart ([`MartDocument`]), and what destinations outside of the lake have of it ([`ExportsDocument`]).
 
+mod claim;
 mod documents;
 mod exports;
 mod folders;
@@ -13,8 +14,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use claim::Claim;
 pub(crate) use documents::{Document, Documents, backoff};
-pub use exports::{ExportClaim, ExportDelivered, ExportFailed, ExportMark, ExportPart, ExportsDocument, MartExport};
+pub use exports::{ExportDelivered, ExportFailed, ExportMark, ExportPart, ExportsDocument, MartExport};
 pub use marts::{
     MartCause, MartColumn, MartDefinition, MartDocument, MartInput, MartLate, MartLateness, MartLease, MartRun,
     MartRunState, MartTest, MartTestState,

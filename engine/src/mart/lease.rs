@@ -1,25 +1,26 @@
-//! The right to run a mart: one process at a time, whatever ends when.
+//! The right to run a mart, or to deliver an export of one: one process at a time, whatever ends when.
 //!
-//! Who runs a mart writes a lease into its document, which is replaced by compare and swap, and shows by a beat that it
-//! lives. Who wants to run it and finds a lease looks whether the beat moves: then another process is at it. One that stands
-//! still for long belongs to a process that ended, and is taken over. Clocks of two machines are never compared.
+//! Who is at it writes a claim into a document of the lake, which is replaced by compare and swap, and shows by a beat that
+//! it lives. Who wants to do the same and finds a claim looks whether the beat moves: then another process is at it. One that
+//! stands still for long belongs to a process that ended, and is taken over. Clocks of two machines are never compared.
 //!
 //! A process that only stood still may go on when its lease is gone: it finds that out at its next beat, and what it commits
 //! before is held to the same condition as the new owner's commit, that the table is as it was read.
 
+mod run;
+
 use std::{
     convert::Infallible,
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use boathouse_storage::{
-    Lake,
-    catalog::{MartCause, MartDefinition, MartDocument, MartLease, MartRun, MartRunState},
-};
+use boathouse_storage::{StorageError, catalog::Claim};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+pub(super) use self::run::OfRun;
 use crate::{EngineError, ErrorKind};
 
 /// How often and how long leases are looked at.
@@ -39,80 +40,100 @@ impl Default for LeaseTimes {
     }
 }
 
-/// A lease that is held. It stays until [`Lease::end`], or until nobody beats for it.
-#[derive(Debug)]
-pub(super) struct Lease {
-    lake: Arc<Lake>,
-    mart: String,
-    token: String,
-    times: LeaseTimes,
-    /// The document when the lease was taken.
-    document: Arc<MartDocument>,
+/// A field of a document of the lake that says who is at something.
+pub(super) trait Field: Clone + fmt::Debug + Send + Sync {
+    type Document: Clone + fmt::Debug + Send + Sync;
+    /// What a process leaves in it that ended in the midst.
+    type Left: Send;
+
+    /// What its holder does, for people.
+    fn title(&self) -> String;
+
+    fn claim<'a>(&self, document: &'a Self::Document) -> Option<&'a Claim>;
+
+    /// Puts another claim in the place of the one that is there, or none, and gives what was there.
+    fn put(&self, document: &mut Self::Document, claim: Option<Claim>) -> Option<Self::Left>;
+
+    /// Changes the document, as `Lake::change_mart` does.
+    fn change(
+        &self,
+        change: impl Fn(&mut Self::Document) + Send + Sync,
+    ) -> impl Future<Output = Result<Arc<Self::Document>, StorageError>> + Send;
 }
 
-/// What became of the wish to run a mart.
-pub(super) enum Taken {
-    /// With the run of a process that ended in its midst, if there was one.
-    Ours(Lease, Option<MartRun>),
+/// A lease that is held, until [`Lease::release`], or until nobody beats for it.
+#[derive(Debug, Clone)]
+pub(super) struct Lease<F: Field> {
+    field: F,
+    token: String,
+    times: LeaseTimes,
+    /// When the lease was taken.
+    document: Arc<F::Document>,
+}
+
+/// What became of the wish to do something.
+pub(super) enum Taken<F: Field> {
+    /// With what a process left that ended in the midst, if there was one.
+    Ours(Lease<F>, Option<F::Left>),
     Busy {
         holder: String,
     },
 }
 
-/// Takes the lease of a mart for `run`. Waits only where a beat does not move.
-pub(super) async fn take(
-    lake: &Arc<Lake>,
-    mart: &str,
-    holder: &str,
-    run: &MartRun,
-    times: LeaseTimes,
-) -> Result<Taken, EngineError> {
-    let token = Uuid::new_v4().to_string();
-    let mut seen: Option<(String, u64, Instant)> = None;
+/// Takes the lease. Waits only where a beat does not move.
+pub(super) async fn take<F: Field>(field: F, times: LeaseTimes) -> Result<Taken<F>, EngineError> {
+    let (token, holder) = (Uuid::new_v4().to_string(), format!("process {}", std::process::id()));
+    let mut seen: Option<(Claim, Instant)> = None;
     loop {
-        let dead = seen.as_ref().filter(|(_, _, since)| since.elapsed() > times.dead_after);
-        let dead = dead.map(|(token, beat, _)| (token.clone(), *beat));
+        let dead = seen.as_ref().filter(|(_, since)| since.elapsed() > times.dead_after).map(|(claim, _)| claim);
         let left = Mutex::new(None);
-        let document = lake
-            .change_mart(mart, |document| {
-                let is_dead = |lease: &MartLease| {
-                    dead.as_ref().is_some_and(|(token, beat)| (token, beat) == (&lease.token, &lease.beat))
-                };
-                if document.lease.as_ref().is_none_or(is_dead) {
-                    *left.lock() = document.lease.take().map(|lease| lease.run);
-                    let (token, holder, run) = (token.clone(), holder.to_owned(), run.clone());
-                    document.lease = Some(MartLease { token, holder, beat: 0, run });
-                }
-            })
-            .await?;
-        let Some(lease) = &document.lease else {
-            return Err(EngineError::internal(format!("the lease of mart \"{mart}\" was not written")));
+        let change = field.change(|document| {
+            let found = field.claim(document);
+            if found.is_none() || found == dead {
+                let claim = Claim { token: token.clone(), holder: holder.clone(), beat: 0 };
+                *left.lock() = field.put(document, Some(claim));
+            }
+        });
+        let document = change.await?;
+        let Some(claim) = field.claim(&document) else {
+            return Err(EngineError::internal(format!("it was not written down who does {}", field.title())));
         };
-        if lease.token == token {
-            let lease = Lease { lake: lake.clone(), mart: mart.to_owned(), token, times, document };
-            return Ok(Taken::Ours(lease, left.into_inner()));
+        if claim.token == token {
+            return Ok(Taken::Ours(Lease { field, token, times, document }, left.into_inner()));
         }
         match &seen {
-            Some((known, beat, _)) if (known, beat) == (&lease.token, &lease.beat) => {}
-            Some(_) => return Ok(Taken::Busy { holder: lease.holder.clone() }),
+            Some((known, _)) if known == claim => {}
+            Some(_) => return Ok(Taken::Busy { holder: claim.holder.clone() }),
             None => {
-                tracing::info!(mart, holder = lease.holder, "another process runs it, or ended in its midst");
-                seen = Some((lease.token.clone(), lease.beat, Instant::now()));
+                let (what, holder) = (field.title(), &claim.holder);
+                tracing::info!(what, holder, "another process is at it, or ended in its midst");
+                seen = Some((claim.clone(), Instant::now()));
             }
         }
         tokio::time::sleep(times.look).await;
     }
 }
 
-impl Lease {
-    /// Whether another process carried the run out, for the same reason, before the lease was taken. It may have failed.
-    pub fn is_late(&self, run: &MartRun) -> bool {
-        let same = |known: &MartRun| known.cause == run.cause && known.attempt >= run.attempt;
-        let carried_out = |known: &&MartRun| known.state != MartRunState::Blocked && same(known);
-        matches!(run.cause, MartCause::Tick(_)) && self.document.runs.iter().any(|known| carried_out(&known))
+impl<F: Field> Lease<F> {
+    /// What it is about.
+    pub fn of(&self) -> &F {
+        &self.field
     }
 
-    /// Shows again and again that who runs the mart lives. Returns only with an error, and then the run must stop.
+    /// The document when the lease was taken.
+    pub fn document(&self) -> &F::Document {
+        &self.document
+    }
+
+    /// Changes the document, which only who has the lease may do.
+    pub async fn change(&self, change: impl Fn(&mut F::Document) + Send + Sync) -> Result<(), EngineError> {
+        match self.write(change).await? {
+            true => Ok(()),
+            false => Err(self.lost("another process took it over")),
+        }
+    }
+
+    /// Shows again and again that its holder lives. Returns only with an error, and then the work must stop.
     pub async fn beat(&self) -> EngineError {
         match self.beats().await {
             Ok(never) => match never {},
@@ -121,43 +142,50 @@ impl Lease {
     }
 
     async fn beats(&self) -> Result<Infallible, EngineError> {
-        let lost = |why: &str| {
-            let message = format!("the run of mart \"{}\" was given up: {why}", self.mart);
-            EngineError::new(ErrorKind::Unavailable, message)
-        };
+        let bound = self.times.dead_after / 2;
         let mut last = Instant::now();
         loop {
             tokio::time::sleep(self.times.beat).await;
-            let change = self.lake.change_mart(&self.mart, |document| {
-                if let Some(lease) = document.lease.as_mut().filter(|lease| lease.token == self.token) {
-                    lease.beat += 1;
+            let beat = self.write(|document| {
+                if let Some(claim) = self.field.claim(document).cloned() {
+                    self.field.put(document, Some(Claim { beat: claim.beat + 1, ..claim }));
                 }
             });
-            match tokio::time::timeout(self.times.dead_after / 2, change).await {
-                Ok(Ok(document)) if document.lease.as_ref().is_some_and(|lease| lease.token == self.token) => {
-                    last = Instant::now();
+            match tokio::time::timeout(bound, beat).await {
+                Ok(Ok(true)) => last = Instant::now(),
+                Ok(Ok(false)) => {
+                    return Err(self.lost("it stood still for so long that another process took it over"));
                 }
-                Ok(Ok(_)) => return Err(lost("it stood still for so long that another process took it over")),
-                Ok(Err(_)) | Err(_) if last.elapsed() < self.times.dead_after / 2 => {}
-                Ok(Err(error)) => return Err(lost("the lake could not be reached").with_source(error)),
-                Err(_) => return Err(lost("the lake did not answer in time")),
+                Ok(Err(_)) | Err(_) if last.elapsed() < bound => {}
+                Ok(Err(error)) => return Err(self.lost("the lake could not be reached").with_source(error)),
+                Err(_) => return Err(self.lost("the lake did not answer in time")),
             }
         }
     }
 
-    /// Gives the lease back, and writes down how the run went: one step. Does nothing when another process took it over.
-    pub async fn end(self, run: Option<&MartRun>, definition: &MartDefinition) -> Result<(), EngineError> {
-        self.lake
-            .change_mart(&self.mart, |document| {
-                if document.lease.as_ref().is_some_and(|lease| lease.token == self.token) {
-                    document.lease = None;
-                    if let Some(run) = run {
-                        document.push(run.clone());
-                        document.definition = definition.clone();
-                    }
-                }
-            })
-            .await?;
+    /// Gives the lease back, and changes the document: one step. Does nothing when another process took it over.
+    pub async fn release(&self, change: impl Fn(&mut F::Document) + Send + Sync) -> Result<(), EngineError> {
+        self.write(|document| {
+            self.field.put(document, None);
+            change(document);
+        })
+        .await?;
         Ok(())
+    }
+
+    /// Changes the document if the lease is held; whether it is, then.
+    async fn write(&self, change: impl Fn(&mut F::Document) + Send + Sync) -> Result<bool, StorageError> {
+        let is_ours =
+            |document: &F::Document| self.field.claim(document).is_some_and(|claim| claim.token == self.token);
+        let changed = self.field.change(|document| {
+            if is_ours(document) {
+                change(document);
+            }
+        });
+        Ok(is_ours(&*changed.await?))
+    }
+
+    fn lost(&self, why: &str) -> EngineError {
+        EngineError::new(ErrorKind::Unavailable, format!("{} was given up: {why}", self.field.title()))
     }
 }

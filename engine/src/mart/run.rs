@@ -19,7 +19,7 @@ use super::{
     due::Cause,
     fingerprint,
     jobs::Job,
-    lease::{self, Lease, Taken},
+    lease::{self, Lease, OfRun, Taken},
     outcome::Outcome,
     plan::{Inputs, published},
     project::{Mart, Project},
@@ -75,9 +75,9 @@ impl Project {
             return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
         }
         let run = MartRun { id, number, ..self.begun(mart, inputs.tables.clone(), number, cause) };
-        let holder = format!("process {}", std::process::id());
         let lake = self.engine.lake();
-        let (lease, left) = match lease::take(lake, &name, &holder, &run, self.options.lease).await? {
+        let field = OfRun { lake: lake.clone(), mart: name.clone(), run: run.clone() };
+        let (lease, left) = match lease::take(field, self.options.lease).await? {
             Taken::Ours(lease, left) => (lease, left),
             Taken::Busy { holder } => {
                 let outcome = there.map_or(Outcome::Busy { holder }, |version| Outcome::Skipped { version });
@@ -374,7 +374,7 @@ impl Running<'_> {
     }
 
     /// Gives the lease back, and tells how the run went.
-    async fn end(&self, lease: Lease, ended: Result<(), EngineError>) -> Ran {
+    async fn end(&self, lease: Lease<OfRun>, ended: Result<(), EngineError>) -> Ran {
         let found = std::mem::take(&mut *self.found.lock());
         let Audited { rows, tests } = found.audited;
         let mut run = MartRun { ended_ms: self.project.options.clock.now_ms(), rows, tests, ..self.run.clone() };

@@ -7,7 +7,7 @@ mod strategies;
 
 use std::{sync::Arc, time::Duration};
 
-use boathouse_storage::catalog::{MartRunState, MartTestState};
+use boathouse_storage::catalog::{Claim, MartRunState, MartTestState};
 
 use super::{Change, Clock, Definition, LeaseTimes, MartOptions, MartOutcome, Project, Report};
 use crate::{Engine, EngineConfig, Outcome};
@@ -381,8 +381,8 @@ async fn one_process_at_a_time_runs_a_mart_and_a_dead_one_is_replaced() {
     for (number, left) in [(run_of.number, MartRunState::Succeeded), (5, MartRunState::Failed)] {
         lake.change_mart("m.revenue", |document| {
             let run = boathouse_storage::catalog::MartRun { id: number.to_string(), number, ..run_of.clone() };
-            let (token, holder) = ("dead".to_owned(), "process 1".to_owned());
-            document.lease = Some(boathouse_storage::catalog::MartLease { token, holder, beat: 3, run });
+            let claim = Claim { token: "dead".to_owned(), holder: "process 1".to_owned(), beat: 3 };
+            document.lease = Some(boathouse_storage::catalog::MartLease { claim, run });
         })
         .await
         .unwrap();

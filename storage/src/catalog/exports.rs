@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Document;
+use super::{Claim, Document};
 
 /// The exports of one mart.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct MartExport {
     pub part: Option<ExportPart>,
     /// Who delivers now.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub claim: Option<ExportClaim>,
+    pub claim: Option<Claim>,
 }
 
 /// A version of a mart's table. Tables of one name that were made one behind the other have other ids.
@@ -92,14 +92,4 @@ pub struct ExportPart {
     pub since: Option<ExportMark>,
     /// Rows that were acknowledged, from the first on.
     pub rows: u64,
-}
-
-/// The right to deliver. One whose beat has stopped belongs to a process that ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExportClaim {
-    pub token: String,
-    /// Who has it, for people.
-    pub holder: String,
-    /// Moves while the delivery lives.
-    pub beat: u64,
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Document;
+use super::{Claim, Document};
 
 /// Runs that are kept; older ones are forgotten.
 const RUNS_MAX: usize = 50;
@@ -110,14 +110,11 @@ impl MartLateness {
     }
 }
 
-/// The right to run a mart. One whose beat has stopped belongs to a process that ended.
+/// The right to run a mart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MartLease {
-    pub token: String,
-    /// Who has it, for people.
-    pub holder: String,
-    /// Moves while the run lives.
-    pub beat: u64,
+    #[serde(flatten)]
+    pub claim: Claim,
     /// The run, as it began.
     pub run: MartRun,
 }
@@ -270,6 +267,14 @@ mod tests {
         assert_eq!((run.cause, run.attempt, run.retry_ms), (MartCause::Person, 1, None));
         let tick = MartRun { cause: MartCause::Tick(5), ..run };
         assert_eq!(serde_json::from_str::<MartRun>(&serde_json::to_string(&tick).unwrap()).unwrap(), tick);
+    }
+
+    #[test]
+    fn a_lease_is_written_as_processes_before_read_it() {
+        let text = r#"{"token":"t","holder":"process 1","beat":18446744073709551615,"run":{"id":"a","state":"running","started_ms":1,"ended_ms":1,"number":3,"definition":"f","inputs":[],"rows":0,"cause":"person","attempt":1}}"#;
+        let lease: MartLease = serde_json::from_str(text).unwrap();
+        assert_eq!((lease.claim.token.as_str(), lease.claim.beat, lease.run.id.as_str()), ("t", u64::MAX, "a"));
+        assert_eq!(serde_json::to_string(&lease).unwrap(), text);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::FieldRef;
 
 use super::{
     Delivery, Destination, Export, ExportMode, ExportOutcome, ExportReport, Progress,
-    claim::{self, Claim, Claimed},
+    claim::OfExport,
     due::{covers, retry_ms},
     rows,
 };
@@ -18,7 +18,11 @@ use crate::{
     Engine, EngineError, ErrorKind, Outcome,
     catalog::TableName,
     exec::plain_field,
-    mart::{MartOptions, fingerprint, plan::published},
+    mart::{
+        MartOptions, fingerprint,
+        lease::{self, Lease, Taken},
+        plan::published,
+    },
 };
 
 /// Deliveries one behind the other: what is left of one that was interrupted, then the newest version; or once more, when what
@@ -108,10 +112,12 @@ impl Order {
             mode: self.export.mode.word().to_owned(),
             ..MartExport::default()
         };
-        let (claim, state) = match claim::take(lake, &mart, &id, &told, self.options.lease).await? {
-            Claimed::Ours(claim, state) => (claim, state),
-            Claimed::Busy { holder } => return Ok((ExportOutcome::Busy { holder }, true)),
+        let field = OfExport { lake: lake.clone(), mart, export: id, told };
+        let claim = match lease::take(field, self.options.lease).await? {
+            Taken::Ours(claim, _) => claim,
+            Taken::Busy { holder } => return Ok((ExportOutcome::Busy { holder }, true)),
         };
+        let state = claim.state();
         // Another process may have delivered it between the look and the claim.
         let delivered = state.delivered.as_ref().filter(|known| !self.again && covers(Some(&known.mark), &wanted));
         if let Some(delivered) = delivered {
@@ -128,7 +134,7 @@ impl Order {
     async fn deliver(
         &self,
         destination: &dyn Destination,
-        claim: &Claim,
+        claim: &Lease<OfExport>,
         state: &MartExport,
         table: &Arc<Snapshot>,
         wanted: &ExportMark,
@@ -168,7 +174,7 @@ impl Order {
         let kept = Some(kept).filter(|_| destination.goes_on() && !self.again);
         if let Some(kept) = kept.as_ref().filter(|_| part.is_none()) {
             // Before the first row: whoever ends from here on has perhaps delivered some of this version.
-            claim.change(|state| state.part = Some(kept.clone())).await?;
+            claim.change_state(|state| state.part = Some(kept.clone())).await?;
         }
         let progress = Progress::new(claim.clone(), kept, part.map_or(0, |part| part.rows));
         let rows = destination.deliver(&delivery, rows, &progress).await?;
@@ -235,7 +241,7 @@ impl Order {
     /// Gives the claim back, and writes down how it went.
     async fn end(
         &self,
-        claim: &Claim,
+        claim: &Lease<OfExport>,
         ended: Result<Done, EngineError>,
         wanted: &ExportMark,
     ) -> Result<(ExportOutcome, bool), EngineError> {

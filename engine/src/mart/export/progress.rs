@@ -4,20 +4,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use boathouse_storage::catalog::ExportPart;
 
-use super::claim::Claim;
-use crate::EngineError;
+use super::claim::OfExport;
+use crate::{EngineError, mart::lease::Lease};
 
 /// Rows of a delivery that its receiver has acknowledged, written down in the lake.
 #[derive(Debug)]
 pub struct Progress {
-    pub(super) claim: Claim,
+    pub(super) claim: Lease<OfExport>,
     /// With no rows; `None` when an interrupted delivery begins anew.
     pub(super) part: Option<ExportPart>,
     rows: AtomicU64,
 }
 
 impl Progress {
-    pub(super) fn new(claim: Claim, part: Option<ExportPart>, rows: u64) -> Self {
+    pub(super) fn new(claim: Lease<OfExport>, part: Option<ExportPart>, rows: u64) -> Self {
         Self { claim, part, rows: AtomicU64::new(rows) }
     }
 
@@ -30,6 +30,6 @@ impl Progress {
     pub async fn acknowledged(&self, rows: u64) -> Result<(), EngineError> {
         let rows = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
         let Some(part) = &self.part else { return Ok(()) };
-        self.claim.change(|state| state.part = Some(ExportPart { rows, ..part.clone() })).await
+        self.claim.change_state(|state| state.part = Some(ExportPart { rows, ..part.clone() })).await
     }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicI64, Ordering},
 };
 
-use boathouse_storage::catalog::MartLease;
+use boathouse_storage::catalog::{Claim, MartLease};
 use datafusion::arrow::{array::AsArray, datatypes::Int64Type};
 
 use super::*;
@@ -323,8 +323,8 @@ async fn a_tick_outlives_two_who_ended_in_its_midst() {
     // Each left a lease, which the next one finds.
     for (dead, expected) in [("one", 1), ("two", 2)] {
         let run = MartRun { id: dead.to_owned(), cause: tick(HOUR), number: 1, version: None, ..first.clone() };
-        let (token, holder) = ("dead".to_owned(), "process 1".to_owned());
-        let held = MartLease { token, holder, beat: 3, run };
+        let claim = Claim { token: "dead".to_owned(), holder: "process 1".to_owned(), beat: 3 };
+        let held = MartLease { claim, run };
         let change = place.engine.lake().change_mart("m.total", |document| {
             document.runs.retain(|run| run.cause != tick(HOUR) || run.state != MartRunState::Succeeded);
             document.lease = Some(held.clone());
