@@ -85,22 +85,7 @@ mod tests {
     }
 
     fn run(state: MartRunState, cause: MartCause, started_ms: i64) -> MartRun {
-        MartRun {
-            id: String::new(),
-            state,
-            started_ms,
-            ended_ms: started_ms,
-            number: 0,
-            definition: String::new(),
-            inputs: Vec::new(),
-            version: None,
-            rows: 0,
-            error: None,
-            tests: Vec::new(),
-            cause,
-            attempt: 1,
-            retry_ms: None,
-        }
+        MartRun { state, started_ms, ended_ms: started_ms, cause, ..MartRun::default() }
     }
 
     fn known(runs: &[MartRun]) -> MartDocument {

@@ -114,7 +114,7 @@ pub(super) fn news(mart: &str, freshness: Freshness, document: &MartDocument, no
 
 #[cfg(test)]
 mod tests {
-    use boathouse_storage::catalog::{MartCause, MartRun, MartRunState};
+    use boathouse_storage::catalog::{MartRun, MartRunState};
 
     use super::*;
 
@@ -123,22 +123,7 @@ mod tests {
     }
 
     fn run(id: &str, state: MartRunState, at_ms: i64) -> MartRun {
-        MartRun {
-            id: id.to_owned(),
-            state,
-            started_ms: at_ms,
-            ended_ms: at_ms,
-            number: 0,
-            definition: String::new(),
-            inputs: Vec::new(),
-            version: None,
-            rows: 0,
-            error: None,
-            tests: Vec::new(),
-            cause: MartCause::Person,
-            attempt: 1,
-            retry_ms: None,
-        }
+        MartRun { id: id.to_owned(), state, started_ms: at_ms, ended_ms: at_ms, ..MartRun::default() }
     }
 
     const HOUR: i64 = 3_600_000;

@@ -112,18 +112,10 @@ mod tests {
         MartRun {
             id: id.to_owned(),
             state,
-            started_ms: 0,
             ended_ms: 7,
-            number: 0,
-            definition: String::new(),
-            inputs: Vec::new(),
-            version: None,
-            rows: 0,
             error: (state == MartRunState::Failed).then(|| "why".to_owned()),
-            tests: Vec::new(),
             cause,
-            attempt: 1,
-            retry_ms: None,
+            ..MartRun::default()
         }
     }
 

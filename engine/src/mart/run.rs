@@ -140,19 +140,14 @@ impl Project {
         let now = self.options.clock.now_ms();
         MartRun {
             id: Uuid::new_v4().to_string(),
-            state: MartRunState::Running,
             started_ms: now,
             ended_ms: now,
             number,
             definition: mart.definition.fingerprint.clone(),
             inputs,
-            version: None,
-            rows: 0,
-            error: None,
-            tests: Vec::new(),
             cause: cause.cause,
             attempt: cause.attempt,
-            retry_ms: None,
+            ..MartRun::default()
         }
     }
 }

@@ -364,16 +364,10 @@ impl Scheduler {
             state,
             started_ms: now_ms,
             ended_ms: now_ms,
-            number: 0,
-            definition: String::new(),
-            inputs: Vec::new(),
-            version: None,
-            rows: 0,
             error: Some(error),
-            tests: Vec::new(),
             cause: wanted.cause.cause,
             attempt: wanted.cause.attempt,
-            retry_ms: None,
+            ..MartRun::default()
         };
         let cannot = Some((run.cause, run.error.clone()));
         // Another server may say the same in other words: they do not take turns for ever.

@@ -157,6 +157,28 @@ fn first() -> u32 {
     1
 }
 
+/// One that begins: a person's, for the first time.
+impl Default for MartRun {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            state: MartRunState::Running,
+            started_ms: 0,
+            ended_ms: 0,
+            number: 0,
+            definition: String::new(),
+            inputs: Vec::new(),
+            version: None,
+            rows: 0,
+            error: None,
+            tests: Vec::new(),
+            cause: MartCause::Person,
+            attempt: first(),
+            retry_ms: None,
+        }
+    }
+}
+
 /// Why a mart is run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -280,22 +302,7 @@ mod tests {
     #[test]
     fn old_runs_are_forgotten() {
         let mut mart = MartDocument::default();
-        let run = |id: usize, state| MartRun {
-            id: id.to_string(),
-            state,
-            started_ms: 0,
-            ended_ms: 0,
-            number: 0,
-            definition: String::new(),
-            inputs: Vec::new(),
-            version: None,
-            rows: 0,
-            error: None,
-            tests: Vec::new(),
-            cause: MartCause::Person,
-            attempt: 1,
-            retry_ms: None,
-        };
+        let run = |id: usize, state| MartRun { id: id.to_string(), state, ..MartRun::default() };
         for id in 0..RUNS_MAX + 3 {
             mart.push(run(id, if id % 2 == 0 { MartRunState::Succeeded } else { MartRunState::Failed }));
         }
