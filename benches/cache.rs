@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boathouse_benches::{Bench, Store};
+use boathouse_benches::{Bench, Store, end};
 use boathouse_engine::{Engine, EngineError, Outcome, Session};
 use boathouse_flight_server::tpch::QUERIES;
 use clap::Parser;
@@ -32,13 +32,7 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ERROR: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(run(&Args::parse()).await)
 }
 
 async fn run(args: &Args) -> Result<(), EngineError> {

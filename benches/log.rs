@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use boathouse_benches::measure;
+use boathouse_benches::{end, measure};
 use boathouse_engine::{Engine, EngineConfig};
 use boathouse_storage::{Lake, StorageOptions};
 use clap::{Parser, ValueEnum};
@@ -77,19 +77,19 @@ impl Table {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
-    for table in [Table::Commits, Table::Files, Table::Checkpoint] {
-        if args.only.is_none_or(|only| only == table)
-            && let Err(error) = run(table, &args).await
-        {
-            eprintln!("ERROR: {error}");
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
+    end(run(&Args::parse()).await)
 }
 
-async fn run(table: Table, args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+async fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
+    for table in [Table::Commits, Table::Files, Table::Checkpoint] {
+        if args.only.is_none_or(|only| only == table) {
+            run_on(table, args).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn run_on(table: Table, args: &Args) -> Result<(), Box<dyn std::error::Error>> {
     let count = if table == Table::Commits { args.commits } else { args.files };
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("log");
     let lake_folder = root.join(format!("{}-{count}", table.name()));

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boathouse_benches::{Bench, Store, measure};
+use boathouse_benches::{Bench, Store, end, measure};
 use boathouse_engine::{Definition, Engine, MartOptions, MartOutcome, Project};
 use clap::Parser;
 
@@ -76,13 +76,7 @@ fn definitions() -> Result<Vec<Definition>> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ERROR: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(run(&Args::parse()).await)
 }
 
 async fn run(args: &Args) -> Result<()> {

@@ -6,7 +6,7 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
-use boathouse_benches::{Bench, Store, measure};
+use boathouse_benches::{Bench, Store, end, measure};
 use boathouse_engine::{Engine, EngineConfig, StorageOptions, WarmOptions};
 use boathouse_flight_server::tpch::QUERIES;
 use boathouse_storage::{Lake, store::StoreLayer};
@@ -34,13 +34,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ERROR: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(run(&Args::parse()).await)
 }
 
 async fn run(args: &Args) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use boathouse_benches::{Bench, Store, measure};
+use boathouse_benches::{Bench, Store, end, measure};
 use boathouse_engine::EngineError;
 use boathouse_flight_server::tpch::QUERIES;
 use clap::{Parser, ValueEnum};
@@ -35,22 +35,22 @@ enum Stores {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    end(run(&Args::parse()).await)
+}
+
+async fn run(args: &Args) -> Result<(), EngineError> {
     let stores: &[Store] = match args.store {
         Stores::Folder => &[Store::Folder],
         Stores::S3 => &[Store::S3],
         Stores::Both => &[Store::Folder, Store::S3],
     };
     for store in stores {
-        if let Err(error) = run(*store, &args).await {
-            eprintln!("ERROR: {error}");
-            return ExitCode::FAILURE;
-        }
+        run_on(*store, args).await?;
     }
-    ExitCode::SUCCESS
+    Ok(())
 }
 
-async fn run(store: Store, args: &Args) -> Result<(), EngineError> {
+async fn run_on(store: Store, args: &Args) -> Result<(), EngineError> {
     println!("TPC-H at scale {} on {}, best of {}", args.scale, store.name(), args.runs);
     let bench = Bench::tpch(store, args.scale, Path::new(env!("CARGO_TARGET_TMPDIR"))).await?;
     let mut total = 0.0;

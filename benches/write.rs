@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boathouse_benches::measure;
+use boathouse_benches::{end, measure};
 use boathouse_engine::{Engine, EngineConfig};
 use clap::Parser;
 
@@ -64,13 +64,7 @@ type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ERROR: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(run(&Args::parse()).await)
 }
 
 async fn run(args: &Args) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ use std::{
     process::ExitCode,
 };
 
+use boathouse_benches::end;
 use clap::{Parser, ValueEnum};
 
 /// Rows a second over Flight SQL, beside servers that only send
@@ -64,13 +65,7 @@ async fn main() -> ExitCode {
         (Some(Served::Bare), Some(folder)) => bare::serve(folder).await,
         _ => run(&args).await,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ERROR: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(done)
 }
 
 async fn run(args: &Args) -> Result<()> {

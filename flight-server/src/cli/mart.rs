@@ -58,13 +58,13 @@ impl Command {
     /// The lake that it is about.
     pub fn lake(&self) -> &str {
         match self {
-            Self::Plan(args) | Self::Test(args) => &args.lake,
-            Self::Graph(args) => &args.selection.lake,
-            Self::Docs(args) => &args.selection.lake,
-            Self::Run(args) => &args.selection.lake,
-            Self::Backfill(args) => &args.selection.lake,
+            Self::Plan(args) | Self::Test(args) => &args.place.lake,
+            Self::Graph(args) => &args.selection.place.lake,
+            Self::Docs(args) => &args.place.lake,
+            Self::Run(args) => &args.selection.place.lake,
+            Self::Backfill(args) => &args.selection.place.lake,
             Self::Diff(args) => &args.lake,
-            Self::Export(args) => &args.selection.lake,
+            Self::Export(args) => &args.selection.place.lake,
             Self::History(args) => &args.lake,
         }
     }
@@ -76,6 +76,13 @@ pub struct Selection {
     /// Names of marts, schema.table; all when none is given
     #[arg(value_name = "MART")]
     pub names: Vec<String>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Where marts are.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
     /// A folder (./lake) or a bucket (s3://bucket/prefix)
     #[arg(long, value_name = "LAKE")]
     pub lake: String,
@@ -111,24 +118,24 @@ pub async fn run(args: Args) -> ExitCode {
 }
 
 /// The marts of the folder and of the lake, checked. The error holds all faults.
-async fn open(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
-    opened(selection, true).await
+async fn open(place: &Place) -> Result<(Arc<Engine>, Project), String> {
+    opened(place, true).await
 }
 
 /// The same, to look at marts: nothing is delivered, so where they are exported to need not be known.
-async fn open_to_look(selection: &Selection) -> Result<(Arc<Engine>, Project), String> {
-    opened(selection, false).await
+async fn open_to_look(place: &Place) -> Result<(Arc<Engine>, Project), String> {
+    opened(place, false).await
 }
 
-async fn opened(selection: &Selection, delivers: bool) -> Result<(Arc<Engine>, Project), String> {
-    let config = Config::load(selection.config.as_deref(), Flags::default()).map_err(|error| error_text(&error))?;
+async fn opened(place: &Place, delivers: bool) -> Result<(Arc<Engine>, Project), String> {
+    let config = Config::load(place.config.as_deref(), Flags::default()).map_err(|error| error_text(&error))?;
     let destinations = match delivers {
         true => config.destinations.map_err(|error| error_text(&error))?,
         false => Destinations::elsewhere(),
     };
-    let folder = selection.marts.clone().or(config.marts);
+    let folder = place.marts.clone().or(config.marts);
     let mut definitions = folder.as_deref().map_or(Ok(Vec::new()), read_folder).map_err(faults)?;
-    let engine = Engine::open(&selection.lake, config.engine).await.map_err(|error| error_text(&error))?;
+    let engine = Engine::open(&place.lake, config.engine).await.map_err(|error| error_text(&error))?;
     definitions.extend(read_lake(&engine).await.map_err(faults)?);
     if folder.is_none() && definitions.is_empty() {
         let hint = "--marts FOLDER names their folder, or `marts` in the settings; CREATE MART makes one in the lake.";

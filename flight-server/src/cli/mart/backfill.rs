@@ -26,7 +26,7 @@ pub(super) async fn run(args: &Args) -> Result<bool, String> {
     let [name] = args.selection.names.as_slice() else {
         return Err("ERROR: a backfill is of one mart\nHINT: Write its name, schema.table.".to_owned());
     };
-    let (engine, project) = open(&args.selection).await?;
+    let (engine, project) = open(&args.selection.place).await?;
     let told = |report: &Report| print!("{}", text::report(report, name.chars().count()));
     let reports = project.backfill(name, args.from, args.to, told).await;
     let reports = reports.map_err(|error| error_text(&error))?;

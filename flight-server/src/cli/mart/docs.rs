@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, io, path::Path, path::PathBuf};
 
 use boathouse_engine::mart::About;
 
-use super::{Selection, error_text, open_to_look, page::Page, text::plural};
+use super::{Place, error_text, open_to_look, page::Page, text::plural};
 
 /// Where the pages of marts lie in it.
 const MARTS: &str = "marts";
@@ -19,27 +19,12 @@ pub struct Args {
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
     #[command(flatten)]
-    pub selection: All,
-}
-
-/// Where the marts are. A site is about all of them.
-#[derive(Debug, Clone, clap::Args)]
-pub struct All {
-    /// A folder (./lake) or a bucket (s3://bucket/prefix)
-    #[arg(long, value_name = "LAKE")]
-    pub lake: String,
-    /// The folder of the definitions, besides those that CREATE MART made [default: `marts` of the settings]
-    #[arg(long, value_name = "FOLDER")]
-    pub marts: Option<PathBuf>,
-    /// A file of settings
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub place: Place,
 }
 
 /// Writes the site.
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
-    let All { lake, marts, config } = args.selection.clone();
-    let (_, project) = open_to_look(&Selection { names: Vec::new(), lake, marts, config }).await?;
+    let (_, project) = open_to_look(&args.place).await?;
     let marts = project.about(&[]).await.map_err(|error| error_text(&error))?;
     let folder = args.folder.display();
     check(&args.folder)?;

@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Delivers, and tells of each export when it is done. False when a destination does not have the rows of the last run then.
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
-    let (engine, project) = open(&args.selection).await?;
+    let (engine, project) = open(&args.selection.place).await?;
     let width = project.names().iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let told = |report: &ExportReport| print!("{}", text::exported(report, width));
     let reports = project.export(&args.selection.names, args.to.as_deref(), args.again, told).await;

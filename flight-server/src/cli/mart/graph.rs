@@ -22,7 +22,7 @@ pub struct Args {
 
 /// Shows what reads what.
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
-    let (_, project) = open_to_look(&args.selection).await?;
+    let (_, project) = open_to_look(&args.selection.place).await?;
     let Some(file) = &args.html else {
         print!("{}", project.graph(&args.selection.names).map_err(|error| error_text(&error))?);
         return Ok(true);

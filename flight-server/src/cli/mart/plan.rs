@@ -6,7 +6,7 @@ use super::{Selection, error_text, open, text::plural};
 
 /// Shows what a run would do.
 pub(super) async fn run(selection: &Selection) -> Result<bool, String> {
-    let (_, project) = open(selection).await?;
+    let (_, project) = open(&selection.place).await?;
     let planned = project.plan(&selection.names).await.map_err(|error| error_text(&error))?;
     let width = planned.iter().map(|planned| planned.mart.chars().count()).max().unwrap_or_default();
     for planned in &planned {

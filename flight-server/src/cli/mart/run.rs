@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Runs the marts, delivers their exports, and tells of each when it is done. False when one of them is not up to date then.
 pub(super) async fn run(args: &Args) -> Result<bool, String> {
-    let (engine, project) = open(&args.selection).await?;
+    let (engine, project) = open(&args.selection.place).await?;
     let names = &args.selection.names;
     let width = project.names().iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let told = |report: &Report| print!("{}", text::report(report, width));

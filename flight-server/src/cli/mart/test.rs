@@ -6,7 +6,7 @@ use super::{Selection, error_text, open_to_look, text};
 
 /// Carries out the tests over what is published. False when one of them fails that is not only a warning.
 pub(super) async fn run(selection: &Selection) -> Result<bool, String> {
-    let (_, project) = open_to_look(selection).await?;
+    let (_, project) = open_to_look(&selection.place).await?;
     let reports = project.test(&selection.names).await.map_err(|error| error_text(&error))?;
     let width = reports.iter().map(|report| report.mart.chars().count()).max().unwrap_or_default();
     let mut good = true;
