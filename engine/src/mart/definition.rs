@@ -151,6 +151,7 @@ impl Definition {
         let refresh = header.refresh.map(|written| {
             let place = written.span().start;
             let refresh = Refresh::of(written.into_inner()).and_then(|refresh| refresh.fits(interval.is_some()));
+            let refresh = refresh.map(|refresh| refresh.at(block.line(place)));
             refresh.map_err(|error| at(Some(place), error))
         });
         let freshness = header
@@ -332,10 +333,11 @@ mod tests {
                 "sql/marts/m.t.sql:3: key \"schedule\" is not supported\nHINT: Leave it out; keys here are ",
             ),
             (
-                "refresh = { target_lag = \"5min\" }",
-                "sql/marts/m.t.sql:2: key \"target_lag\" is not supported\nHINT: Leave it out; keys here are every, cron",
+                "refresh = { schedule = \"5min\" }",
+                "sql/marts/m.t.sql:2: key \"schedule\" is not supported\nHINT: Leave it out; keys here are every, cron",
             ),
             ("\nrefresh = { cron = \"x\" }", "sql/marts/m.t.sql:3: cron = \"x\" is not understood\nDETAIL: "),
+            ("\nrefresh = { target_lag = \"5s\" }", "sql/marts/m.t.sql:3: refresh.target_lag is 5s, and less"),
             ("\nretry = { attempts = 0 }", "sql/marts/m.t.sql:3: retry.attempts is 0"),
             (
                 "\nrefresh = { cron = \"*/15 * * * *\" }",

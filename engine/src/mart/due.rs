@@ -5,6 +5,9 @@ use boathouse_storage::catalog::{MartCause, MartDocument, MartRun, MartRunState}
 
 use super::refresh::Refresh;
 
+/// A mart with a lag whose run has failed is run for the next change after this at the earliest.
+const FAILED_PAUSE_MS: i64 = 60_000;
+
 /// What a look at a mart found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
@@ -63,6 +66,22 @@ pub(super) fn commit(document: &MartDocument, most_ms: i64, now_ms: i64) -> Due 
         next if next <= now_ms || last.state == MartRunState::Blocked => first,
         next => Due::At(next),
     }
+}
+
+/// Whether rows of other versions than those that are there now, which must be replaced from `begin_ms` on, are replaced
+/// now; without that time at once.
+pub(super) fn lag(document: &MartDocument, begin_ms: Option<i64>, now_ms: i64) -> Due {
+    let first = Due::Now(Cause { cause: MartCause::Commit, attempt: 1 });
+    let Some(last) = document.runs.last() else { return first };
+    if last.cause == MartCause::Commit && last.state == MartRunState::Failed && last.retry_ms.is_some() {
+        return again(last, now_ms);
+    }
+    let at_ms = match last.state {
+        MartRunState::Failed => last.started_ms.saturating_add(FAILED_PAUSE_MS),
+        MartRunState::Blocked => now_ms,
+        MartRunState::Succeeded | MartRunState::Running => begin_ms.unwrap_or(now_ms),
+    };
+    if at_ms <= now_ms { first } else { Due::At(at_ms) }
 }
 
 /// What comes behind a run.
@@ -136,5 +155,21 @@ mod tests {
         let failed = MartRun { retry_ms: Some(1300), ..run(MartRunState::Failed, MartCause::Commit, 1000) };
         assert_eq!(look(std::slice::from_ref(&failed), 1200), Due::At(1300));
         assert_eq!(look(&[failed], 1300), Due::Now(Cause { cause: MartCause::Commit, attempt: 2 }));
+    }
+    #[test]
+    fn rows_that_may_be_behind_are_replaced_in_time() {
+        let first = Due::Now(Cause { cause: MartCause::Commit, attempt: 1 });
+        assert_eq!(lag(&known(&[]), Some(50), 0), first);
+        let good = known(&[run(MartRunState::Succeeded, MartCause::Commit, 10)]);
+        assert_eq!(lag(&good, Some(50), 49), Due::At(50));
+        assert_eq!([lag(&good, Some(50), 50), lag(&good, None, 11)], [first, first]);
+        // The next change does not let a broken one run again and again.
+        let failed = run(MartRunState::Failed, MartCause::Commit, 1000);
+        assert_eq!(lag(&known(std::slice::from_ref(&failed)), Some(50), 2000), Due::At(61_000));
+        let retried = MartRun { retry_ms: Some(1300), ..failed };
+        let look = |now| lag(&known(std::slice::from_ref(&retried)), Some(50), now);
+        assert_eq!(look(1200), Due::At(1300));
+        assert_eq!(look(1300), Due::Now(Cause { cause: MartCause::Commit, attempt: 2 }));
+        assert_eq!(lag(&known(&[run(MartRunState::Blocked, MartCause::Commit, 1000)]), Some(5000), 1001), first);
     }
 }

@@ -62,6 +62,7 @@ pub(super) struct Refresh {
     pub on_commit: bool,
     pub at_most_every: Option<Span>,
     pub catch_up: Option<String>,
+    pub target_lag: Option<String>,
 }
 
 /// `freshness = { ... }`: how old the rows may be.

@@ -36,6 +36,7 @@ mod graph;
 mod header;
 mod interval;
 mod jobs;
+mod lag;
 mod lease;
 mod ledger;
 mod notice;

@@ -21,7 +21,7 @@ use super::{
     definition::Definition,
     export::{self, Destinations},
     fault::Fault,
-    graph, quarantine, scd2,
+    graph, lag, quarantine, scd2,
     strategy::Strategy,
     test::{Check, Test},
 };
@@ -206,6 +206,8 @@ async fn checked(engine: &Arc<Engine>, mut definitions: Vec<Definition>, to: &De
         let found = plan(engine, &definition, &planned).await.and_then(|columns| {
             let mut faults = export::check(&definition, &columns, to);
             faults.extend(export::clashes(&definition, checked.marts.iter().map(|mart| &mart.definition)));
+            let reads = edges[at].iter().filter_map(|read| placed.get(read));
+            faults.extend(lag::check(&definition, reads.map(|read: &usize| &checked.marts[*read].definition)));
             if faults.is_empty() { Ok(columns) } else { Err(faults) }
         });
         match found {

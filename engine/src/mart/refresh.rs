@@ -4,6 +4,7 @@
 //! refresh = { cron = "15 6 * * *", timezone = "Europe/Berlin" }   # at those times there, also when clocks change
 //! refresh = { every = "1h" }                                       # at whole hours of UTC
 //! refresh = { on_commit = true, at_most_every = "10min" }          # when a table that it reads has another version
+//! refresh = { target_lag = "1h" }                                  # so that its rows are never farther behind what it reads
 //! ```
 //! A time at which a mart is to run is a tick. Ticks follow from the definition alone, so that all servers of a lake mean
 //! the same ones, and none is lost with a process.
@@ -17,7 +18,7 @@ use croner::{
     parser::{CronParser, Seconds, Year},
 };
 
-use super::{duration, header};
+use super::{duration, header, lag::Lag};
 use crate::{EngineError, error::did_you_mean};
 
 /// How long after a run that a commit caused the next one may begin, unless the definition says.
@@ -29,6 +30,10 @@ pub(super) struct Refresh {
     times: Option<Times>,
     /// When what it reads changed; a run begins no sooner than this after the one before.
     pub on_commit: Option<Duration>,
+    /// How far its rows may be behind what it reads; then there is nothing else.
+    pub lag: Option<Lag>,
+    /// Where it stands in the definition.
+    pub line: usize,
     /// Whether the last tick is made up for that passed while no server was there.
     pub catches_up: bool,
     /// Whether all that were missed are.
@@ -44,7 +49,13 @@ enum Times {
 impl Refresh {
     /// Checks what is written.
     pub fn of(written: header::Refresh) -> Result<Self, EngineError> {
-        let header::Refresh { every, cron, timezone, on_commit, at_most_every, catch_up } = written;
+        let header::Refresh { every, cron, timezone, on_commit, at_most_every, catch_up, target_lag } = written;
+        let lag = target_lag.as_deref().map(Lag::of).transpose()?;
+        let others = [("every", every.is_some()), ("cron", cron.is_some()), ("on_commit", on_commit)];
+        if let Some((other, _)) = others.into_iter().find(|(_, given)| *given && lag.is_some()) {
+            let hint = "Write one of them: with target_lag it runs when what it reads changed, early enough.";
+            return Err(invalid(&format!("refresh has both target_lag and {other}"), hint));
+        }
         let times = match (every, cron) {
             (Some(_), Some(_)) => {
                 return Err(invalid("refresh has both every and cron", "Write one of them."));
@@ -62,8 +73,8 @@ impl Refresh {
         if at_most_every.is_some() && !on_commit {
             return Err(invalid("refresh.at_most_every is there without on_commit", "Write on_commit = true, too."));
         }
-        if times.is_none() && !on_commit {
-            return Err(invalid("refresh says nothing", "Write every, cron or on_commit = true."));
+        if times.is_none() && !on_commit && lag.is_none() {
+            return Err(invalid("refresh says nothing", "Write every, cron, on_commit = true or target_lag."));
         }
         let catches_up = match catch_up.as_deref() {
             None | Some("latest" | "all") => true,
@@ -77,7 +88,12 @@ impl Refresh {
             return Err(invalid("refresh.catch_up is there without every or cron", hint));
         }
         let on_commit = on_commit.then(|| at_most_every.map_or(AT_MOST_EVERY, |span| span.0));
-        Ok(Self { times, on_commit, catches_up, all: catch_up.as_deref() == Some("all") })
+        Ok(Self { times, on_commit, lag, line: 1, catches_up, all: catch_up.as_deref() == Some("all") })
+    }
+
+    /// The same, which stands at a line of the definition.
+    pub fn at(self, line: usize) -> Self {
+        Self { line, ..self }
     }
 
     /// All times that were missed can only be made up for where each has rows of its own: a run carries out every interval
@@ -151,6 +167,9 @@ fn invalid(message: &str, hint: &str) -> EngineError {
 /// As people are told of it.
 impl fmt::Display for Refresh {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(lag) = self.lag {
+            return write!(f, "{lag}");
+        }
         match &self.times {
             Some(Times::Every(every)) => write!(f, "every {}", duration::text(*every))?,
             Some(Times::Cron { pattern, zone, .. }) => write!(f, "cron {pattern} {zone}")?,
@@ -255,7 +274,13 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_the_cure() {
         for (toml, expected) in [
-            ("", "refresh says nothing\nHINT: Write every, cron or on_commit = true."),
+            ("", "refresh says nothing\nHINT: Write every, cron, on_commit = true or target_lag."),
+            ("target_lag = \"1h\"\nevery = \"1h\"", "refresh has both target_lag and every\nHINT: Write one of them"),
+            ("target_lag = \"1h\"\ncron = \"0 6 * * *\"", "refresh has both target_lag and cron"),
+            ("target_lag = \"downstream\"\non_commit = true", "refresh has both target_lag and on_commit"),
+            ("target_lag = \"1h\"\nat_most_every = \"1h\"", "refresh.at_most_every is there without on_commit"),
+            ("target_lag = \"1h\"\ncatch_up = \"none\"", "refresh.catch_up is there without every or cron"),
+            ("target_lag = \"1 year\"", "refresh.target_lag: \"1 year\" is not a length of time"),
             ("every = \"0s\"", "refresh.every is no time at all"),
             ("every = \"1h\"\ncron = \"0 * * * *\"", "refresh has both every and cron"),
             ("every = \"1h\"\ntimezone = \"UTC\"", "refresh.timezone is there without cron"),

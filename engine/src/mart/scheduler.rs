@@ -9,6 +9,7 @@
 //! Nothing is kept but what saves looks: a second server, or one that was killed, comes to the same answers. A mart is run
 //! under its lease, and its commit tells for which inputs or tick it was, so two servers never publish one twice.
 
+mod lag;
 mod late;
 mod source;
 #[cfg(test)]
@@ -93,12 +94,22 @@ struct Seen {
     tick: Option<i64>,
     /// What it read had these versions when it was last brought up to date, or could not be.
     versions: Option<Versions>,
+    /// When what it reads was last found to have the versions that its rows are of.
+    same_ms: Option<i64>,
     /// There is nothing to be done for this reason before this time.
     waits: Option<(MartCause, i64)>,
     /// The last notice that was told.
     told: Option<String>,
     /// Why it could not be run when that was last written down.
     cannot: Option<(MartCause, Option<String>)>,
+}
+
+impl Seen {
+    /// Until when a change of what it reads is not looked at.
+    fn waits_for_commit(&mut self, now_ms: i64) -> Option<i64> {
+        self.waits = self.waits.filter(|(of, until_ms)| *of == MartCause::Commit && now_ms < *until_ms);
+        self.waits.map(|(_, until_ms)| until_ms)
+    }
 }
 
 type Versions = Vec<(TableName, Option<u64>)>;
@@ -108,6 +119,8 @@ type Versions = Vec<(TableName, Option<u64>)>;
 struct Wanted {
     mart: String,
     cause: Cause,
+    /// When it was looked at, in milliseconds since 1970, UTC.
+    at_ms: i64,
     versions: Option<Versions>,
 }
 
@@ -186,14 +199,19 @@ impl Scheduler {
         let mut next_ms = now_ms.saturating_add(i64::try_from(LOOK.as_millis()).unwrap_or(i64::MAX));
         let mut wanted = Vec::new();
         let definitions = self.source.definitions();
+        let lags = self.lags(&definitions).await;
         for definition in definitions.iter() {
             let (Some(refresh), mart) = (&definition.refresh, definition.name()) else { continue };
             next_ms = refresh.next_tick(now_ms).map_or(next_ms, |tick| tick.min(next_ms));
             if self.running.contains(&mart) {
                 continue;
             }
-            match self.look(definition, refresh, now_ms).await {
-                Ok((Due::Now(cause), versions)) => wanted.push(Wanted { mart, cause, versions }),
+            let look = match refresh.lag {
+                Some(_) => self.look_at_lag(definition, &lags, now_ms).await,
+                None => self.look(definition, refresh, now_ms).await,
+            };
+            match look {
+                Ok((Due::Now(cause), versions)) => wanted.push(Wanted { mart, cause, at_ms: now_ms, versions }),
                 Ok((Due::At(at_ms), _)) => next_ms = next_ms.min(at_ms),
                 Ok((Due::Done, _)) => {}
                 Err(error) => tracing::warn!(mart, %error, "it could not be told whether a mart is to run"),
@@ -283,14 +301,10 @@ impl Scheduler {
             }
         }
         let Some(most) = refresh.on_commit else { return Ok((Due::Done, None)) };
-        match seen.waits {
-            Some((MartCause::Commit, until_ms)) if now_ms < until_ms => return Ok((Due::At(until_ms), None)),
-            _ => seen.waits = None,
+        if let Some(until_ms) = seen.waits_for_commit(now_ms) {
+            return Ok((Due::At(until_ms), None));
         }
-        let versions = match self.reads.get(&name) {
-            Some(reads) => Some(versions(&self.engine, reads).await?),
-            None => None,
-        };
+        let versions = versions(&self.engine, self.reads.get(&name)).await?;
         if versions.is_some() && seen.versions == versions {
             return Ok((Due::Done, None));
         }
@@ -408,7 +422,7 @@ impl Scheduler {
             return tracing::error!("a run of marts was broken off");
         };
         let now_ms = self.options.clock.now_ms();
-        for Ran { wanted: Wanted { mart, cause, versions }, end, notices } in all {
+        for Ran { wanted: Wanted { mart, cause, at_ms, versions }, end, notices } in all {
             notices.into_iter().for_each(|notice| self.hear(Some(notice)));
             self.running.remove(&mart);
             let seen = self.seen.entry(mart).or_default();
@@ -417,7 +431,9 @@ impl Scheduler {
                 (End::Good, MartCause::Tick(tick)) => seen.tick = Some(tick),
                 // The next look asks the lake.
                 (End::Retried, _) | (End::Failed, MartCause::Tick(_)) => {}
-                (End::Good | End::Failed, _) => seen.versions = versions,
+                (End::Good | End::Failed, _) => {
+                    (seen.versions, seen.same_ms) = (versions, Some(at_ms).filter(|_| end == End::Good));
+                }
             }
             if end == End::Good {
                 // Others may have waited for this one.
@@ -429,8 +445,9 @@ impl Scheduler {
     }
 }
 
-/// The newest versions of tables; none of one that is not there.
-async fn versions(engine: &Engine, tables: &BTreeSet<TableName>) -> Result<Versions, EngineError> {
+/// The newest versions of tables; none of one that is not there. `None` for a mart of which it is not known what it reads.
+async fn versions(engine: &Engine, tables: Option<&BTreeSet<TableName>>) -> Result<Option<Versions>, EngineError> {
+    let Some(tables) = tables else { return Ok(None) };
     let mut versions = Vec::with_capacity(tables.len());
     for name in tables {
         let version = match engine.lake().table(&name.schema, &name.name).await {
@@ -440,7 +457,7 @@ async fn versions(engine: &Engine, tables: &BTreeSet<TableName>) -> Result<Versi
         };
         versions.push((name.clone(), version));
     }
-    Ok(versions)
+    Ok(Some(versions))
 }
 
 /// How a run is to be followed.
