@@ -165,7 +165,12 @@ impl Session {
 
     async fn run_bound(&self, prepared: &Prepared, live: Arc<Live>, bound: Bound) -> Result<Outcome, EngineError> {
         let statement = prepared.statement.clone();
-        let permit = Arc::new(self.engine.permits().acquire(self.statement_timeout(), live).await?);
+        let (permits, timeout) = (self.engine.permits(), self.statement_timeout());
+        let permit = match statement.waits_for_others() {
+            true => permits.without_place(timeout, live),
+            false => permits.acquire(timeout, live).await?,
+        };
+        let permit = Arc::new(permit);
         let mut context = prepared.context.for_run(permit.clone());
         if statement.effect() == Effect::Change {
             context.idempotency_key = self.settings.lock().idempotency_key.clone();

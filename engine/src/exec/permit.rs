@@ -76,6 +76,14 @@ impl Permits {
         Ok(Permit { place, places, _active: active, timeout, live })
     }
 
+    /// For a statement that only waits for others, which have permits of their own: it takes nobody's place.
+    pub fn without_place(&self, timeout: Option<Duration>, live: Arc<Live>) -> Permit {
+        live.enter(Phase::Executing);
+        let timeout = timeout.map(|timeout| (timeout, Instant::now() + timeout));
+        let (place, places) = (Mutex::new(None), self.semaphore.clone());
+        Permit { place, places, _active: Active::new(&self.active), timeout, live }
+    }
+
     async fn wait(
         &self,
         timeout: Option<Duration>,

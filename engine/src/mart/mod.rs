@@ -21,6 +21,7 @@
 mod about;
 mod anomaly;
 mod audit;
+mod caller;
 mod clock;
 mod columns;
 mod definition;
@@ -82,6 +83,7 @@ pub use self::{
     stored::read_lake,
 };
 pub(crate) use self::{
+    caller::Waiting,
     outcome::Totals,
     stored::{check as check_definition, drop_tables, is_unknown, stored, stored_of},
     written::{Text, Written},

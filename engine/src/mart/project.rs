@@ -17,6 +17,7 @@ use datafusion::{
 
 use super::{
     Clock, LeaseTimes, PROGRAM, audit,
+    caller::Caller,
     columns::{columns, no_column},
     definition::Definition,
     export::{self, Destinations},
@@ -61,6 +62,7 @@ pub struct Project {
     pub(super) engine: Arc<Engine>,
     pub(super) options: MartOptions,
     pub(super) marts: Arc<[Mart]>,
+    pub(super) caller: Arc<Caller>,
 }
 
 /// One mart, planned.
@@ -99,7 +101,12 @@ impl Project {
             ..Checked::default()
         };
         let Checked { marts, faults } = checked.unwrap_or_else(stopped);
-        (Self { engine: own, options, marts: marts.into() }, faults)
+        (Self { engine: own, options, marts: marts.into(), caller: Arc::default() }, faults)
+    }
+
+    /// The same, whose runs end when somebody has gone away.
+    pub(crate) fn called_by(self, caller: Arc<Caller>) -> Self {
+        Self { caller, ..self }
     }
 
     /// Names of all marts, in their order.

@@ -107,7 +107,7 @@ impl Project {
         let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
         let running = Running { project: self, mart, pins: all_pins, run, steps, found: Arc::default() };
         let ended = tokio::select! {
-            ended = running.carry_out() => ended,
+            ended = self.caller.waits(running.carry_out()) => ended,
             lost = lease.beat() => Err(lost),
             late = mart.too_long() => Err(late),
         };
@@ -217,6 +217,7 @@ impl Running<'_> {
         live.is_a("MART");
         let permit = Arc::new(engine.permits().acquire(None, live).await?);
         let context = self.mart.context(engine, &self.pins).for_run(permit.clone());
+        self.project.caller.may_stop(context.stop.clone());
         let written = permit.bound(self.write_all(&context)).await;
         match &written {
             Ok(()) => permit.live().done(),

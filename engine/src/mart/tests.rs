@@ -1,5 +1,6 @@
 //! Marts from definition to rows.
 
+mod cancel;
 mod diff;
 mod intervals;
 mod statements;

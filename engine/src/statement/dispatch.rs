@@ -349,12 +349,9 @@ impl Statement {
         }
     }
 
-    /// Whether it only touches this process, or waits for permits of its own: it needs none.
+    /// Whether it only touches this process: it needs no permit.
     pub fn is_instant(&self) -> bool {
-        matches!(
-            self,
-            Self::Set(_) | Self::Prepare(_) | Self::Deallocate(_) | Self::KillQuery(_) | Self::RefreshMart(_)
-        )
+        matches!(self, Self::Set(_) | Self::Prepare(_) | Self::Deallocate(_) | Self::KillQuery(_))
     }
 
     /// The rows' schema on the wire; empty for a statement without rows.

@@ -2,18 +2,18 @@
 //! REFRESH MART name [FORCE]
 //! ```
 //! Runs a mart that a statement made, as `boathouse mart run` does: nothing happens when its rows are those of its inputs,
-//! unless FORCE is said. The statement ends when the run does, with its error when nothing was published. What the mart
-//! exports is delivered by a server of the lake.
+//! unless FORCE is said. The statement ends when the run does, with its error when nothing was published; a statement that
+//! ends before, by its timeout, KILL or its client, ends the run. What the mart exports is delivered by a server of the lake.
 
 use std::sync::Arc;
 
 use datafusion::{common::ScalarValue, sql::sqlparser::ast::ObjectName};
 
-use super::{Context, Outcome, mart, name};
+use super::{Context, Outcome, Statement, mart, name};
 use crate::{
     EngineError, ErrorKind,
     catalog::TableName,
-    mart::{Fault, MartOptions, MartOutcome, Project, read_lake, stored_of},
+    mart::{Fault, MartOptions, MartOutcome, Project, Waiting, read_lake, stored_of},
 };
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl RefreshMart {
         Ok(Self { name, force })
     }
 
-    /// Holds no permit: the run waits for one of its own.
+    /// Holds nobody's place: the run waits for one of its own.
     pub async fn run(&self, context: &Context, _: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let engine = Arc::clone(&context.engine);
         let definitions = read_lake(&engine).await.map_err(first)?;
@@ -44,7 +44,13 @@ impl RefreshMart {
             }
             return Err(first(faults));
         }
-        let reports = project.run(std::slice::from_ref(&name), self.force, |_| {}).await?;
+        let waiting = Waiting::new();
+        let (project, names, force) = (project.called_by(waiting.caller()), [name.clone()], self.force);
+        // A task of its own: when this statement is given up, the run hears of it, and gives its lease back.
+        let run = tokio::spawn(async move { project.run(&names, force, |_| {}).await });
+        let broken = |error| EngineError::internal("the run of a mart was broken off").with_source(error);
+        let reports = run.await.map_err(broken)??;
+        drop(waiting);
         match reports.into_iter().next().map(|report| report.outcome) {
             Some(MartOutcome::Succeeded { .. } | MartOutcome::Skipped { .. }) => Ok(Outcome::Done("REFRESH MART")),
             Some(MartOutcome::Failed(error)) => Err(error.without_excerpt()),
@@ -58,6 +64,13 @@ impl RefreshMart {
             }
             None => Err(EngineError::internal("the run of a mart gave no report")),
         }
+    }
+}
+
+impl Statement {
+    /// Whether it only waits for statements that it begins: were it to hold one's place, they might wait for each other.
+    pub fn waits_for_others(&self) -> bool {
+        matches!(self, Self::RefreshMart(_))
     }
 }
 
