@@ -39,6 +39,7 @@ pub struct Engine {
     runtime: CpuRuntime,
     upkeep: Records,
     marts: mart::Totals,
+    marts_in_files: mart::InFiles,
     users: Users,
     queries: Arc<Queries>,
 }
@@ -101,6 +102,7 @@ impl Engine {
             runtime,
             upkeep,
             marts,
+            marts_in_files: mart::InFiles::default(),
             users,
             queries,
         }))
@@ -220,6 +222,10 @@ impl Engine {
 
     pub(crate) fn mart_totals_kept(&self) -> &mart::Totals {
         &self.marts
+    }
+
+    pub(crate) fn marts_in_files(&self) -> &mart::InFiles {
+        &self.marts_in_files
     }
 
     pub(crate) fn runtime(&self) -> &CpuRuntime {

@@ -67,6 +67,26 @@ async fn dropping_a_call_ends_its_insert_and_nothing_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dropping_a_call_ends_the_run_of_a_mart_that_it_asked_for() {
+    let (lake, server) = server().await;
+    lake.run(&format!("CREATE MART m.long AS SELECT count(*) AS n FROM ({ENDLESS})")).await;
+    let client = server.client().await.unwrap();
+    let call = tokio::spawn(async move { client.run("REFRESH MART m.long").await.map(drop) });
+    // The statement, and the run that it waits for.
+    until("the run goes on", || lake.engine().statements_active() == 2).await;
+    call.abort();
+    until("the run ends", || lake.engine().statements_active() == 0).await;
+    let client = server.client().await.unwrap();
+    let failed = "SELECT count(*) FROM system.marts WHERE name = 'm.long' AND state = 'failed'";
+    let written = async {
+        while number(&*client, failed).await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("its lease is free", written).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_query_can_be_cancelled_from_another_connection() {
     let (lake, server) = server().await;
     let mut flight = server.flight().await;

@@ -35,6 +35,7 @@ mod folder;
 mod freshness;
 mod graph;
 mod header;
+mod in_files;
 mod interval;
 mod jobs;
 mod lag;
@@ -84,6 +85,7 @@ pub use self::{
 };
 pub(crate) use self::{
     caller::Waiting,
+    in_files::InFiles,
     outcome::Totals,
     stored::{check as check_definition, drop_tables, is_unknown, stored, stored_of},
     written::{Text, Written},

@@ -81,6 +81,12 @@ impl ChangeMart {
             let error = EngineError::invalid("OR REPLACE and IF NOT EXISTS contradict each other");
             return Err(error.at(&context.sql, place));
         }
+        if let Some(file) = context.engine.marts_in_files().file(&name) {
+            return match if_not_exists {
+                true => Ok(Self { name, action: Action::Nothing }),
+                false => Err(in_file(&name, &file).at(&context.sql, place)),
+            };
+        }
         if stored_of(context.engine.lake(), &name).await?.is_some() && !or_replace {
             return match if_not_exists {
                 true => Ok(Self { name, action: Action::Nothing }),
@@ -230,6 +236,12 @@ fn check_place(name: &TableName) -> Result<(), EngineError> {
 fn taken(name: &TableName) -> EngineError {
     EngineError::new(ErrorKind::AlreadyExists, format!("mart \"{name}\" already exists"))
         .with_hint("CREATE OR REPLACE MART replaces it; IF NOT EXISTS leaves it.")
+}
+
+/// Neither of two marts of one name could be run.
+fn in_file(name: &TableName, file: &str) -> EngineError {
+    EngineError::new(ErrorKind::AlreadyExists, format!("mart \"{name}\" is defined by a file already: {file}"))
+        .with_hint("Give one of them another name, or delete the file.")
 }
 
 /// There is no mart of this name that a statement made.

@@ -60,7 +60,7 @@ impl Source {
 
     /// Reads what changed, and tells whether there are other definitions now.
     pub async fn look(&mut self, engine: &Engine) -> bool {
-        let (files, statements) = (self.look_at_files(), self.look_at_statements(engine).await);
+        let (files, statements) = (self.look_at_files(engine), self.look_at_statements(engine).await);
         self.faults = self.faults_of_files.iter().chain(&self.faults_of_statements).cloned().collect();
         if files || statements {
             self.definitions = self.of_files.iter().chain(&self.of_statements).cloned().collect();
@@ -69,7 +69,7 @@ impl Source {
     }
 
     /// With a fault in one of the files the definitions from before stay.
-    fn look_at_files(&mut self) -> bool {
+    fn look_at_files(&mut self, engine: &Engine) -> bool {
         let Some(folder) = &self.folder else { return false };
         let stamp = stamp(folder);
         if stamp.as_ref().is_ok_and(|stamp| self.stamp.as_ref() == Some(stamp)) {
@@ -83,6 +83,7 @@ impl Source {
         match read {
             Ok(definitions) => {
                 self.faults_of_files.clear();
+                engine.marts_in_files().are(&definitions);
                 self.of_files = definitions;
                 true
             }

@@ -1,5 +1,6 @@
 //! Marts that run by themselves, on a clock that the test sets.
 
+mod files;
 mod lag;
 mod late;
 
