@@ -13,18 +13,13 @@
 
 use std::collections::BTreeMap;
 
-use boathouse_storage::catalog::{MartDocument, MartRunState, MartTestState};
+use boathouse_storage::catalog::{MartDocument, MartRunState};
 use datafusion::arrow::{
     array::{Array, AsArray},
     datatypes::Float64Type,
 };
 
-use super::{
-    audit::rows,
-    header,
-    notice::{Notice, NoticeKind},
-    test_sql::table,
-};
+use super::{audit::rows, header, test_sql::table};
 use crate::{EngineError, catalog::TableName, parser, statement::Context};
 
 const SIGMA: f64 = 3.0;
@@ -146,29 +141,6 @@ impl Anomaly {
 fn shown(value: f64) -> String {
     let text = if value.abs() < 1e15 { format!("{value:.2}") } else { format!("{value:e}") };
     text.strip_suffix(".00").map(str::to_owned).unwrap_or(text)
-}
-
-/// What is to be told behind a run that published rows all the same: once, not at each run that is unusual in a row.
-pub(super) fn notice(mart: &str, document: &MartDocument) -> Option<Notice> {
-    let mut runs = document.runs.iter().rev().filter(|run| run.state == MartRunState::Succeeded);
-    let (last, before) = (runs.next()?, runs.next());
-    let is_new = |name: &String| {
-        let told = before.and_then(|run| run.tests.iter().find(|test| test.name == *name));
-        told.is_none_or(|test| test.state != MartTestState::Warned)
-    };
-    let unusual = last.tests.iter().filter(|test| test.value.is_some() && test.state == MartTestState::Warned);
-    let unusual: Vec<_> = unusual.filter(|test| is_new(&test.name)).collect();
-    let first = unusual.first()?;
-    Some(Notice {
-        id: format!("mart-anomaly-{}", last.id),
-        kind: NoticeKind::Anomaly,
-        mart: mart.to_owned(),
-        owner: document.definition.owner.clone(),
-        run: Some(last.id.clone()),
-        at_ms: last.ended_ms,
-        error: Some(format!("{}: {}", first.name, first.samples.join("; "))),
-        tests: unusual.iter().map(|test| (test.name.clone(), test.violations)).collect(),
-    })
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ pub(super) fn news(mart: &str, freshness: Freshness, document: &MartDocument, no
         at_ms: now_ms,
         error,
         tests: Vec::new(),
+        export: None,
     };
     match (freshness.judged(now_ms.saturating_sub(since_ms)), &document.late) {
         (Some((level, most)), told) => {

@@ -32,13 +32,12 @@ use uuid::Uuid;
 
 use self::source::Source;
 use super::{
-    anomaly,
     definition::Definition,
     due::{self, Cause, Due},
     export::{self, Exporter},
     fault::Fault,
     jobs::Job,
-    notice::{self, Notice},
+    notice::{self, Behind, Notice},
     outcome::{Outcome, Report},
     plan::published,
     project::{MartOptions, Project},
@@ -129,7 +128,7 @@ struct Wanted {
 struct Ran {
     wanted: Wanted,
     end: End,
-    notices: Vec<Notice>,
+    news: Option<Notice>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +167,7 @@ impl Scheduler {
     #[must_use]
     pub fn telling(mut self, hears: impl Fn(Notice) + Send + Sync + 'static) -> Self {
         self.hears = Some(Hears(Arc::new(hears)));
+        self.exports.is_heard();
         self
     }
 
@@ -220,7 +220,9 @@ impl Scheduler {
         if !wanted.is_empty() && self.runs.len() < RUNS_MAX {
             self.begin(wanted, now_ms).await;
         }
-        self.exports.pass(&definitions, next_ms).await
+        let next_ms = self.exports.pass(&definitions, next_ms).await;
+        self.exports.news().into_iter().for_each(|news| self.hear(Some(news)));
+        next_ms
     }
 
     /// Waits for the runs and deliveries that were begun.
@@ -352,16 +354,19 @@ impl Scheduler {
             let mut ran = Vec::with_capacity(taken.len());
             for (wanted, report) in taken.into_iter().zip(reports) {
                 let end = end(&engine, &report, wanted.cause.cause).await;
-                let mut notices = Vec::new();
-                if is_heard
-                    && matches!(end, End::Good | End::Failed)
+                let behind = match (end, &report.outcome) {
+                    (End::Good, Outcome::Succeeded { .. }) => Some(Behind::Rows),
+                    (End::Good, _) => Some(Behind::Nothing),
+                    (End::Failed, _) => Some(Behind::Failure),
+                    (End::Retried | End::Later, _) => None,
+                };
+                let mut news = None;
+                if let Some(behind) = behind.filter(|_| is_heard)
                     && let Ok(document) = engine.lake().mart(&report.mart).await
                 {
-                    notices.extend(notice::of(&report.mart, &document, end == End::Good, clock.now_ms()));
-                    let is_published = matches!(report.outcome, Outcome::Succeeded { .. });
-                    notices.extend(anomaly::notice(&report.mart, &document).filter(|_| is_published));
+                    news = notice::of(&report.mart, &document, behind, clock.now_ms());
                 }
-                ran.push(Ran { wanted, end, notices });
+                ran.push(Ran { wanted, end, news });
             }
             ran
         });
@@ -396,7 +401,7 @@ impl Scheduler {
             }
         });
         match written.await {
-            Ok(document) => self.hear(notice::of(&wanted.mart, &document, false, now_ms)),
+            Ok(document) => self.hear(notice::of(&wanted.mart, &document, Behind::Failure, now_ms)),
             Err(error) => {
                 tracing::warn!(mart = wanted.mart, %error, "it could not be written down that a mart cannot be run");
             }
@@ -422,8 +427,8 @@ impl Scheduler {
             return tracing::error!("a run of marts was broken off");
         };
         let now_ms = self.options.clock.now_ms();
-        for Ran { wanted: Wanted { mart, cause, at_ms, versions }, end, notices } in all {
-            notices.into_iter().for_each(|notice| self.hear(Some(notice)));
+        for Ran { wanted: Wanted { mart, cause, at_ms, versions }, end, news } in all {
+            self.hear(news);
             self.running.remove(&mart);
             let seen = self.seen.entry(mart).or_default();
             match (end, cause.cause) {

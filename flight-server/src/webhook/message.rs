@@ -16,7 +16,7 @@ pub(super) struct Message {
 impl Message {
     /// `lake` says which lake it is about.
     pub fn of(notice: &Notice, lake: &str) -> Self {
-        let Notice { id, kind, mart, owner, run, at_ms, error, tests } = notice;
+        let Notice { id, kind, mart, owner, run, at_ms, error, tests, export } = notice;
         let tests: Vec<Value> =
             tests.iter().map(|(name, violations)| json!({ "name": name, "violations": violations })).collect();
         let body = json!({
@@ -29,6 +29,7 @@ impl Message {
                 "run_id": run,
                 "error": error,
                 "tests": tests,
+                "export": export,
             },
             // What chat rooms show.
             "text": text(notice),
@@ -44,11 +45,16 @@ impl Message {
 }
 
 fn text(notice: &Notice) -> String {
-    let Notice { kind, mart, error, .. } = notice;
+    let Notice { kind, mart, error, export, .. } = notice;
+    let to = export.as_deref().unwrap_or("a destination");
     match kind {
         NoticeKind::Late => format!("Mart {mart} is late{}", why(error.as_deref())),
         NoticeKind::Anomaly => format!("Mart {mart} is unusual{}", why(error.as_deref())),
-        NoticeKind::Recovered => format!("Mart {mart} is up to date again"),
+        NoticeKind::Recovered => format!("Mart {mart} is well again"),
+        NoticeKind::ExportRecovered => format!("Mart {mart} is exported to {to} again"),
+        NoticeKind::ExportFailed => {
+            format!("Mart {mart} is not exported to {to}{}; system.mart_exports tells more", why(error.as_deref()))
+        }
         NoticeKind::Failed => {
             let why = why(error.as_deref());
             format!("Mart {mart} failed{why}. Its rows are those of the last good run; system.mart_runs tells more")

@@ -28,6 +28,8 @@ fn notice(kind: NoticeKind) -> Notice {
         at_ms: 1_767_225_600_123,
         error: Some("the test \"a\" failed\nHINT: more".to_owned()),
         tests: vec![("a".to_owned(), 3)],
+        export: matches!(kind, NoticeKind::ExportFailed | NoticeKind::ExportRecovered)
+            .then(|| "warehouse/x".to_owned()),
     }
 }
 
@@ -150,14 +152,22 @@ fn settings_that_cannot_be_used_are_refused_without_telling_them() {
 }
 
 #[test]
-fn lateness_and_what_is_unusual_are_said_in_a_line() {
+fn news_is_said_in_a_line() {
     for (kind, kind_text, text) in [
         (NoticeKind::Late, "mart.late", "Mart m.t is late: its rows are 3h old"),
         (NoticeKind::Anomaly, "mart.anomaly", "Mart m.t is unusual: its rows are 3h old"),
+        (NoticeKind::Recovered, "mart.recovered", "Mart m.t is well again"),
+        (
+            NoticeKind::ExportFailed,
+            "mart.export_failed",
+            "Mart m.t is not exported to warehouse/x: its rows are 3h old; system.mart_exports tells more",
+        ),
+        (NoticeKind::ExportRecovered, "mart.export_recovered", "Mart m.t is exported to warehouse/x again"),
     ] {
         let error = Some("its rows are 3h old\nand more".to_owned());
         let message = Message::of(&Notice { error, ..notice(kind) }, "./lake");
         let body: Value = serde_json::from_str(&message.body).unwrap();
         assert_eq!((body["type"].as_str(), body["text"].as_str()), (Some(kind_text), Some(text)));
+        assert_eq!(body["data"]["export"].as_str(), text.contains("warehouse").then_some("warehouse/x"));
     }
 }

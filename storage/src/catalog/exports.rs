@@ -45,6 +45,9 @@ pub struct MartExport {
     /// What it has acknowledged of a version that it does not have as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<ExportPart>,
+    /// Stands for failures that somebody was told of, until they are told of the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
     /// Who delivers now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,

@@ -4,16 +4,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
 use super::{
     ExportOutcome, ExportReport,
     deliver::{Order, wanted},
     due::{Due, due},
+    told,
 };
 use crate::{
     Engine, EngineError,
-    mart::{Definition, MartOptions},
+    mart::{Definition, MartOptions, Notice},
 };
 
 /// Deliveries at once.
@@ -32,6 +34,9 @@ pub(in crate::mart) struct Exporter {
     /// Not before this time, whatever the lake says.
     waits: Vec<(String, i64)>,
     deliveries: JoinSet<ExportReport>,
+    /// Whether somebody hears of those that fail.
+    is_heard: bool,
+    news: Vec<Notice>,
 }
 
 impl Exporter {
@@ -43,7 +48,19 @@ impl Exporter {
             running: BTreeSet::new(),
             waits: Vec::new(),
             deliveries: JoinSet::new(),
+            is_heard: false,
+            news: Vec::new(),
         }
+    }
+
+    /// From now on somebody hears of exports that fail.
+    pub fn is_heard(&mut self) {
+        self.is_heard = true;
+    }
+
+    /// What the last look found that is to be told.
+    pub fn news(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.news)
     }
 
     /// Definitions were read anew: what was refused may be taken now.
@@ -86,6 +103,11 @@ impl Exporter {
             if self.running.contains(&key) || self.options.destinations.get(&export.to).is_none() {
                 continue;
             }
+            if let Some(state) = document.exports.get(&id).filter(|_| self.is_heard)
+                && told::news(definition, &id, &mut state.clone(), now_ms).is_some()
+            {
+                self.tell(definition, &id, now_ms).await?;
+            }
             let at_ms = match due(document.exports.get(&id), &wanted, now_ms, self.since_ms) {
                 Due::Done => continue,
                 Due::At(at_ms) => Some(at_ms),
@@ -102,6 +124,18 @@ impl Exporter {
             }
         }
         Ok(next_ms)
+    }
+
+    /// The news, if it is this server that tells it: the one that writes it down.
+    async fn tell(&mut self, definition: &Definition, export: &str, now_ms: i64) -> Result<(), EngineError> {
+        let (found, mart) = (Mutex::new(None), definition.name());
+        let change = self.engine.lake().change_mart_exports(&mart, |document| {
+            let state = document.exports.get_mut(export);
+            *found.lock() = state.and_then(|state| told::news(definition, export, state, now_ms));
+        });
+        change.await?;
+        self.news.extend(found.into_inner());
+        Ok(())
     }
 
     /// Ends when a delivery has; never while there is none.

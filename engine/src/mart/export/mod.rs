@@ -25,6 +25,7 @@ mod report;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub(super) use self::{
     check::{check, clashes, not_from_here},

@@ -1,5 +1,7 @@
 //! Exports to destinations that a test keeps in its hands, and to files.
 
+mod told;
+
 use std::{
     fs,
     sync::{

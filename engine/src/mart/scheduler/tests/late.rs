@@ -69,7 +69,8 @@ async fn an_unusual_number_is_told_of_and_a_test_may_refuse_it() {
     let mut heard = heard.lock().clone();
     heard.sort();
     let told: Vec<(&str, &str)> = heard.iter().map(|(mart, kind, _)| (mart.as_str(), *kind)).collect();
-    assert_eq!(told, [("m.fails", "failed"), ("m.warns", "anomaly")]);
+    // The new level is a usual one at once: among 1, 2, 3 and 104 a number lies far from the mean.
+    assert_eq!(told, [("m.fails", "failed"), ("m.warns", "anomaly"), ("m.warns", "recovered")]);
     assert_eq!(
         heard[1].2.as_deref(),
         Some("anomaly(row_count): 104; the last 3 runs had 2 on average, from -1 to 5 is usual")
@@ -77,4 +78,31 @@ async fn an_unusual_number_is_told_of_and_a_test_may_refuse_it() {
     let document = place.engine.lake().mart("m.warns").await.unwrap();
     let values: Vec<Option<f64>> = document.runs.iter().map(|run| run.tests[0].value).collect();
     assert_eq!(values, [1.0, 2.0, 3.0, 104.0, 105.0].map(Some));
+}
+
+#[tokio::test]
+async fn a_mart_has_recovered_when_its_number_is_usual_again() {
+    let place = Place::new().await;
+    let block = "refresh = { every = \"1h\" }\n[[test]]\nanomaly = \"max(amount)\"\nsigma = 1\nmin_runs = 3\non_violation = \"warn\"\n\
+                 [[test]]\nexpect = \"amount >= 0\"";
+    place.write("m.watched", block, "SELECT * FROM orders");
+    let heard = Heard::default();
+    let mut scheduler = telling(&place, &heard);
+    let mut hour = 0;
+    let mut run = async |change: &str| {
+        place.execute(change).await;
+        place.at(hour * HOUR);
+        hour += 1;
+        turn(&mut scheduler).await;
+        heard.lock().drain(..).map(|(_, kind, _)| kind).collect::<Vec<_>>()
+    };
+    for _ in 0..6 {
+        assert_eq!(run("INSERT INTO orders VALUES (2, 5)").await, [""; 0]);
+    }
+    assert_eq!(run("INSERT INTO orders VALUES (3, -1)").await, ["failed"]);
+    // Published, and still not as it should be.
+    assert_eq!(run("UPDATE orders SET amount = 900 WHERE amount = -1").await, ["anomaly"]);
+    assert_eq!(run("INSERT INTO orders VALUES (2, 4)").await, [""; 0]);
+    assert_eq!(run("DELETE FROM orders WHERE amount = 900").await, ["recovered"]);
+    assert_eq!(run("INSERT INTO orders VALUES (2, 4)").await, [""; 0]);
 }
