@@ -50,6 +50,8 @@ pub enum Change {
     Upstream(Vec<String>),
     /// Intervals are over that it was not run for.
     Time,
+    /// Somebody else changed the rows of its table.
+    Rows,
     /// Its rows cannot be told from its inputs alone, so it always runs.
     Always,
     UpToDate,
@@ -86,6 +88,9 @@ impl Project {
             return Ok((Change::Upstream(upstream), steps(Some(target), None)));
         }
         let inputs = Inputs::of(&mart.context(&self.engine, &Pins::new()), mart).await?;
+        if self.mode_now(mart, Some(target), inputs.number(), Mode::Stale).await? == Mode::Forced {
+            return Ok((Change::Rows, self.steps(mart, Some(target), inputs.number(), Mode::Forced)));
+        }
         let steps = steps(Some(target), inputs.number());
         if steps.is_empty() {
             return Ok((Change::UpToDate, steps));

@@ -61,12 +61,12 @@ impl Project {
         let is_done_tick = |target: Option<&Snapshot>| {
             told.is_none() && mart.definition.interval.is_none() && is_there(target, number).is_some()
         };
-        let steps_of = |target: Option<&Snapshot>| match is_done_tick(target) {
+        let steps_of = |target: Option<&Snapshot>, mode| match is_done_tick(target) {
             true => Vec::new(),
             false => self.steps(mart, target, told, mode),
         };
         let target = published(&self.engine, &mart.definition.name).await?;
-        let steps = steps_of(target.as_deref());
+        let steps = steps_of(target.as_deref(), self.mode_now(mart, target.as_deref(), told, mode).await?);
         let there = target.as_deref().filter(|_| steps.is_empty()).map(Snapshot::version);
         // A lease may be what a process left that ended behind its commit: then how its run went is still to be told.
         if let Some(version) = there
@@ -93,7 +93,7 @@ impl Project {
         // Another process may have published it between the look and the lease.
         let target = published(&self.engine, &mart.definition.name).await?;
         self.tell_what_was_left(mart, left, target.as_deref()).await?;
-        let steps = steps_of(target.as_deref());
+        let steps = steps_of(target.as_deref(), self.mode_now(mart, target.as_deref(), told, mode).await?);
         if steps.is_empty() {
             lease.end(None, &mart.told()).await?;
             let version = target.as_deref().map(Snapshot::version).unwrap_or_default();

@@ -89,6 +89,23 @@ impl Project {
         steps
     }
 
+    /// How a mart is run: one whose rows all are those of its last run, and are no more, because somebody else changed the
+    /// table since, is not up to date, whatever its inputs are. Where rows stay, others' rows stay, too.
+    pub(super) async fn mode_now(
+        &self,
+        mart: &Mart,
+        target: Option<&Snapshot>,
+        inputs: Option<i64>,
+        mode: Mode,
+    ) -> Result<Mode, EngineError> {
+        let is_whole = mode == Mode::Stale && mart.definition.strategy == Strategy::Full;
+        let is_done = inputs.is_some_and(|number| is_there(target, number).is_some());
+        match target.filter(|_| is_whole && is_done) {
+            Some(table) if self.engine.lake().is_changed_behind(table, PROGRAM).await? => Ok(Mode::Forced),
+            _ => Ok(mode),
+        }
+    }
+
     /// Runs intervals of a mart again that are done and have time in common with a stretch of it, in milliseconds since
     /// 1970, UTC: oldest first, each with the inputs as they are now.
     pub async fn backfill(

@@ -1,5 +1,6 @@
 //! Marts from definition to rows.
 
+mod by_hand;
 mod cancel;
 mod diff;
 mod intervals;

@@ -10,13 +10,16 @@ use url::Url;
 use super::Lake;
 use crate::{
     Snapshot, StorageError,
-    log::{AtTime, LogError, Times, commit_info, read_commit},
+    log::{AtTime, LogError, RawCommit, Times, commit_info, read_commit},
     table::{log_error, table_store},
     write::{TIMES_TOLD, TIMES_TOLD_FROM},
 };
 
 /// How many commits are read at once.
 const READS_AT_ONCE: usize = 16;
+
+/// Commits without rows behind one that is looked for, at most.
+const COMMITS_MAX: usize = 1000;
 
 /// What one commit says of itself. Other writers may leave out anything but version and time.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,6 +81,24 @@ impl Lake {
             }
         });
         futures::stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await.map_err(failed)
+    }
+
+    /// Whether rows of a table were changed behind the newest commit that carried out a transaction of a program. Files that
+    /// were compacted are no change. Also true when that cannot be told, because the commits are many or not there any more.
+    pub async fn is_changed_behind(&self, table: &Snapshot, program: &str) -> Result<bool, StorageError> {
+        let store = table_store(&self.stores, table.location())?;
+        let failed = |error| log_error(table.name(), table.location(), error);
+        for version in (0..=table.version()).rev().take(COMMITS_MAX) {
+            let Some(raw) = RawCommit::read(&*store, version).await.map_err(failed)? else { break };
+            let commit = raw.parse().await.map_err(failed)?;
+            if commit.has_transaction(program) {
+                return Ok(false);
+            }
+            if commit.adds_rows() || commit.removed().any(|(_, data_change)| data_change) {
+                break;
+            }
+        }
+        Ok(true)
     }
 
     /// One version of the table at a location. What is wrong with a version that cannot be had is said with those that can.

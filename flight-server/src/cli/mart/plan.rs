@@ -53,6 +53,7 @@ fn said(change: &Change) -> (&'static str, String) {
         }
         Change::Upstream(marts) => ("stale", format!("  runs behind {}", marts.join(", "))),
         Change::Time => ("stale", "  intervals are over".to_owned()),
+        Change::Rows => ("changed", "  another writer changed the rows of its table".to_owned()),
         Change::Always => ("always", "  its rows depend on more than the versions of tables".to_owned()),
         Change::UpToDate => ("up to date", String::new()),
     }
