@@ -1,10 +1,10 @@
 //! The columns of a mart's table: those of its query, under what the definition declares.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use boathouse_storage::{
     StorageError,
-    write::{self, Rules, kept_type},
+    write::{self, NewTable, Rules, kept_type},
 };
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema},
@@ -73,7 +73,37 @@ pub(super) fn columns(context: &Context, definition: &Definition, plan: LogicalP
             fields.push(field);
         }
     }
+    check_table(definition, &fields)?;
     Ok(fields)
+}
+
+/// What a table cannot have is found here, and not by a run.
+fn check_table(definition: &Definition, fields: &[FieldRef]) -> Result<(), Fault> {
+    let table = |fields: &[FieldRef], partition_columns: Vec<String>| NewTable {
+        schema_name: definition.name.schema.clone(),
+        name: definition.name.name.clone(),
+        schema: Arc::new(Schema::new(fields.to_vec())),
+        partition_columns,
+        properties: BTreeMap::new(),
+        comment: None,
+        replace: true,
+    };
+    let Err(error) = write::check_new(&table(fields, definition.partition_by.clone())) else { return Ok(()) };
+    // A column by itself tells which one it is.
+    let is_refused = |field: &&FieldRef| write::check_new(&table(std::slice::from_ref(*field), Vec::new())).is_err();
+    let line = fields.iter().find(is_refused).and_then(|field| {
+        let declared = definition.columns.iter().find(|column| column.name == *field.name());
+        declared.map(|column| column.line).or_else(|| line_of(&definition.text, field.name()))
+    });
+    Err(Fault::new(&definition.file, line, error.into()))
+}
+
+/// The line of a definition whose query names a column so, or has the expression that gives it the name.
+fn line_of(text: &str, name: &str) -> Option<usize> {
+    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    let query = text.find("---*/").unwrap_or_default();
+    let found = [quoted(&name), name].into_iter().find_map(|wanted| text[query..].find(&wanted))?;
+    Some(text[..query + found].matches('\n').count() + 1)
 }
 
 /// `column "x" is not one of the query's`, with the nearest one.

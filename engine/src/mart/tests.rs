@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod cancel;
+mod columns;
 mod diff;
 mod intervals;
 mod statements;

@@ -47,6 +47,12 @@ pub struct NewTable {
     pub replace: bool,
 }
 
+/// An error unless such a table can be made, as far as that shows without the lake: names and types of its columns, what it is
+/// partitioned by, its properties.
+pub fn check_new(table: &NewTable) -> Result<(), StorageError> {
+    Definition::try_new(table).map(drop)
+}
+
 /// Makes an empty table in one commit. `TableExists` when it is there and `replace` is false.
 pub async fn create(lake: &Lake, table: &NewTable, info: &CommitInfo) -> Result<Committed, StorageError> {
     make(lake, table, None, info).await

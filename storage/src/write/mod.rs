@@ -62,7 +62,7 @@ pub use commit::{CommitInfo, CommitTime, CommitTimes, Committed};
 pub(crate) use commit_time::{ENABLED as TIMES_TOLD, FROM_VERSION as TIMES_TOLD_FROM};
 pub(crate) use conflict::Reads;
 pub use conform::conform;
-pub use create::{NewTable, create, create_as};
+pub use create::{NewTable, check_new, create, create_as};
 pub(crate) use data::{file_rows, write_compact};
 pub use drop::{DROPPED_KEPT, DroppedTable, drop_table, dropped_tables, hide_table, purge_dropped, undrop_table};
 pub(crate) use drop::{finish_drop, remove_empty_folders};
