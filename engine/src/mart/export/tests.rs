@@ -1,5 +1,6 @@
 //! Exports to destinations that a test keeps in its hands, and to files.
 
+mod ordered;
 mod told;
 
 use std::{
