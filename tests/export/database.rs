@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -17,6 +17,8 @@ pub struct Database {
     folder: tempfile::TempDir,
     pub port: u16,
     server: Option<Child>,
+    /// More of the server's settings.
+    settings: Vec<String>,
 }
 
 impl Database {
@@ -38,7 +40,7 @@ impl Database {
             .output()
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut database = Self { bin, folder, port: free_port(), server: None };
+        let mut database = Self { bin, folder, port: free_port(), server: None, settings: Vec::new() };
         database.begin().await;
         Some(database)
     }
@@ -48,6 +50,9 @@ impl Database {
         let mut command = command(&self.bin, "postgres");
         command.arg("-D").arg(self.folder.path().join("data")).arg("-p").arg(self.port.to_string());
         for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=20"] {
+            command.arg("-c").arg(setting);
+        }
+        for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
         let log = fs::File::create(self.folder.path().join("log")).unwrap();
@@ -62,6 +67,31 @@ impl Database {
         panic!("no server: {}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
     }
 
+    /// Starts it again with this certificate and key, and with a user `encrypted` whom no other connection is good for.
+    pub async fn encrypt(&mut self, certificate: &Path, key: &Path) {
+        self.ask("CREATE ROLE encrypted SUPERUSER LOGIN").await;
+        self.end();
+        let data = self.folder.path().join("data");
+        let rules = "hostssl all encrypted 127.0.0.1/32 trust\nhostnossl all boathouse 127.0.0.1/32 trust\n";
+        fs::write(data.join("pg_hba.conf"), rules).unwrap();
+        self.show(certificate, key);
+        self.settings = ["ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key"].map(str::to_owned).to_vec();
+        self.begin().await;
+    }
+
+    /// Puts another certificate and key in the place of those that are there, which the server reads when it starts.
+    pub fn show(&self, certificate: &Path, key: &Path) {
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.folder.path().join("data").join(to);
+            fs::copy(from, &to).unwrap();
+            // The server takes no key that others may read.
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                assert!(Command::new("chown").arg(user()).arg(&to).status().is_ok_and(|status| status.success()));
+            }
+        }
+    }
+
     /// Ends it, at once.
     pub fn end(&mut self) {
         if let Some(mut server) = self.server.take() {
@@ -71,12 +101,18 @@ impl Database {
         }
     }
 
+    /// Of the user that exports.
     pub fn url(&self) -> String {
-        format!("postgres://boathouse@127.0.0.1:{}/postgres", self.port)
+        let user = if self.settings.is_empty() { "boathouse" } else { "encrypted" };
+        self.url_of(user)
+    }
+
+    fn url_of(&self, user: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/postgres", self.port)
     }
 
     async fn connect(&self) -> Option<Client> {
-        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await.ok()?;
+        let (client, connection) = tokio_postgres::connect(&self.url_of("boathouse"), NoTls).await.ok()?;
         tokio::spawn(connection);
         Some(client)
     }

@@ -28,6 +28,15 @@ impl Place {
         fs::write(self.path().join("marts/m.rows.sql"), text).unwrap();
     }
 
+    /// From now on the mart goes to the same database over TLS, if an authority vouches for it.
+    pub fn encrypt(&self, ca: &Path) {
+        let config = format!(
+            "marts = 'marts'\n[destinations.warehouse]\nkind = 'postgres'\nurl = '${{WAREHOUSE}}?sslmode=require'\ntls_ca = '{}'\n",
+            ca.display()
+        );
+        fs::write(self.path().join("boathouse.toml"), config).unwrap();
+    }
+
     /// As if nothing was ever delivered, as far as the lake knows.
     pub fn forget_exports(&self) {
         let _ = fs::remove_dir_all(self.path().join("lake/_boathouse/exports"));

@@ -42,11 +42,34 @@ fn keep<S: TlsStream + Unpin + Send + 'static>(client: Client, connection: Conne
 
 /// Why there is no connection.
 fn refused(error: Error) -> EngineError {
+    if let Some(why) = untrusted(&error) {
+        return EngineError::new(ErrorKind::Unavailable, "the certificate of the database is not trusted")
+            .with_detail(why)
+            .with_hint(
+                "tls_ca names the authority that vouches for it; it must be one for the host that the url names.",
+            )
+            .with_source(error);
+    }
     let told = failed("connect", error);
     match told.kind {
         ErrorKind::Unavailable => EngineError { message: "the database cannot be reached".to_owned(), ..told },
         _ => told,
     }
+}
+
+/// What is wrong with the certificate that the server has shown.
+fn untrusted(error: &Error) -> Option<String> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(found) = cause {
+        let inner = found.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        if let Some(error @ rustls::Error::InvalidCertificate(_)) =
+            inner.and_then(|error| error.downcast_ref::<rustls::Error>())
+        {
+            return Some(error.to_string());
+        }
+        cause = found.source();
+    }
+    None
 }
 
 /// What went wrong while it was to `action`.
