@@ -35,7 +35,10 @@ use object_store::{
 };
 use parquet::arrow::async_reader::AsyncFileReader;
 
-use super::report::{BYTES_FETCHED, BYTES_WARM, REQUESTS};
+use super::{
+    paged::Paged,
+    report::{BYTES_FETCHED, BYTES_WARM, REQUESTS},
+};
 use crate::{
     usage::{CacheCounts, CacheUsage},
     warm::{Blocks, Keep, Meters, WarmFile},
@@ -206,7 +209,7 @@ impl ParquetFileReaderFactory for FooterReaders {
         let footers = Scoped::new(&self.footers, &self.url, file.object_meta.e_tag.as_deref());
         let store = self.store_of(&file.object_meta, || meters(metrics, partition_index));
         let readers = CachedParquetFileReaderFactory::new(store, Arc::new(footers));
-        readers.create_reader(partition_index, file, metadata_size_hint, metrics)
+        Ok(Paged::of(&file, readers.create_reader(partition_index, file.clone(), metadata_size_hint, metrics)?))
     }
 }
 

@@ -22,6 +22,7 @@ mod mapping;
 mod nested;
 mod open;
 mod order;
+mod paged;
 mod progress;
 mod prune;
 mod raw_file;

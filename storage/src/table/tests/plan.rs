@@ -6,6 +6,9 @@ use arrow::{
     array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray},
     util::pretty::pretty_format_batches,
 };
+use deltalake::{DeltaTable, protocol::SaveMode};
+use parquet::file::properties::WriterProperties;
+use url::Url;
 
 use super::{append, open, rows, run, session};
 use crate::StorageError;
@@ -95,8 +98,11 @@ async fn a_limit_reads_pages_and_not_row_groups() {
     const ROWS: i64 = 200_000;
     let folder = tempfile::tempdir().unwrap();
     let ids = Int64Array::from_iter_values((0..ROWS).map(|id| id * 7919 % ROWS));
-    append(folder.path(), vec![RecordBatch::try_from_iter(vec![("id", Arc::new(ids) as ArrayRef)]).unwrap()], &[])
-        .await;
+    let batch = RecordBatch::try_from_iter(vec![("id", Arc::new(ids) as ArrayRef)]).unwrap();
+    let table = DeltaTable::try_from_url(Url::from_directory_path(folder.path()).unwrap()).await.unwrap();
+    // A dictionary would be read whole.
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
+    table.write([batch]).with_save_mode(SaveMode::Append).with_writer_properties(properties).await.unwrap();
     let context = session(folder.path()).await;
     let (batches, reports) = run(&context, "SELECT id FROM t").await;
     let (all, whole) = (arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap(), reports[0].bytes_read);
