@@ -17,7 +17,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use object_store::{ObjectStore, path::Path};
+use object_store::{ObjectMeta, ObjectStore, path::Path};
 use url::Url;
 
 use super::transaction::now_ms;
@@ -290,8 +290,12 @@ pub(super) async fn make_room<'a>(
     }
     check_clones(lake, schema, folder).await?;
     let listed = list(lake, &location, None).await?.into_iter();
-    let (log, files): (Vec<_>, Vec<_>) = listed.partition(|path| path.prefix_matches(&log_folder()));
-    let files = files.into_iter().filter(|path| !new.contains(path)).collect();
+    let (log, files): (Vec<_>, Vec<_>) = listed.partition(|found| found.location.prefix_matches(&log_folder()));
+    // What is younger than its last commit is of others, who are about to commit a table under this name, too.
+    let last = log.iter().map(|found| found.last_modified).max();
+    let files = files.into_iter().filter(|found| last.is_some_and(|last| found.last_modified < last));
+    let files = files.map(|found| found.location).filter(|path| !new.contains(path)).collect();
+    let log = log.into_iter().map(|found| found.location).collect();
     lake.change_document(schema, |document| {
         // Brought back meanwhile, it is a table like any other.
         if document.dropped_tables.get(folder) != Some(ids) {
@@ -367,16 +371,16 @@ pub(crate) async fn finish(lake: &Lake, schema: &str, folder: &str, location: &U
 /// Deletes everything under a location, the log first: without it the rest is no table for anyone.
 async fn delete_files(lake: &Lake, location: &Url) -> Result<(), StorageError> {
     for prefix in [Some(log_folder()), None] {
-        let listed = list(lake, location, prefix.as_ref()).await?;
-        delete_paths(lake, location, listed).await?;
+        let listed = list(lake, location, prefix.as_ref()).await?.into_iter();
+        delete_paths(lake, location, listed.map(|found| found.location).collect()).await?;
     }
     remove_empty_folders(location).await;
     Ok(())
 }
 
-async fn list(lake: &Lake, location: &Url, prefix: Option<&Path>) -> Result<Vec<Path>, StorageError> {
+async fn list(lake: &Lake, location: &Url, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>, StorageError> {
     let store = table_store(lake.store_registry(), location)?;
-    let listed = store.list(prefix).map_ok(|meta| meta.location).try_collect().await;
+    let listed = store.list(prefix).try_collect().await;
     listed.map_err(|source| StorageError::Store { action: "delete", path: location.to_string(), source })
 }
 
