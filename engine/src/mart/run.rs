@@ -84,16 +84,26 @@ impl Project {
                 return Ok(Ran { pins: inputs.pins, ..Ran::of(outcome) });
             }
         };
-        // DROP MART takes the definition away and then the lease: who takes one behind that finds it out here.
-        if is_gone(lake, &mart.definition).await? {
-            lease.end(None, &mart.told()).await?;
-            let error = EngineError::not_found(format!("mart \"{name}\" was dropped meanwhile"));
-            return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Failed(error)) });
-        }
-        // Another process may have published it between the look and the lease.
-        let target = published(&self.engine, &mart.definition.name).await?;
-        self.tell_what_was_left(mart, left, target.as_deref()).await?;
-        let steps = steps_of(target.as_deref(), self.mode_now(mart, target.as_deref(), told, mode).await?);
+        let looked = async {
+            // DROP MART takes the definition away and then the lease: who takes one behind that finds it out here.
+            if is_gone(lake, &mart.definition).await? {
+                return Err(EngineError::not_found(format!("mart \"{name}\" was dropped meanwhile")));
+            }
+            // Another process may have published it between the look and the lease.
+            let target = published(&self.engine, &mart.definition.name).await?;
+            self.tell_what_was_left(mart, left, target.as_deref()).await?;
+            let mode = self.mode_now(mart, target.as_deref(), told, mode).await?;
+            Ok((target, mode))
+        };
+        let (target, mode_now) = match looked.await {
+            Ok(looked) => looked,
+            Err(error) => {
+                // Nobody waits for it to be found dead.
+                lease.end(None, &mart.told()).await?;
+                return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Failed(error)) });
+            }
+        };
+        let steps = steps_of(target.as_deref(), mode_now);
         if steps.is_empty() {
             lease.end(None, &mart.told()).await?;
             let version = target.as_deref().map(Snapshot::version).unwrap_or_default();
@@ -105,7 +115,8 @@ impl Project {
             return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Busy { holder }) });
         }
         let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
-        let running = Running { project: self, mart, pins: all_pins, run, steps, found: Arc::default() };
+        let before = target.as_deref().map(Snapshot::version);
+        let running = Running { project: self, mart, pins: all_pins, run, steps, found: Arc::default(), before };
         let ended = tokio::select! {
             ended = self.caller.waits(running.carry_out()) => ended,
             lost = lease.beat() => Err(lost),
@@ -201,6 +212,8 @@ pub(super) struct Running<'a> {
     pub run: MartRun,
     pub steps: Vec<Step>,
     pub found: Arc<Mutex<Found>>,
+    /// The version of the mart's table before.
+    before: Option<u64>,
 }
 
 impl Running<'_> {
@@ -369,6 +382,12 @@ impl Running<'_> {
         Some(run.ended_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// The version that the run made although it ended with an error: it may have been given up in the midst of its commit.
+    async fn came_through(&self, run: &MartRun) -> Option<u64> {
+        let table = published(&self.project.engine, &self.mart.definition.name).await.ok()??;
+        is_there(Some(&table), run.number).filter(|version| self.before.is_none_or(|before| *version > before))
+    }
+
     /// Gives the lease back, and tells how the run went.
     async fn end(&self, lease: Lease<OfRun>, ended: Result<(), EngineError>) -> Ran {
         let found = std::mem::take(&mut *self.found.lock());
@@ -381,8 +400,13 @@ impl Running<'_> {
                 Outcome::Succeeded { rows, version }
             }
             Err(error) => {
-                (run.state, run.error) = (MartRunState::Failed, Some(error.to_string()));
-                run.retry_ms = self.retry_ms(&error, &run);
+                match self.came_through(&run).await {
+                    Some(version) => (run.state, run.version) = (MartRunState::Succeeded, Some(version)),
+                    None => {
+                        (run.state, run.error) = (MartRunState::Failed, Some(error.to_string()));
+                        run.retry_ms = self.retry_ms(&error, &run);
+                    }
+                }
                 Outcome::Failed(error)
             }
         };
