@@ -182,11 +182,14 @@ impl Kept {
 /// Forgets the session that was not used for longest, of the user who has most of them when `comer` has one more: who opens
 /// sessions without end loses their own.
 fn make_room(kept: &mut HashMap<Uuid, Kept>, comer: &str) {
-    let mut held = HashMap::from([(comer.to_owned(), 1)]);
+    let mut held: HashMap<String, usize> = HashMap::new();
     for kept in kept.values() {
         *held.entry(kept.session.identity().name().to_owned()).or_default() += 1;
     }
-    let Some((most, _)) = held.into_iter().max_by_key(|(_, sessions): &(String, usize)| *sessions) else { return };
+    if let Some(own) = held.get_mut(comer) {
+        *own += 1;
+    }
+    let Some((most, _)) = held.into_iter().max_by_key(|(_, sessions)| *sessions) else { return };
     let theirs = kept.iter().filter(|(_, kept)| kept.session.identity().name() == most);
     if let Some(oldest) = theirs.min_by_key(|(_, kept)| kept.used).map(|(id, _)| *id) {
         kept.remove(&oldest);
