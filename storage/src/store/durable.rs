@@ -65,7 +65,7 @@ impl ObjectStore for DurableFolder {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        if options.head {
+        if options.head && options.range.is_none() {
             let path = self.inner.path_to_filesystem(location)?;
             // Asked several times by each statement. Through the pool of blocking threads, as the library does it, these
             // were a quarter of what a query costs whose rows are in the result cache.
