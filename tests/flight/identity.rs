@@ -193,7 +193,7 @@ async fn a_session_token_that_is_used_is_renewed_before_it_ends() {
         let answer = raw(&server).await.get_flight_info(with(descriptor("SELECT 1"), token)).await?;
         Ok::<_, Status>(bearer(answer.metadata()))
     };
-    let hours = |hours| Duration::from_secs(hours * 3600);
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
     let first = handshake(&server, &basic("ann", "password of ann")).await.unwrap();
     clock.advance(hours(5));
     assert_eq!(ask(&first).await.unwrap(), None);
