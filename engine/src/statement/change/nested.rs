@@ -8,7 +8,7 @@ use datafusion::{
     arrow::datatypes::{DataType, FieldRef, Fields},
     common::tree_node::{Transformed, TransformedResult, TreeNode},
     functions::core::expr_fn::{get_field, named_struct},
-    logical_expr::{Expr, LogicalPlan, Projection, cast, lit},
+    logical_expr::{Case, Expr, LogicalPlan, Projection, cast, lit},
     sql::sqlparser::ast::Ident,
 };
 
@@ -103,6 +103,14 @@ fn with_fields(value: Expr, kind: &DataType, changes: &[(&[String], Expr)]) -> E
             _ => None,
         });
         let old = get_field(value.clone(), field.name().as_str());
+        // A field that is NOT NULL has some value or other where the whole struct is NULL.
+        let old = match field.is_nullable() {
+            true => old,
+            false => {
+                let is_there = (Box::new(value.clone().is_not_null()), Box::new(old));
+                Expr::Case(Case::new(None, vec![is_there], None))
+            }
+        };
         [lit(field.name().as_str()), with_fields(old, field.data_type(), &inner.collect::<Vec<_>>())]
     });
     // Values are looked at for NOT NULL while rows flow; a cast would refuse the type.
