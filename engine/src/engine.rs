@@ -17,8 +17,8 @@ use crate::{
     identity::{Identity, Users},
     mart,
     optimizer::{
-        CheapConjunctsFirst, DecimalsToFloats, NotInSubqueries, QuickConjuncts, QuickDecimals, RuntimeFilters,
-        SpillingJoins, WholeTimestamps, YieldingRows, physical_rules,
+        CheapConjunctsFirst, DecimalsToFloats, QuickConjuncts, QuickDecimals, RuntimeFilters, SpillingJoins,
+        WholeTimestamps, YieldingRows, physical_rules,
     },
     queries::Queries,
     statement::{data_type::MapTypes, settings},
@@ -62,7 +62,7 @@ impl Engine {
         let runtime = CpuRuntime::new(config.threads)?;
         // First of all rules: the library's make types equal.
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-            vec![Arc::new(NotInSubqueries), Arc::new(DecimalsToFloats), Arc::new(WholeTimestamps)];
+            vec![Arc::new(DecimalsToFloats), Arc::new(WholeTimestamps)];
         analyzer.extend(Analyzer::new().rules);
         let mut template = SessionStateBuilder::new()
             .with_config(settings::base_config(&config))

@@ -87,12 +87,6 @@ fn misplaced(text: &str) -> Option<EngineError> {
     if text.starts_with("Substring without for/from is not valid") {
         return Some(EngineError::invalid("function \"substr\" needs a start").with_hint("Write substr(text, start)."));
     }
-    if text.starts_with("null_aware anti join only supports single column join key") {
-        let message = "NOT IN of a subquery that reads the row outside, and groups, sorts or limits, is not supported";
-        return Some(
-            EngineError::unsupported(message).with_hint("Write NOT EXISTS (SELECT ... WHERE the column = the value)."),
-        );
-    }
     let expr = text.strip_prefix("Physical plan does not support logical expression ")?;
     Some(if expr.starts_with("WindowFunction") {
         EngineError::invalid("a window function is not allowed here")
