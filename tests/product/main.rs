@@ -4,5 +4,6 @@ mod hardship;
 mod place;
 mod readers;
 mod required;
+mod transaction;
 mod warm;
 mod writer;

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    datatypes::Int64Type,
+};
 use boathouse_storage::{
     Lake, StorageError,
     maintain::{self, Optimize},
@@ -129,9 +132,10 @@ async fn a_checkpoint_says_what_the_commits_said() {
     let batches = actions(&log.join("00000000000000000004.checkpoint.parquet"));
     // Two files became one; they are remembered for those who have yet to delete them.
     let kinds = ["add", "remove", "txn", "protocol", "metaData", "checkpointMetadata"];
-    assert_eq!(counts(&batches, &kinds), [3, 2, 1, 1, 1, 0]);
+    // The transactions are that of the key, and the last one of this process.
+    assert_eq!(counts(&batches, &kinds), [3, 2, 2, 1, 1, 0]);
     let hint: serde_json::Value = serde_json::from_slice(&fs::read(log.join("_last_checkpoint")).unwrap()).unwrap();
-    assert_eq!((&hint["version"], &hint["size"], &hint["numOfAddFiles"]), (&4.into(), &8.into(), &3.into()));
+    assert_eq!((&hint["version"], &hint["size"], &hint["numOfAddFiles"]), (&4.into(), &9.into(), &3.into()));
     let parsed = batches.iter().find_map(|batch| {
         let adds = batch["add"].as_struct();
         let row = (0..adds.len()).find(|row| adds.is_valid(*row))?;
@@ -157,6 +161,39 @@ async fn a_checkpoint_says_what_the_commits_said() {
     let state = Arc::new(session(&other).state());
     let again = write::append(&other, &target, plan, &write::Rules::default(), state, &keyed).await;
     assert!(matches!(again, Err(StorageError::KeyForgotten { .. })), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_forgets_processes_that_ended_a_week_ago_and_no_other_program() {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let place = Place::folder();
+    let lake = place.open().await;
+    write::create(&lake, &table(&[("delta.checkpointInterval", "3")]), &info()).await.unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let programs = [("boathouse-process:8", now - 8 * DAY_MS), ("boathouse-process:6", now - 6 * DAY_MS), ("etl", 1)];
+    let said = programs.map(|(program, updated)| {
+        format!("{{\"txn\":{{\"appId\":\"{program}\",\"version\":1,\"lastUpdated\":{updated}}}}}")
+    });
+    let log = log_of(&place);
+    fs::write(log.join("00000000000000000001.json"), said.join("\n")).unwrap();
+    for id in 2..=3 {
+        insert(&lake, "t", &format!("SELECT {id} AS id, 'x' AS name")).await.unwrap();
+    }
+    lake.idle().await;
+    let batches = actions(&log.join("00000000000000000003.checkpoint.parquet"));
+    let mut known: Vec<(String, i64)> = batches
+        .iter()
+        .flat_map(|batch| {
+            let said = batch["txn"].as_struct();
+            let (ids, versions) = (said["appId"].as_string::<i32>(), said["version"].as_primitive::<Int64Type>());
+            let told = (0..said.len()).filter(|row| said.is_valid(*row));
+            told.map(|row| (ids.value(row).to_owned(), versions.value(row))).collect::<Vec<_>>()
+        })
+        .collect();
+    known.sort();
+    let own = known.iter().position(|(_, version)| *version == 3).expect("this process commits, too");
+    assert!(known.remove(own).0.starts_with("boathouse-process:"));
+    assert_eq!(known, [("boathouse-process:6".to_owned(), 1), ("etl".to_owned(), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,6 +63,15 @@ fn yes() -> bool {
     true
 }
 
+/// Begins the id under which a process of ours commits what has no other id. No reader of ours asks for these: they are for
+/// people, and for programs of others.
+pub(crate) const PROCESS: &str = "boathouse-process:";
+
+/// Whether a program's id is that of a process of ours.
+pub(super) fn is_of_process(app_id: &str) -> bool {
+    app_id.starts_with(PROCESS)
+}
+
 /// How far a program of someone's got: "Transaction Identifiers".
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 
 use super::{
     FileSet, LogError, Stamp,
-    action::{Add, AppTransaction},
+    action::{Add, AppTransaction, is_of_process},
     checkpoint::{self, Head},
     chunk::Chunk,
     commit::{self, Commit, RawCommit, in_background},
@@ -151,7 +151,9 @@ async fn build(
     let (columns, schema) = (Arc::new(columns), Arc::new(schema));
     let mut transactions = replay.transactions;
     for AppTransaction { app_id, version } in head.into_iter().flat_map(|head| head.transactions) {
-        transactions.entry(app_id).or_insert(version);
+        if !is_of_process(&app_id) {
+            transactions.entry(app_id).or_insert(version);
+        }
     }
     let transactions = Arc::new(transactions);
     Ok(LogState { version, protocol, metadata, columns, schema, files, transactions, stamp })

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
+    action::is_of_process,
     checkpoint::json_rows,
     chunk::vector_id,
     columns::{action_fields, actions, conform, rows_of},
@@ -39,6 +40,8 @@ pub(crate) struct Shape {
     pub(crate) removed_since_ms: i64,
     /// Transactions of programs that were older are forgotten, if any.
     pub(crate) transactions_since_ms: Option<i64>,
+    /// The same of processes of ours ([`PROCESS`](super::PROCESS)), of which there can be many: never longer than this.
+    pub(crate) processes_since_ms: i64,
 }
 
 /// Sees all actions of a version, from the newest on, and keeps those that count.
@@ -135,12 +138,15 @@ impl Reconciler {
             let young = number(gone, "deletionTimestamp").unwrap_or(0) > self.shape.removed_since_ms;
             identity(gone).is_some_and(|key| self.seen.insert(key)) && young
         } else if let Some(transaction) = said("txn") {
-            let young = self.shape.transactions_since_ms.is_none_or(|since| {
-                // One without a time may be young.
-                number(transaction, "lastUpdated").is_none_or(|updated| updated > since)
-            });
-            let app_id = transaction.get("appId").and_then(Value::as_str);
-            app_id.is_some_and(|app_id| self.transactions.insert(app_id.to_owned())) && young
+            let Some(app_id) = transaction.get("appId").and_then(Value::as_str) else { return false };
+            let since = match is_of_process(app_id) {
+                true => self.shape.transactions_since_ms.max(Some(self.shape.processes_since_ms)),
+                false => self.shape.transactions_since_ms,
+            };
+            // One without a time may be young.
+            let young =
+                since.is_none_or(|since| number(transaction, "lastUpdated").is_none_or(|updated| updated > since));
+            self.transactions.insert(app_id.to_owned()) && young
         } else if let Some(domain) = said("domainMetadata") {
             let removed = domain.get("removed").and_then(Value::as_bool).unwrap_or(false);
             let name = domain.get("domain").and_then(Value::as_str);

@@ -9,7 +9,7 @@ use arrow::array::{Int32Array, Int64Array, StringArray};
 use deltalake::kernel::{Metadata, Protocol};
 
 use super::{
-    action::{Actions, Add, AppTransaction, FileAction},
+    action::{Actions, Add, AppTransaction, FileAction, is_of_process},
     chunk::{Chunk, RawAdds, RawStats, Vectors},
     file_set::Keys,
     layout::Layout,
@@ -36,7 +36,9 @@ impl Replay {
             replay.protocol = replay.protocol.or(commit.protocol);
             replay.metadata = replay.metadata.or(commit.metadata);
             for AppTransaction { app_id, version } in commit.transactions {
-                replay.transactions.entry(app_id).or_insert(version);
+                if !is_of_process(&app_id) {
+                    replay.transactions.entry(app_id).or_insert(version);
+                }
             }
             let mut added = Vec::new();
             for action in commit.files {

@@ -152,7 +152,14 @@ impl Writer<'_> {
         if self.random.below(3) > 0 {
             let (v2, stats_parsed) = (self.random.below(2) == 0, self.random.below(2) == 0);
             let stats_as_text = !stats_parsed || self.random.below(2) == 0;
-            let shape = Shape { v2, stats_as_text, stats_parsed, removed_since_ms: 0, transactions_since_ms: None };
+            let shape = Shape {
+                v2,
+                stats_as_text,
+                stats_parsed,
+                removed_since_ms: 0,
+                transactions_since_ms: None,
+                processes_since_ms: 0,
+            };
             let state = load(store, Some(version as u64)).await.unwrap();
             let written = write_checkpoint(store, &state, shape).await.unwrap().unwrap();
             assert!(written.actions >= state.files.len() as u64 + 2 && written.bytes > 0);

@@ -17,6 +17,8 @@ use crate::{
 
 /// Commits between two checkpoints where the table does not say it.
 const INTERVAL: u64 = 100;
+/// How long a process that committed nothing any more stands in new checkpoints, at the longest.
+const PROCESSES_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// Starts a checkpoint when `version`, a commit onto `base`, is due for one (each 100th, or as the table's
 /// `delta.checkpointInterval` says). Returns at once.
@@ -89,6 +91,7 @@ fn shape(table: &Snapshot, now: DateTime<Utc>) -> Shape {
         stats_parsed,
         removed_since_ms: since(properties.deleted_file_retention_duration()),
         transactions_since_ms: properties.set_transaction_retention_duration.map(since),
+        processes_since_ms: since(PROCESSES_KEPT),
     }
 }
 

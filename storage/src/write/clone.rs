@@ -15,6 +15,7 @@ use super::{
     commit::{CLIENT, STATEMENT_CHARS_MAX},
     commit_time::{ENABLED, FIELD, is_enabled, without_beginning},
     drop::{keep_name, make_room},
+    once,
     protocol::check_writable,
     provenance::ENGINE,
     put::{Put, put},
@@ -154,7 +155,12 @@ fn commit(source: &Snapshot, id: &str, adds: &[Value], info: &CommitInfo) -> Res
         fields.insert(FIELD.to_owned(), now_ms().into());
     }
     let protocol = serde_json::to_value(source.protocol()).map_err(unwritable)?;
-    let heads = [json!({ "commitInfo": provenance }), json!({ "protocol": protocol }), json!({ "metaData": metadata })];
+    let heads = [
+        json!({ "commitInfo": provenance }),
+        once::action(info, 0),
+        json!({ "protocol": protocol }),
+        json!({ "metaData": metadata }),
+    ];
     let mut text = String::new();
     for line in heads.into_iter().chain(adds.iter().map(|add| json!({ "add": add }))) {
         text.push_str(&line.to_string());

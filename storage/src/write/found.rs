@@ -45,9 +45,7 @@ pub(super) async fn found(
     let definition = [Action::Protocol(protocol), Action::Metadata(metadata)];
     let actions = definition.into_iter().chain(files.iter().cloned().map(Action::Add));
     let mut bytes = lines_of(&provenance, actions)?;
-    if let Some(key) = once::action(info, 0) {
-        bytes = Bytes::from([&bytes[..], format!("{key}\n").as_bytes()].concat());
-    }
+    bytes = Bytes::from([&bytes[..], format!("{}\n", once::action(info, 0)).as_bytes()].concat());
     if let Some(publication) = &info.publication {
         let told: String = publication.actions().map(|action| format!("{action}\n")).collect();
         bytes = Bytes::from([&bytes[..], told.as_bytes()].concat());

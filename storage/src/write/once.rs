@@ -1,24 +1,28 @@
 //! Once for each key: what a client that does not know whether its statement was carried out may send again.
 //!
 //! A commit for a key is an application transaction, which Delta keeps in the log and in its checkpoints. Its version is
-//! that of the commit, where the counts are found that the statement told its client.
+//! that of the commit, where the counts are found that the statement told its client. A commit without one is a transaction
+//! of the process that made it: the log then tells, by itself, up to which version each writer got through.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use object_store::ObjectStore;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{CommitInfo, Committed, transaction::now_ms};
 use crate::{
     Lake, Snapshot, StorageError,
-    log::{Commit, RawCommit},
+    log::{Commit, PROCESS, RawCommit},
     table::{log_error, table_store},
 };
 
-/// What a commit says of the key of its statement.
-pub(super) fn action(info: &CommitInfo, version: u64) -> Option<Value> {
-    let key = info.idempotency_key.as_deref()?;
-    Some(json!({ "txn": { "appId": app_id(key), "version": version, "lastUpdated": now_ms() } }))
+/// The application transaction of a commit: of its statement's key, else of this process. In both the version is the
+/// table's, which grows from commit to commit.
+pub(super) fn action(info: &CommitInfo, version: u64) -> Value {
+    static PROCESS_ID: LazyLock<String> = LazyLock::new(|| format!("{PROCESS}{}", Uuid::new_v4()));
+    let program = info.idempotency_key.as_deref().map_or_else(|| PROCESS_ID.clone(), app_id);
+    json!({ "txn": { "appId": program, "version": version, "lastUpdated": now_ms() } })
 }
 
 /// The program's id under which a key stands in the log.

@@ -434,7 +434,7 @@ impl Transaction {
             fields.insert(commit_time::FIELD.to_owned(), time.into());
         }
         let mut lines = vec![json!({ "commitInfo": provenance })];
-        lines.extend(once::action(info, version));
+        lines.push(once::action(info, version));
         lines.extend(info.publication.iter().flat_map(|publication| publication.actions()));
         lines.extend(self.protocol.as_ref().map(|protocol| line(&Action::Protocol(protocol.clone()))).transpose()?);
         if let Some(metadata) = &self.metadata {
