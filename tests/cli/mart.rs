@@ -210,7 +210,10 @@ fn two_versions_of_a_mart_are_compared() {
 fn marts_have_a_drawing_and_a_site_in_which_texts_are_no_markup() {
     let place = Place::new();
     let evil = "<script>alert(\\\"x\\\")</script>";
-    place.write("marts.revenue.sql", &REVENUE.replace("Revenue per region", evil));
+    let column =
+        "[[column]]\nname = \"region\"\nowner = \"sales@example.com\"\ntags = [\"geo\", \"<b>\"]\n\n[[test]]\nunique";
+    let text = REVENUE.replace("Revenue per region", evil).replace("[[test]]\nunique", column);
+    place.write("marts.revenue.sql", &text);
     place.mart(&["run"]).stdout();
     let call = place.mart(&["graph", "--html", "graph.html"]).text();
     assert!(call.contains("2 marts in graph.html"), "{call}");
@@ -231,7 +234,8 @@ fn marts_have_a_drawing_and_a_site_in_which_texts_are_no_markup() {
         assert!(index.contains(expected), "{expected}: {index}");
     }
     for expected in [
-        "<td>revenue</td><td>BIGINT</td>",
+        "<td>revenue</td><td>BIGINT</td><td></td><td>bi@example.com</td>",
+        "<td>region</td><td>VARCHAR</td><td><span class=\"tag\">geo</span><span class=\"tag\">&lt;b&gt;</span></td><td>sales@example.com</td>",
         "<td>unique(region)</td><td>fail</td><td><span class=\"passed\">passed</span>",
         "<td>expect(revenue &gt;= 0)</td>",
         "GROUP BY region",

@@ -50,6 +50,8 @@ pub struct AboutColumn {
     pub data_type: String,
     pub not_null: bool,
     pub description: Option<String>,
+    pub owner: Option<String>,
+    pub tags: Vec<String>,
 }
 
 /// A test of a mart.
@@ -81,11 +83,16 @@ impl Project {
 impl Mart {
     fn about(&self, document: Arc<MartDocument>, now_ms: i64) -> About {
         let definition = &self.definition;
-        let columns = self.columns.iter().map(|field| AboutColumn {
-            name: field.name().clone(),
-            data_type: sql_type(field.data_type()),
-            not_null: !field.is_nullable(),
-            description: field.metadata().get("comment").cloned(),
+        let columns = self.columns.iter().map(|field| {
+            let declared = definition.columns.iter().find(|column| column.name == *field.name());
+            AboutColumn {
+                name: field.name().clone(),
+                data_type: sql_type(field.data_type()),
+                not_null: !field.is_nullable(),
+                description: field.metadata().get("comment").cloned(),
+                owner: declared.and_then(|column| column.owner.clone()),
+                tags: declared.map(|column| column.tags.clone()).unwrap_or_default(),
+            }
         });
         let tests = definition
             .tests

@@ -117,6 +117,8 @@ pub(super) struct Column {
     pub data_type: Option<String>,
     pub not_null: bool,
     pub description: Option<String>,
+    pub owner: Option<String>,
+    pub tags: Vec<String>,
 }
 
 impl Definition {
@@ -256,8 +258,8 @@ fn declared(block: &Block<'_>, written: Vec<Spanned<header::Column>>) -> Result<
             let error = EngineError::invalid(format!("column \"{}\" is declared twice", written.name));
             return Err(Fault::new(block.file, line, error));
         }
-        let (name, data_type, not_null) = (written.name, written.data_type, written.not_null);
-        columns.push(Column { line, name, data_type, not_null, description: written.description });
+        let header::Column { name, data_type, not_null, description, owner, tags } = written;
+        columns.push(Column { line, name, data_type, not_null, description, owner, tags });
     }
     Ok(columns)
 }

@@ -91,6 +91,9 @@ pub(super) struct Column {
     #[serde(default)]
     pub not_null: bool,
     pub description: Option<String>,
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub tags: Vec<String>,
 }
 
 /// `[[export]]`: where rows go.

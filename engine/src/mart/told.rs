@@ -16,12 +16,18 @@ impl Mart {
 
     /// What people are told of it.
     pub(super) fn told(&self) -> MartDefinition {
-        let columns = self.columns.iter().map(|field| MartColumn {
-            name: field.name().clone(),
-            data_type: sql_type(field.data_type()),
-            description: field.metadata().get("comment").cloned(),
-        });
         let definition = &self.definition;
+        let columns = self.columns.iter().map(|field| {
+            let declared = definition.columns.iter().find(|column| column.name == *field.name());
+            MartColumn {
+                name: field.name().clone(),
+                data_type: sql_type(field.data_type()),
+                not_null: !field.is_nullable(),
+                description: field.metadata().get("comment").cloned(),
+                owner: declared.and_then(|column| column.owner.clone()),
+                tags: declared.map(|column| column.tags.clone()).unwrap_or_default(),
+            }
+        });
         MartDefinition {
             text: definition.text.clone(),
             strategy: definition.strategy.word().to_owned(),

@@ -79,7 +79,12 @@ pub struct MartDefinition {
 pub struct MartColumn {
     pub name: String,
     pub data_type: String,
+    pub not_null: bool,
     pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// A mart whose rows are older than its definition promises.

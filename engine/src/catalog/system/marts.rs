@@ -1,14 +1,14 @@
-//! `system.marts`, `system.mart_runs` and `system.mart_tests`: what is written down in the lake about its marts, whichever
+//! `system.marts`, `system.mart_columns`, `system.mart_runs` and `system.mart_tests`: what is written down in the lake about its marts, whichever
 //! process ran them.
 
 use std::sync::Arc;
 
 use boathouse_storage::{
     Lake,
-    catalog::{MartDocument, MartRun, MartRunState, MartTest},
+    catalog::{MartColumn, MartDocument, MartRun, MartRunState, MartTest},
 };
 use datafusion::arrow::{
-    array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray},
+    array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray},
     compute::cast,
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
     error::ArrowError,
@@ -45,6 +45,20 @@ pub(super) fn schema() -> SchemaRef {
         text("freshness", true),
         text("late", true),
         text("definition", false),
+    ]))
+}
+
+/// Of `system.mart_columns`.
+pub(super) fn column_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        text("mart", false),
+        text("name", false),
+        Field::new("position", DataType::Int64, false),
+        text("data_type", false),
+        Field::new("not_null", DataType::Boolean, false),
+        text("description", true),
+        text("owner", true),
+        text("tags", true),
     ]))
 }
 
@@ -116,6 +130,33 @@ pub(super) fn rows(schema: &SchemaRef, marts: &[(String, Arc<MartDocument>)]) ->
         texts(|mart| mart.definition.freshness.clone()),
         texts(|mart| mart.late.as_ref().map(|late| late.level.word().to_owned())),
         texts(|mart| Some(mart.definition.text.clone())),
+    ];
+    RecordBatch::try_new(schema.clone(), columns)
+}
+
+/// A row per column of each mart, in their order; those without an owner of their own have the mart's.
+pub(super) fn column_rows(
+    schema: &SchemaRef,
+    marts: &[(String, Arc<MartDocument>)],
+) -> Result<RecordBatch, ArrowError> {
+    let listed: Vec<(&String, &MartDocument, usize, &MartColumn)> = marts
+        .iter()
+        .flat_map(|(name, mart)| {
+            let columns = mart.definition.columns.iter().enumerate();
+            columns.map(move |(at, column)| (name, mart.as_ref(), at, column))
+        })
+        .collect();
+    let texts = |of: fn(&MartColumn) -> Option<String>| texts(listed.iter().map(|(.., column)| of(column)));
+    let owners = listed.iter().map(|(_, mart, _, column)| column.owner.clone().or(mart.definition.owner.clone()));
+    let columns: Vec<ArrayRef> = vec![
+        self::texts(listed.iter().map(|(name, ..)| Some((*name).clone()))),
+        texts(|column| Some(column.name.clone())),
+        numbers(listed.iter().map(|(_, _, at, _)| Some(*at as u64 + 1))),
+        texts(|column| Some(column.data_type.clone())),
+        Arc::new(BooleanArray::from_iter(listed.iter().map(|(.., column)| Some(column.not_null)))),
+        texts(|column| column.description.clone()),
+        self::texts(owners),
+        texts(|column| Some(column.tags.join(", ")).filter(|tags| !tags.is_empty())),
     ];
     RecordBatch::try_new(schema.clone(), columns)
 }

@@ -15,14 +15,25 @@ use super::{caches, exports, marts, queries, upkeep, users};
 use crate::{Engine, Identity, catalog::TableName, statement::Context};
 
 /// Tables of `system`, sorted.
-pub(crate) const TABLES: &[&str] =
-    &["caches", "mart_exports", "mart_runs", "mart_tests", "marts", "queries", "tokens", "upkeep", "users"];
+pub(crate) const TABLES: &[&str] = &[
+    "caches",
+    "mart_columns",
+    "mart_exports",
+    "mart_runs",
+    "mart_tests",
+    "marts",
+    "queries",
+    "tokens",
+    "upkeep",
+    "users",
+];
 
 /// One of the tables.
 pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn TableProvider>> {
     let (kind, schema) = match name.name.as_str() {
         _ if name.schema != "system" => return None,
         "caches" => (Kind::Caches, caches::schema()),
+        "mart_columns" => (Kind::MartColumns, marts::column_schema()),
         "mart_exports" => (Kind::MartExports, exports::schema()),
         "mart_runs" => (Kind::MartRuns, marts::run_schema()),
         "mart_tests" => (Kind::MartTests, marts::test_schema()),
@@ -41,6 +52,7 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Caches,
+    MartColumns,
     MartExports,
     MartRuns,
     MartTests,
@@ -76,6 +88,7 @@ impl PartitionStream for Source {
         let batch = async move {
             Ok(match kind {
                 Kind::Caches => caches::rows(&schema, &engine.cache_usages().await)?,
+                Kind::MartColumns => marts::column_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::MartExports => exports::rows(&schema, &exports::all(engine.lake()).await.map_err(external)?)?,
                 Kind::MartRuns => marts::run_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::MartTests => marts::test_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,

@@ -11,7 +11,7 @@ use super::{
         text::plural,
     },
     MARTS, file_name,
-    mart::{freshness, time},
+    mart::{freshness, tags, time},
 };
 
 /// Shows the marts in which every word that is typed is found.
@@ -44,7 +44,6 @@ pub(super) fn html(marts: &[About]) -> String {
     body.push_str("<table>\n<tr><th>Mart</th><th>Description</th><th>Owner</th><th>State</th><th>Published</th><th>Freshness</th></tr>\n");
     for mart in marts {
         let address = link(&mart.name).unwrap_or_default();
-        let tags = mart.tags.iter().map(|tag| format!("<span class=\"tag\">{}</span>", escaped(tag)));
         let state = state(mart);
         let published = mart.runs.published().map(|run| time(run.ended_ms)).unwrap_or_default();
         let _ = writeln!(
@@ -54,7 +53,7 @@ pub(super) fn html(marts: &[About]) -> String {
             attribute("href", &address),
             escaped(&mart.name),
             escaped(mart.description.as_deref().unwrap_or_default()),
-            tags.collect::<String>(),
+            tags(&mart.tags),
             escaped(mart.owner.as_deref().unwrap_or_default()),
             attribute("class", state),
             freshness(mart),
@@ -69,7 +68,10 @@ pub(super) fn html(marts: &[About]) -> String {
 fn searched(mart: &About) -> String {
     let About { name, description, owner, tags, columns, reads, .. } = mart;
     let own = [Some(name), description.as_ref(), owner.as_ref()].into_iter().flatten();
-    let columns = columns.iter().flat_map(|column| [Some(&column.name), column.description.as_ref()]).flatten();
+    let columns = columns.iter().flat_map(|column| {
+        let told = [Some(&column.name), column.description.as_ref(), column.owner.as_ref()];
+        told.into_iter().flatten().chain(&column.tags)
+    });
     let words: Vec<&str> = own.chain(tags).chain(columns).chain(reads).map(String::as_str).collect();
     words.join(" ").to_lowercase()
 }

@@ -36,6 +36,11 @@ pub(super) fn time(ms: i64) -> String {
     DateTime::from_timestamp_millis(ms).map(|time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default()
 }
 
+/// HTML.
+pub(super) fn tags(tags: &[String]) -> String {
+    tags.iter().map(|tag| format!("<span class=\"tag\">{}</span>", escaped(tag))).collect()
+}
+
 /// What the definition promises, and whether that is kept; HTML.
 pub(super) fn freshness(mart: &About) -> String {
     match (&mart.freshness, mart.late) {
@@ -61,7 +66,7 @@ fn facts(mart: &About) -> String {
     }
     fact("Freshness", freshness(mart));
     fact("Owner", plain(&mart.owner));
-    fact("Tags", mart.tags.iter().map(|tag| format!("<span class=\"tag\">{}</span>", escaped(tag))).collect());
+    fact("Tags", tags(&mart.tags));
     fact("Strategy", mart.strategy.to_owned());
     fact("Key", escaped(&mart.key.join(", ")));
     fact("Partitions", escaped(&mart.partition_by.join(", ")));
@@ -93,13 +98,19 @@ fn lineage(mart: &About, marts: &[About]) -> String {
 }
 
 fn columns(mart: &About) -> String {
-    let mut html =
-        String::from("<h2>Columns</h2>\n<table>\n<tr><th>Column</th><th>Type</th><th>Description</th></tr>\n");
+    let mut html = String::from(
+        "<h2>Columns</h2>\n<table>\n<tr><th>Column</th><th>Type</th><th>Description</th><th>Owner</th></tr>\n",
+    );
     for column in &mart.columns {
         let not_null = if column.not_null { " NOT NULL" } else { "" };
         let (name, data_type) = (escaped(&column.name), escaped(&column.data_type));
         let description = escaped(column.description.as_deref().unwrap_or_default());
-        let _ = writeln!(html, "<tr><td>{name}</td><td>{data_type}{not_null}</td><td>{description}</td></tr>");
+        let owner = escaped(column.owner.as_deref().or(mart.owner.as_deref()).unwrap_or_default());
+        let tags = tags(&column.tags);
+        let _ = writeln!(
+            html,
+            "<tr><td>{name}</td><td>{data_type}{not_null}</td><td>{description}{tags}</td><td>{owner}</td></tr>"
+        );
     }
     html + "</table>\n"
 }
