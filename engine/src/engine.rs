@@ -17,7 +17,7 @@ use crate::{
     identity::{Identity, Users},
     mart,
     optimizer::{
-        CheapConjunctsFirst, DecimalsToFloats, QuickConjuncts, QuickDecimals, RuntimeFilters, SpillingJoins,
+        CheapConjunctsFirst, DecimalsToFloats, QuickConjuncts, QuickDecimals, RuntimeFilters, SpillingJoins, UnknownIn,
         WholeTimestamps, YieldingRows, physical_rules,
     },
     queries::Queries,
@@ -60,10 +60,11 @@ impl Engine {
     /// On a lake that is open.
     pub fn on(lake: Lake, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let runtime = CpuRuntime::new(config.threads)?;
-        // First of all rules: the library's make types equal.
+        // First of all rules: the library's make types equal. The last one needs that.
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
             vec![Arc::new(DecimalsToFloats), Arc::new(WholeTimestamps)];
         analyzer.extend(Analyzer::new().rules);
+        analyzer.push(Arc::new(UnknownIn));
         let mut template = SessionStateBuilder::new()
             .with_config(settings::base_config(&config))
             .with_runtime_env(runtime_env(&config, &lake)?)

@@ -8,7 +8,7 @@ use boathouse_engine::{Outcome, Session};
 use boathouse_tests::TestLake;
 
 /// On `t (id, g, name)`, `u (id, g, name)` and `e (id, g)`: `g` and `name` are NULL here and there, `e` is empty.
-const SHAPES: [&str; 74] = [
+const SHAPES: [&str; 90] = [
     // always, never, neither
     "true",
     "false",
@@ -62,6 +62,23 @@ const SHAPES: [&str; 74] = [
     "g IN (SELECT u.g FROM u WHERE u.id = t.id)",
     "g NOT IN (SELECT u.g FROM u WHERE u.id = t.id)",
     "id + 1 IN (SELECT id FROM t)",
+    // IN that is unknown, where it can be told from false
+    "(g IN (SELECT g FROM u)) IS NULL",
+    "(g IN (SELECT g FROM u WHERE g > 1)) IS NULL",
+    "(g IN (SELECT g FROM e)) IS FALSE",
+    "(g IN (SELECT g FROM u WHERE g > 1)) IS FALSE",
+    "(g NOT IN (SELECT g FROM u)) IS NOT TRUE",
+    "(g IN (SELECT g FROM u WHERE g > 1)) = false",
+    "NOT (g IN (SELECT g FROM u WHERE g > 1) AND id > 0)",
+    "NOT (g IN (SELECT g FROM u) AND id > 3)",
+    "g NOT IN (SELECT g FROM u WHERE g > 1) OR id = 3",
+    "g NOT IN (SELECT g FROM u) OR id = 3",
+    "id NOT IN (SELECT g FROM u WHERE g IS NULL) OR id = 3",
+    "g NOT IN (SELECT g FROM e) OR id = 100",
+    "(g IN (SELECT u.g FROM u WHERE u.id = t.id)) IS NULL",
+    "NOT (g IN (SELECT u.g FROM u WHERE u.id >= t.id) AND id > 1)",
+    "g NOT IN (SELECT u.g FROM u WHERE u.id = t.id) OR id = 3",
+    "g NOT IN (SELECT u.g FROM u WHERE u.id > t.id)",
     // EXISTS
     "EXISTS (SELECT 1 FROM u)",
     "NOT EXISTS (SELECT 1 FROM u)",
@@ -92,10 +109,7 @@ const SHAPES: [&str; 74] = [
 ];
 
 /// What SELECT refuses of these, and with what words: nothing else, and every statement refuses the same.
-const REFUSED: [(&str, &str); 2] = [
-    ("g NOT IN (SELECT u.g FROM u WHERE u.id = t.id)", "null_aware anti join only supports single column join key"),
-    ("g = (SELECT g FROM u)", "scalar subquery returned more than one row"),
-];
+const REFUSED: [(&str, &str); 1] = [("g = (SELECT g FROM u)", "scalar subquery returned more than one row")];
 
 /// Rows of `t`.
 const ROWS: usize = 8;
@@ -137,6 +151,41 @@ async fn statements_change_the_rows_that_select_finds_with_the_same_words() {
     // DELETE and UPDATE carry out whatever SELECT does.
     let plain = refused.iter().filter(|place| place.starts_with("DELETE") || place.starts_with("UPDATE"));
     assert_eq!(plain.collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// Conditions with IN, and the ids that they find, which follow from what SQL says of NULL: `g` is 1, 2, NULL, 3, 4, NULL, 5, 2
+/// in the rows with the ids 1 to 8; in `u` it is 2, NULL, 5, 1, 4 beside the ids 2, 4, 5, NULL, 100.
+const KNOWN: [(&str, &[i64]); 16] = [
+    ("g NOT IN (SELECT g FROM u)", &[]),
+    ("(g IN (SELECT g FROM u)) IS NULL", &[3, 4, 6]),
+    ("(g IN (SELECT g FROM u WHERE g > 1)) IS NULL", &[3, 6]),
+    ("(g IN (SELECT g FROM u WHERE g > 1)) IS FALSE", &[1, 4]),
+    ("(g IN (SELECT g FROM u WHERE g > 1)) = false", &[1, 4]),
+    ("(g IN (SELECT g FROM e)) IS FALSE", &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("(g NOT IN (SELECT g FROM u)) IS NOT TRUE", &[1, 2, 3, 4, 5, 6, 7, 8]),
+    ("NOT (g IN (SELECT g FROM u WHERE g > 1) AND id > 0)", &[1, 4]),
+    ("g NOT IN (SELECT g FROM u WHERE g > 1) OR id = 3", &[1, 3, 4]),
+    ("g NOT IN (SELECT g FROM u) OR id = 3", &[3]),
+    ("id NOT IN (SELECT g FROM u WHERE g IS NULL) OR id = 3", &[3]),
+    ("g NOT IN (SELECT u.g FROM u WHERE u.id = t.id)", &[1, 3, 5, 6, 7, 8]),
+    ("g NOT IN (SELECT u.g FROM u WHERE u.id > t.id)", &[4, 7, 8]),
+    ("(g IN (SELECT u.g FROM u WHERE u.id = t.id)) IS NULL", &[4]),
+    ("g NOT IN (SELECT u.g FROM u WHERE u.id = t.id) OR id = 2", &[1, 2, 3, 5, 6, 7, 8]),
+    ("NOT (g IN (SELECT u.g FROM u WHERE u.id >= t.id) AND id > 1)", &[1, 7, 8]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_finds_what_sql_says_of_null() {
+    let lake = TestLake::memory().await;
+    let world = World::new(&lake, "").await;
+    let mut faults = vec![];
+    for (condition, expected) in KNOWN {
+        let found = world.ids(&format!("SELECT id FROM t WHERE {condition}")).await;
+        if found != Ok(expected.iter().copied().collect()) {
+            faults.push(format!("{condition}: {found:?}, not {expected:?}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// Whether an error is the one that is due, or there is none where none is due.

@@ -14,6 +14,7 @@ mod spilling;
 mod stored_order;
 mod timestamps;
 mod typed;
+mod unknown_in;
 mod yielding;
 
 pub(crate) use conjuncts::CheapConjunctsFirst;
@@ -24,6 +25,7 @@ pub(crate) use quick_conjuncts::QuickConjuncts;
 pub(crate) use runtime_filters::RuntimeFilters;
 pub(crate) use spilling::SpillingJoins;
 pub(crate) use timestamps::WholeTimestamps;
+pub(crate) use unknown_in::UnknownIn;
 pub(crate) use yielding::YieldingRows;
 
 #[cfg(test)]
