@@ -138,6 +138,9 @@ fn hint(error: &StorageError) -> Option<&'static str> {
         }
         StorageError::ChangesBackwards { .. } => Some("Write the older version first."),
         StorageError::NotDropped { .. } => Some("SHOW DROPPED TABLES lists those that can be brought back."),
+        StorageError::ClonesExist { clones, .. } if clones.contains("(dropped") => {
+            Some("DROP TABLE clone PURGE, also of one that is dropped already: it reads files of this table.")
+        }
         StorageError::ClonesExist { .. } => Some("Drop the clones first: they read files of this table."),
         StorageError::SchemaNotEmpty { .. } => Some("DROP SCHEMA ... CASCADE drops what it holds too."),
         _ => None,

@@ -1,6 +1,9 @@
 //! CREATE SCHEMA and DROP SCHEMA.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Lake, MAIN_SCHEMA, check_name, is_unreadable};
 use crate::{StorageError, catalog::CatalogDocument, write};
@@ -24,7 +27,8 @@ impl Lake {
     }
 
     /// Drops a schema and, with `cascade`, all in it: gone with one write of its document, files deleted after that.
-    /// `SchemaNotEmpty` when it holds something and `cascade` is false; `SchemaRequired` for `main`.
+    /// `SchemaNotEmpty` when it holds something and `cascade` is false; `SchemaRequired` for `main`; `ClonesExist` when a
+    /// table of another schema, or one that can be brought back, reads files of one in it. Nothing happens then.
     pub async fn drop_schema(&self, schema: &str, cascade: bool) -> Result<(), StorageError> {
         if schema == MAIN_SCHEMA {
             return Err(StorageError::SchemaRequired { schema: schema.to_owned() });
@@ -48,6 +52,10 @@ impl Lake {
                     };
                     document.dropped_tables.entry(folder).or_default().extend(id);
                 }
+                let going = going(&document);
+                for folder in &going {
+                    write::check_clones_outside(self, schema, folder, &going).await?;
+                }
                 Ok(CatalogDocument {
                     dropped: true,
                     dropped_tables: document.dropped_tables,
@@ -64,10 +72,7 @@ impl Lake {
                 })
             })
             .await?;
-        for folder in changed.dropped_tables.keys().filter(|folder| !changed.kept_tables.contains_key(*folder)) {
-            write::finish_drop(self, schema, folder).await?;
-        }
-        Ok(())
+        write::finish_drops(self, schema, going(&changed)).await
     }
 
     /// Changes a document without asking whether its schema is there: for what a drop leaves.
@@ -97,6 +102,12 @@ impl Lake {
         let found = self.documents.read(schema).await?.map(|found| found.document);
         self.require_schema(schema, found.as_deref()).await
     }
+}
+
+/// The folders whose files go with the schema: not those of tables that were dropped before and are kept.
+fn going(document: &CatalogDocument) -> BTreeSet<String> {
+    let dropped = document.dropped_tables.keys();
+    dropped.filter(|folder| !document.kept_tables.contains_key(*folder)).cloned().collect()
 }
 
 fn objects(document: &CatalogDocument, tables: usize) -> String {

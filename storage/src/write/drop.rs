@@ -14,7 +14,7 @@
 //! Only two processes that finish the same crashed DROP in the same moment could get into each other's way: one may
 //! delete the log's first files while the other has made a new table already. Inside one process a lock prevents it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore, path::Path};
@@ -205,6 +205,17 @@ async fn mark(lake: &Lake, schema: &str, name: &str, marked: Marked) -> Result<S
 }
 
 async fn check_clones(lake: &Lake, schema: &str, folder: &str) -> Result<(), StorageError> {
+    check_clones_outside(lake, schema, folder, &BTreeSet::new()).await
+}
+
+/// `ClonesExist` when the files of the table in a folder are read by others than the tables in the folders `going` of the
+/// same schema, which go together with it.
+pub(crate) async fn check_clones_outside(
+    lake: &Lake,
+    schema: &str,
+    folder: &str,
+    going: &BTreeSet<String>,
+) -> Result<(), StorageError> {
     let (mut names, document) = (Vec::new(), lake.document(schema).await?);
     let dropped_as = document.kept_tables.get(folder).map(|kept| kept.name(folder));
     let name = dropped_as.or_else(|| document.name_of(folder)).unwrap_or(folder);
@@ -212,8 +223,14 @@ async fn check_clones(lake: &Lake, schema: &str, folder: &str) -> Result<(), Sto
         return Err(being_cloned(schema, name));
     }
     for clone in lake.clones_of(schema, folder).await? {
+        if clone.schema == schema && going.contains(&clone.name) {
+            continue;
+        }
         let document = lake.document(&clone.schema).await?;
-        names.push(format!("{}.{}", clone.schema, document.name_of(&clone.name).unwrap_or(&clone.name)));
+        names.push(match document.kept_tables.get(&clone.name) {
+            Some(kept) => format!("{}.{} (dropped, and can be brought back)", clone.schema, kept.name(&clone.name)),
+            None => format!("{}.{}", clone.schema, document.name_of(&clone.name).unwrap_or(&clone.name)),
+        });
     }
     if names.is_empty() {
         return Ok(());
@@ -231,6 +248,30 @@ pub(crate) async fn finish_drop(lake: &Lake, schema: &str, folder: &str) -> Resu
     let lock = lake.table_lock(&location);
     let _turn = lock.lock().await;
     finish(lake, schema, folder, &location).await
+}
+
+/// The same for several folders of a schema, of which some may hold clones of others.
+pub(crate) async fn finish_drops(lake: &Lake, schema: &str, folders: BTreeSet<String>) -> Result<(), StorageError> {
+    let mut left = folders;
+    while !left.is_empty() {
+        let (before, mut waiting, mut refused) = (left.len(), BTreeSet::new(), None);
+        for folder in left {
+            match finish_drop(lake, schema, &folder).await {
+                Ok(()) => {}
+                // The clone goes first.
+                Err(error @ StorageError::ClonesExist { .. }) => {
+                    waiting.insert(folder);
+                    refused = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = refused.filter(|_| waiting.len() == before) {
+            return Err(error);
+        }
+        left = waiting;
+    }
+    Ok(())
 }
 
 /// Called when the table `id` was just made in `folder`, by who holds the table's lock. When its name was given to something

@@ -65,7 +65,7 @@ pub use conform::conform;
 pub use create::{NewTable, check_new, create, create_as};
 pub(crate) use data::{file_rows, write_compact};
 pub use drop::{DROPPED_KEPT, DroppedTable, drop_table, dropped_tables, hide_table, purge_dropped, undrop_table};
-pub(crate) use drop::{finish_drop, remove_empty_folders};
+pub(crate) use drop::{check_clones_outside, finish_drops, remove_empty_folders};
 pub(crate) use group::Groups;
 pub use identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity, Numbers};
 pub(crate) use identity::{IDENTITY_MARK, further};
