@@ -162,15 +162,17 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
     let mut expr = Expr::Column(Column::new(qualifier.cloned(), name));
     let constants = constant_exprs(plan, index);
     let judged = constants.as_deref().map(|exprs| check_constants(table, want, from, exprs)).transpose()?;
+    let is_time = |expr: &Expr| is_clock(expr) || value(expr).is_ok_and(|v| v.is_some_and(|v| survives(&v, to)));
+    let clock = constants.is_some_and(|exprs| exprs.iter().all(|expr| is_time(expr)));
     match judged {
         Some(Judged::Good) => {}
         _ if fits(from, to) => {
-            let clock = constants.is_some_and(|exprs| exprs.iter().all(|expr| is_clock(expr)));
             if cuts_nanoseconds(from, to) && !clock {
                 expr = whole_micros(expr, table, name);
             }
         }
         Some(Judged::Faulty(source)) => return Err(query_error(table, source)),
+        _ if clock && matches!((from, to), (DataType::Timestamp(..), DataType::Timestamp(..))) => {}
         _ => return Err(mismatch(table, want, type_name(from))),
     }
     if from != to {

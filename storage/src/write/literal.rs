@@ -7,7 +7,7 @@ use arrow::{
     record_batch::RecordBatchOptions,
 };
 use datafusion::{
-    common::DFSchema,
+    common::{DFSchema, tree_node::TreeNode},
     error::Result,
     logical_expr::{
         Expr, LogicalPlan, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
@@ -57,7 +57,7 @@ pub(super) fn value(expr: &Expr) -> Result<Option<ScalarValue>> {
     {
         return value.cast_to(cast.field.data_type()).map(Some);
     }
-    if expr.is_volatile() {
+    if expr.is_volatile() || is_clock(expr) {
         return Ok(None);
     }
     let (schema, context) = (DFSchema::empty(), PhysicalPlanningContext::default());
@@ -71,13 +71,11 @@ pub(super) fn value(expr: &Expr) -> Result<Option<ScalarValue>> {
     }
 }
 
-/// Whether the expression is the statement's own time, which nobody expects to be kept to the nanosecond.
+/// Whether the expression is made of the statement's own time, which nobody expects to be kept to the nanosecond, and which
+/// is one instant with a time zone and without.
 pub(super) fn is_clock(expr: &Expr) -> bool {
-    match expr {
-        Expr::ScalarFunction(function) => function.name() == "now",
-        Expr::Cast(cast) => is_clock(&cast.expr),
-        _ => false,
-    }
+    let is_now = |part: &Expr| matches!(part, Expr::ScalarFunction(function) if function.name() == "now");
+    expr.exists(|part| Ok(is_now(part))).unwrap_or(false)
 }
 
 /// Whether a constant can be kept as `target`: its type fits, or this value survives the way there and back, or, as text,
