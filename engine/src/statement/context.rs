@@ -90,6 +90,14 @@ impl Context {
         }
     }
 
+    /// The same for the plan of a MERGE. DataFusion moves fields of structs below a join, and below the columns that are
+    /// computed over it, under one name for both: "__datafusion_extracted_1 is ambiguous".
+    pub fn for_merge(&self) -> Self {
+        let mut state = (*self.state).clone();
+        state.config_mut().options_mut().optimizer.enable_leaf_expression_pushdown = false;
+        Self { state: Arc::new(state), ..self.clone() }
+    }
+
     /// For a query whose plan may be kept, by the text that it was parsed from.
     pub fn of_query(&self, form: Form, sql: &str) -> Self {
         let rights = Rights::of(self.session.identity().role());

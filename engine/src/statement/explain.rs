@@ -56,6 +56,8 @@ impl Explain {
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let mut rows: Vec<Row> = Vec::new();
+        let of_merge = matches!(*self.statement, Statement::Merge(_)).then(|| context.for_merge());
+        let context = of_merge.as_ref().unwrap_or(context);
         if !matches!(*self.statement, Statement::Query(_)) {
             rows.push(vec![some("statement"), some(self.statement.title())]);
         }

@@ -108,7 +108,7 @@ impl Merge {
             evolved: self.target.evolved().cloned(),
         };
         let info = name::commit_info(context);
-        Ok(outcome(write::change(context.engine.lake(), change, context.state.clone(), &info).await?))
+        Ok(outcome(write::change(context.engine.lake(), change, context.for_merge().state, &info).await?))
     }
 
     /// The join with what is done with its rows, for EXPLAIN and parameters.
