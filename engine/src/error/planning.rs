@@ -24,6 +24,10 @@ const CURES: &[(&str, &str)] = &[
     ("OFFSET must be >=0", "Write a whole number from 0 on."),
     ("For SELECT DISTINCT, ORDER BY expressions", "Add it to SELECT, or group by it."),
     ("Unsupported SQL type", "DESCRIBE shows the types of columns; the README lists those that can be written."),
+    (
+        "Correlated scalar subquery must be aggregated",
+        "Aggregate it, as in SELECT max(w), or join it: UPDATE t SET v = o.w FROM o WHERE o.id = t.id.",
+    ),
     ("Invalid window frame", "Write the earlier bound first."),
 ];
 
@@ -82,7 +86,8 @@ pub(crate) fn misplaced_subquery() -> EngineError {
 fn misplaced(text: &str) -> Option<EngineError> {
     if text.starts_with("Aggregate functions are not allowed in the WHERE clause") {
         let error = EngineError::invalid("aggregate functions are not allowed in the WHERE clause");
-        return Some(error.with_hint("Write HAVING after GROUP BY."));
+        let hint = "Write HAVING after GROUP BY, or compare with a subquery: (SELECT count(*) FROM t) > 1.";
+        return Some(error.with_hint(hint));
     }
     if text.starts_with("Substring without for/from is not valid") {
         return Some(EngineError::invalid("function \"substr\" needs a start").with_hint("Write substr(text, start)."));
@@ -97,6 +102,11 @@ fn misplaced(text: &str) -> Option<EngineError> {
         EngineError::invalid("an aggregate function is not allowed here").with_hint("Compute it in an inner query.")
     } else if ["Exists", "InSubquery", "SetComparison"].iter().any(|kind| expr.starts_with(kind)) {
         misplaced_subquery()
+    } else if expr.starts_with("ScalarSubquery") {
+        let error = EngineError::unsupported("a subquery may depend on the row around it only through equalities");
+        error.with_hint(
+            "Join what it reads, and aggregate: SELECT t.id, max(x.v) FROM t LEFT JOIN x ON x.id < t.id GROUP BY 1.",
+        )
     } else {
         let kind: String = expr.chars().take_while(|c| c.is_alphanumeric()).collect();
         EngineError::unsupported(format!("this is not supported here: {kind}"))

@@ -42,7 +42,7 @@ pub(crate) struct Show {
 enum What {
     Schemas,
     Tables { schema: String, views_only: bool },
-    DroppedTables(String),
+    DroppedTables(Option<String>),
     Columns(TableAt),
     Create(TableAt),
     Settings,
@@ -68,8 +68,8 @@ impl Show {
             }
             Ast::DroppedTables { schema, like } => {
                 let schema = match schema {
-                    Some(name) => context.known_schema(&name).await?,
-                    None => context.default_schema().to_owned(),
+                    Some(name) => Some(context.known_schema(&name).await?),
+                    None => None,
                 };
                 (What::DroppedTables(schema), like, &["schema_name", "table_name", "dropped_at", "kept_until"])
             }
@@ -115,7 +115,15 @@ impl Show {
                 .filter(|entry| !views_only || entry.kind == "VIEW")
                 .map(|entry| vec![Some(entry.schema), Some(entry.name), some(entry.kind), entry.comment])
                 .collect(),
-            What::DroppedTables(schema) => dropped_tables(context, schema).await?,
+            What::DroppedTables(Some(schema)) => dropped_tables(context, schema).await?,
+            // Who looks for a table that is gone may not know where it was.
+            What::DroppedTables(None) => {
+                let mut rows = Vec::new();
+                for schema in context.engine.lake().schemas().await? {
+                    rows.extend(dropped_tables(context, &schema).await?);
+                }
+                rows
+            }
             What::Columns(table) => column_rows(&context.table_provider(&table.name(context)).await?.schema()),
             What::Create(table) => vec![vec![Some(create::statement(context, table).await?)]],
             What::CreateMart(mart) => vec![vec![Some(marts::statement(context, mart).await?)]],

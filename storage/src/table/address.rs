@@ -10,6 +10,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
+    array::Array,
     datatypes::{DataType, Field, FieldRef},
     util::display::array_value_to_string,
 };
@@ -176,6 +177,7 @@ impl Snapshot {
                 if batch.num_rows() > 0
                     && let Ok(value) = array_value_to_string(column, 0)
                 {
+                    let value = if column.is_null(0) { "NULL".to_owned() } else { value };
                     let value: String = value.chars().take(VALUE_CHARS_MAX).collect();
                     shown.push(format!("{} = {value}", field.name()));
                 }
