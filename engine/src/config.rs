@@ -7,6 +7,8 @@ use std::{path::PathBuf, time::Duration};
 pub use boathouse_storage::{HotOptions, S3Options, StorageOptions, WarmOptions};
 use url::Url;
 
+use crate::tier::Prices;
+
 /// What an [`crate::Engine`] may use.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -37,6 +39,8 @@ pub struct EngineConfig {
     /// Whether it vacuums them, too, once a day. Default: no.
     pub upkeep_vacuum: bool,
     pub storage: StorageOptions,
+    /// What storage costs, for `system.tiers` and plans of moves. Default: Amazon's list.
+    pub prices: Prices,
 }
 
 impl Default for EngineConfig {
@@ -56,6 +60,7 @@ impl Default for EngineConfig {
             upkeep_interval: None,
             upkeep_vacuum: false,
             storage: StorageOptions::default(),
+            prices: Prices::default(),
         }
     }
 }

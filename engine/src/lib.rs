@@ -6,7 +6,8 @@
 //!
 //! A statement's way: [`parser`] (text to AST) -> [`statement`] (one file per statement: plan, then run) -> [`catalog`]
 //! (names to tables, each pinned to one version) -> [`cache`] (planned or answered before?) -> [`exec`] (threads, memory,
-//! how many at once) -> rows. `queries` knows which statements run, `identity` who may run them.
+//! how many at once) -> rows. `queries` knows which statements run, `identity` who may run them; `upkeep` looks after
+//! tables, [`tier`] moves what is old to where it is cheap.
 
 mod cache;
 pub mod catalog;
@@ -24,6 +25,7 @@ pub mod parser;
 mod queries;
 mod session;
 pub mod statement;
+pub mod tier;
 mod upkeep;
 
 pub use config::{EngineConfig, FileAccess, HotOptions, S3Options, StorageOptions, WarmOptions};

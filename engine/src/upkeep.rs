@@ -3,6 +3,7 @@
 //! ```text
 //! every interval: each table, one after the other --many small files------> OPTIMIZE
 //!                                                 --a long log------------> CHECKPOINT
+//!                                                 --what its policy calls old--> TIER, a partition at a time
 //!                                                 --once a day------------> ORPHANS, and VACUUM if it is wanted
 //!                 each schema --dropped tables past their retention-------> PURGE
 //!                 the lake    --tables that were begun and never made-----> ORPHANS
@@ -24,10 +25,9 @@ use std::{
 use boathouse_storage::write;
 use tokio::task::JoinHandle;
 
-pub(crate) use job::give_way;
-pub(crate) use record::{Record, Records};
+pub(crate) use job::{give_way, on_cpu, wait_for_turn};
+pub(crate) use record::{Begun, Record, Records, Size};
 
-use self::record::{Begun, Size};
 use crate::{Engine, EngineError, session::Pins, statement::Context};
 
 const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -75,6 +75,7 @@ pub(crate) async fn pass(engine: &Arc<Engine>, vacuumed: &mut HashMap<String, In
             // A table that cannot be read is not upkeep's to tell.
             let Ok(table) = lake.table(&schema, &name).await else { continue };
             job::compact(engine, &table, &state).await;
+            job::cool(engine, &table, &state).await;
             job::checkpoint(engine, &table).await;
             if vacuumed.get(table.name()).is_none_or(|last| last.elapsed() >= VACUUM_EVERY) {
                 job::vacuum(engine, &schema, &name, &table, !engine.config().upkeep_vacuum).await;

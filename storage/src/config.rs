@@ -12,11 +12,22 @@ pub struct StorageOptions {
     pub hot: Option<HotOptions>,
     /// Parts of data files, near by, for a lake in a bucket. Default: none.
     pub warm: Option<WarmOptions>,
+    /// The storage class of S3 under which cold files are put, as S3 spells it. Default: [`COLD_STORAGE_CLASS`].
+    pub cold_storage_class: String,
 }
+
+/// Half the price of STANDARD by the month, the same answer times, and money for what is read.
+pub const COLD_STORAGE_CLASS: &str = "STANDARD_IA";
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        Self { s3: S3Options::default(), footer_bytes_max: 256 << 20, hot: None, warm: None }
+        Self {
+            s3: S3Options::default(),
+            footer_bytes_max: 256 << 20,
+            hot: None,
+            warm: None,
+            cold_storage_class: COLD_STORAGE_CLASS.to_owned(),
+        }
     }
 }
 

@@ -37,9 +37,9 @@ pub(crate) use versions::{time_text, times_told_from};
 use crate::{
     CacheUsage, CommitCounts, LakeUsage, Snapshot, StorageError, StorageOptions,
     catalog::{CatalogDocument, Documents, ExportsDocument, MartDocument, UsersDocument},
-    hot::HotCopies,
+    hot::{CopySize, HotCopies},
     store::{StoreLayer, Stores, folder_url, object_path},
-    table::{FooterCache, Snapshots, originals},
+    table::{FooterCache, Snapshots, copy_keys, originals},
     warm::Blocks,
     write::Groups,
 };
@@ -218,6 +218,14 @@ impl Lake {
         }
     }
 
+    /// The hot copy of each file of a table that has one, by the file's position in the index; empty for a lake without any.
+    pub(crate) fn hot_copies_of(&self, snapshot: &Snapshot) -> Result<Vec<Option<CopySize>>, StorageError> {
+        let Some(hot) = &self.hot else { return Ok(Vec::new()) };
+        let keys = copy_keys(snapshot)
+            .map_err(|source| StorageError::Query { table: snapshot.name().to_owned(), source: Box::new(source) })?;
+        Ok(hot.sizes(&keys))
+    }
+
     /// Waits until no hot copy is left to make: after that, what was read twice has its copy.
     pub async fn hot_idle(&self) {
         if let Some(hot) = &self.hot {
@@ -246,6 +254,11 @@ impl Lake {
             background: self.background.clone(),
             commits: self.commits.clone(),
         }
+    }
+
+    /// The storage class of cold files at a place; none where there are no classes.
+    pub fn cold_storage_class(&self, location: &Url) -> Option<&str> {
+        matches!(location.scheme(), "s3" | "s3a").then(|| self.stores.cold_class())
     }
 
     pub(crate) fn commits(&self) -> &CommitCounts {

@@ -5,6 +5,7 @@ mod hardship;
 mod place;
 mod readers;
 mod required;
+mod tier;
 mod transaction;
 mod warm;
 mod writer;

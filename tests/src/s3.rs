@@ -25,11 +25,12 @@ use tokio::{net::TcpListener, sync::Mutex, sync::oneshot};
 
 const ACCESS_KEY: &str = "test-key";
 const SECRET_KEY: &str = "test-secret";
+const COLD_CLASS: &str = "REDUCED_REDUNDANCY";
 const BUCKET: &str = "lake";
 /// The endpoint by a name, which nobody resolves: whoever takes [`TestS3::endpoint`] as its HTTP proxy comes here with it.
 const DOMAIN: &str = "s3.test";
 /// The headers that a test may ask for; and the region, from `AWS4-HMAC-SHA256 Credential=key/day/region/s3/...`.
-const HEADERS: [&str; 2] = ["host", "x-amz-security-token"];
+const HEADERS: [&str; 3] = ["host", "x-amz-security-token", "x-amz-storage-class"];
 
 /// What the keys may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +150,8 @@ impl TestS3 {
         format!("http://{DOMAIN}")
     }
 
-    /// Whether a request came with this, as `name: value`: the header `host` or `x-amz-security-token`, or the `region`.
+    /// Whether a request came with this, as `name: value`: the header `host`, `x-amz-security-token` or `x-amz-storage-class`, or
+    /// the `region`.
     pub fn has_seen(&self, header: &str) -> bool {
         self.seen.lock().contains(header)
     }
@@ -174,8 +176,15 @@ impl TestS3 {
                 secret_access_key: Some(SECRET_KEY.into()),
                 ..S3Options::default()
             },
+            // The endpoint knows this class and STANDARD.
+            cold_storage_class: COLD_CLASS.into(),
             ..StorageOptions::default()
         }
+    }
+
+    /// Whether an object was put under the cold storage class.
+    pub fn has_cold_objects(&self) -> bool {
+        self.has_seen(&format!("x-amz-storage-class: {COLD_CLASS}"))
     }
 
     /// Where the objects lie on disk, a folder per bucket.

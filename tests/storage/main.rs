@@ -23,3 +23,4 @@ mod rename;
 mod scan;
 mod snapshot;
 mod sorted;
+mod tier;

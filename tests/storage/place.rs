@@ -38,14 +38,14 @@ pub struct Place {
     pub options: StorageOptions,
     pub folder: Option<TempDir>,
     memory: Option<Arc<dyn ObjectStore>>,
-    _s3: Option<TestS3>,
+    pub s3: Option<TestS3>,
 }
 
 impl Place {
     pub fn folder() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = folder.path().to_str().unwrap().to_owned();
-        Self { url, options: StorageOptions::default(), folder: Some(folder), memory: None, _s3: None }
+        Self { url, options: StorageOptions::default(), folder: Some(folder), memory: None, s3: None }
     }
 
     pub fn memory() -> Self {
@@ -55,13 +55,13 @@ impl Place {
             options: StorageOptions::default(),
             folder: None,
             memory: Some(memory),
-            _s3: None,
+            s3: None,
         }
     }
 
     pub fn s3() -> Self {
         let s3 = TestS3::start();
-        Self { url: s3.url("a folder"), options: s3.options(), folder: None, memory: None, _s3: Some(s3) }
+        Self { url: s3.url("a folder"), options: s3.options(), folder: None, memory: None, s3: Some(s3) }
     }
 
     pub async fn open(&self) -> Arc<Lake> {

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::{
     ast::{DataType, Expr, Ident, ObjectName},
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::Token,
+    tokenizer::{Span, Token},
 };
 
 use super::{
@@ -51,7 +51,18 @@ pub(crate) enum Action {
     DropConstraint { if_exists: bool, name: Ident },
     SetProperties(Vec<(String, String)>),
     UnsetProperties { if_exists: bool, keys: Vec<String> },
+    SetTier(Box<Tier>),
+    UnsetTier,
     Comment(Option<String>),
+}
+
+/// `(cold_after = '90 days', on = column)`, in any order.
+#[derive(Debug, Clone)]
+pub(crate) struct Tier {
+    pub(crate) cold_after: String,
+    pub(crate) on: Ident,
+    /// `hot = '30 days'`, which is known and not carried out.
+    pub(crate) hot: Option<Span>,
 }
 
 #[derive(Debug, Clone)]
@@ -165,7 +176,8 @@ fn action(parser: &mut Parser<'_>) -> Result<Action, Fault> {
             "CLUSTER" => unsupported(parser, "CLUSTER BY".into(), CLUSTER),
             "PARTITION" | "PARTITIONED" | "REPLACE" => unsupported(parser, clause, PARTITION),
             "OWNER" => unsupported(parser, "OWNER TO".into(), "Tables have no owners."),
-            _ => Ok(parser.expected("ADD, DROP, RENAME, ALTER COLUMN, SET or UNSET TBLPROPERTIES, or COMMENT", first)?),
+            _ => Ok(parser
+                .expected("ADD, DROP, RENAME, ALTER COLUMN, SET or UNSET TBLPROPERTIES or TIER, or COMMENT", first)?),
         };
     }
     parser.next_token();
@@ -272,16 +284,61 @@ fn set(parser: &mut Parser<'_>) -> Result<Action, Fault> {
             parser.next_token();
             Ok(Action::SetProperties(clause::pairs(parser)?))
         }
+        Some("TIER") => {
+            parser.next_token();
+            Ok(Action::SetTier(Box::new(tier(parser)?)))
+        }
         Some("LOCATION") => unsupported(parser, "SET LOCATION".into(), "A table lies in the folder of its name."),
         Some(word) => {
-            let hint = "SET TBLPROPERTIES ('key' = 'value', ...) sets properties; ALTER COLUMN changes a column.";
+            let hint = "SET TBLPROPERTIES ('key' = 'value', ...) sets properties, SET TIER (...) when rows become cold; \
+                        ALTER COLUMN changes a column.";
             unsupported(parser, format!("SET {word} in ALTER TABLE"), hint)
         }
-        None => Ok(parser.expected("TBLPROPERTIES", parser.peek_token())?),
+        None => Ok(parser.expected("TBLPROPERTIES or TIER", parser.peek_token())?),
+    }
+}
+
+fn tier(parser: &mut Parser<'_>) -> Result<Tier, Fault> {
+    let (mut cold_after, mut on, mut hot, mut seen) = (None, None, None, Vec::new());
+    parser.expect_token(&Token::LParen)?;
+    loop {
+        let word = peek_word(parser).unwrap_or_default();
+        let first = parser.peek_token_ref().clone();
+        if !matches!(word.as_str(), "COLD_AFTER" | "ON" | "HOT") {
+            return Ok(parser.expected("cold_after or on", first)?);
+        }
+        clause::once(parser, &mut seen, &word)?;
+        parser.next_token();
+        parser.expect_token(&Token::Eq)?;
+        match word.as_str() {
+            "COLD_AFTER" => cold_after = Some(string(parser)?),
+            "ON" => on = Some(parser.parse_identifier()?),
+            _ => {
+                string(parser)?;
+                hot = Some(first.span);
+            }
+        }
+        if !parser.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    let end = parser.peek_token();
+    parser.expect_token(&Token::RParen)?;
+    match (cold_after, on) {
+        (Some(cold_after), Some(on)) => Ok(Tier { cold_after, on, hot }),
+        (None, _) if hot.is_none() => Ok(parser.expected("cold_after = '90 days'", end)?),
+        (Some(_), None) => Ok(parser.expected("on = column", end)?),
+        // With `hot` alone, too, the policy is known and not carried out.
+        (cold_after, on) => {
+            Ok(Tier { cold_after: cold_after.unwrap_or_default(), on: on.unwrap_or_else(|| Ident::new("")), hot })
+        }
     }
 }
 
 fn unset(parser: &mut Parser<'_>) -> Result<Action, Fault> {
+    if take_word(parser, "TIER") {
+        return Ok(Action::UnsetTier);
+    }
     parser.expect_keyword(Keyword::TBLPROPERTIES)?;
     let if_exists = take_words(parser, &["IF", "EXISTS"]);
     parser.expect_token(&Token::LParen)?;

@@ -84,6 +84,7 @@ impl CreateTable {
             .map(|(key, value)| property::check(&key, &value, &fields))
             .collect::<Result<_, _>>()?;
         properties.extend(defined.constraints);
+        property::check_together(&properties, &Schema::new(fields.clone()), &partition_columns)?;
         let table = NewTable {
             schema_name: name.schema.clone(),
             name: name.name.clone(),

@@ -2,8 +2,10 @@
 //!
 //! One of these that this product would keep without acting on it is refused: nobody should believe that it works.
 
-use boathouse_storage::{Snapshot, write::CONSTRAINT_PREFIX};
-use datafusion::arrow::datatypes::FieldRef;
+use std::collections::BTreeMap;
+
+use boathouse_storage::{Snapshot, maintain::TierPolicy, write::CONSTRAINT_PREFIX};
+use datafusion::arrow::datatypes::{FieldRef, Schema};
 
 use crate::{EngineError, error::did_you_mean};
 
@@ -17,6 +19,10 @@ enum Shape {
     Interval,
     /// Names of columns with commas between them.
     Columns,
+    /// The name of a column.
+    Column,
+    /// `90 days`, longer than nothing.
+    Age,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -42,7 +48,37 @@ const DELTA: &[(&str, Shape)] = &[
 const SCHEMA_EVOLUTION: &str = "boathouse.schemaEvolution";
 /// Clients are told that these columns tell the rows apart. Nothing enforces it.
 const PRIMARY_KEY: &str = "boathouse.primaryKey";
-const OWN: &[(&str, Shape)] = &[(PRIMARY_KEY, Shape::Columns), (SCHEMA_EVOLUTION, Shape::Boolean)];
+const OWN: &[(&str, Shape)] = &[
+    (PRIMARY_KEY, Shape::Columns),
+    (SCHEMA_EVOLUTION, Shape::Boolean),
+    // See `TierPolicy`.
+    (TIER_COLD_AFTER, Shape::Age),
+    (TIER_ON, Shape::Column),
+];
+/// Rows of this age are cold, by this column.
+pub(super) const TIER_COLD_AFTER: &str = TierPolicy::PROPERTIES[0];
+pub(super) const TIER_ON: &str = TierPolicy::PROPERTIES[1];
+/// What a tier policy cannot say here.
+const TIER_HOT: &str = "boathouse.tier.hot";
+
+/// Hot copies are pinned by whole tables.
+pub(super) fn no_hot_tier() -> EngineError {
+    EngineError::unsupported("a tier policy with \"hot\" is not supported: files are not pinned by age")
+        .with_hint("Leave it out: what is read again gets hot copies by itself where the server has [hot] bytes.")
+}
+
+/// Checks what the properties of a table say together.
+pub(super) fn check_together(
+    properties: &BTreeMap<String, String>,
+    columns: &Schema,
+    partition_columns: &[String],
+) -> Result<(), EngineError> {
+    TierPolicy::parse(properties, columns, partition_columns).map(drop).map_err(|reason| {
+        EngineError::invalid(reason).with_hint(
+            "ALTER TABLE t SET TIER (cold_after = '90 days', on = column) makes one, UNSET TIER takes it away.",
+        )
+    })
+}
 
 /// Whether statements may add columns to the table without `WITH SCHEMA EVOLUTION`.
 pub(super) fn evolves(table: &Snapshot) -> bool {
@@ -74,6 +110,9 @@ pub(crate) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(Str
         Some(("boathouse", _)) => (OWN, "Boathouse"),
         _ => return Ok((key.into(), value.into())),
     };
+    if lower == TIER_HOT {
+        return Err(no_hot_tier());
+    }
     let Some((name, shape)) = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) else {
         if lower.starts_with(CONSTRAINT_PREFIX) {
             return Err(EngineError::invalid(format!("property \"{key}\" is a constraint"))
@@ -94,11 +133,14 @@ pub(crate) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(Str
             Some(name) => format!("a list of the table's columns, and \"{name}\" is none"),
             None => return Ok((name.to_string(), value.into())),
         },
+        Shape::Column if !is_column(value, columns) => "the name of a column".into(),
+        Shape::Column => return Ok((name.to_string(), value.into())),
+        Shape::Age if TierPolicy::parse_age(value).is_err() => "a length of time such as '90 days'".into(),
         Shape::Word(words) => match words.iter().find(|word| word.eq_ignore_ascii_case(value)) {
             Some(word) => return Ok((name.to_string(), (*word).into())),
             None => words.join(" or "),
         },
-        Shape::Boolean | Shape::Number(_) | Shape::Interval => {
+        Shape::Boolean | Shape::Number(_) | Shape::Interval | Shape::Age => {
             return Ok((name.to_string(), value.to_ascii_lowercase()));
         }
     };

@@ -16,7 +16,7 @@ use boathouse_storage::{
 use datafusion::execution::SessionState;
 
 use super::record::{Begun, Size};
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, tier};
 
 /// A table with so many files of less than so many bytes on average is compacted.
 pub(super) const SMALL_FILES_MIN: usize = 32;
@@ -35,7 +35,7 @@ pub(crate) async fn give_way(engine: &Engine, most: Duration) {
 }
 
 /// Before a job.
-pub(super) async fn wait_for_turn(engine: &Engine) {
+pub(crate) async fn wait_for_turn(engine: &Engine) {
     give_way(engine, BEGIN_WAIT_MAX).await;
 }
 
@@ -72,6 +72,14 @@ pub(super) async fn compact(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: 
             done.version.map(|_| Size { files, bytes })
         }),
     );
+}
+
+/// What is old becomes cold, as the table's policy says.
+pub(super) async fn cool(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: &Arc<SessionState>) {
+    let cooled = tier::cool_table(engine, table, (state, &pace(engine)), tier::now_ms(), &mut drop).await;
+    if let Err(error) = cooled {
+        Begun::new(engine.upkeep(), table.name(), "TIER").ended(None, Err(error));
+    }
 }
 
 /// A log that grew long since its last checkpoint, by other writers perhaps, gets one.
@@ -128,7 +136,7 @@ fn deleted(job: Begun<'_>, done: Result<Vacuumed, EngineError>) {
 }
 
 /// Runs on the engine's threads, where plans have the stack that they need.
-async fn on_cpu<T: Send + 'static>(
+pub(crate) async fn on_cpu<T: Send + 'static>(
     engine: &Engine,
     work: impl Future<Output = Result<T, boathouse_storage::StorageError>> + Send + 'static,
 ) -> Result<T, EngineError> {

@@ -29,6 +29,8 @@ impl Size {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub table: String,
+    /// Which of the table's partitions it was about, if it was about one.
+    pub partition: Option<String>,
     pub action: &'static str,
     /// Milliseconds since 1970, UTC.
     pub started_ms: i64,
@@ -71,9 +73,10 @@ impl Records {
 }
 
 /// A job that is being done.
-pub(super) struct Begun<'a> {
+pub(crate) struct Begun<'a> {
     records: &'a Records,
     table: String,
+    partition: Option<String>,
     action: &'static str,
     since: SystemTime,
     started: Instant,
@@ -81,7 +84,13 @@ pub(super) struct Begun<'a> {
 
 impl<'a> Begun<'a> {
     pub fn new(records: &'a Records, table: &str, action: &'static str) -> Self {
-        Self { records, table: table.to_owned(), action, since: SystemTime::now(), started: Instant::now() }
+        let (since, started) = (SystemTime::now(), Instant::now());
+        Self { records, table: table.to_owned(), partition: None, action, since, started }
+    }
+
+    /// The same job at one partition; of a table without partitions, at all of it.
+    pub fn of(self, partition: &str) -> Self {
+        Self { partition: (!partition.is_empty()).then(|| partition.to_owned()), ..self }
     }
 
     /// Writes down how it ended. A job that found nothing to do (`Ok(None)`) is not worth a line.
@@ -97,6 +106,7 @@ impl<'a> Begun<'a> {
         let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.records.push(Record {
             table: self.table,
+            partition: self.partition,
             action: self.action,
             started_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
             took_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -193,3 +193,31 @@ async fn what_a_dead_creator_left_goes_and_nothing_that_may_be_anothers() {
     let gone = |table: &str, files| (format!("main.{table}"), "ORPHANS", Some(Size { files, bytes: files }));
     assert_eq!(done, [gone("gone", 2), gone("parts", 1), gone("slow", 1)]);
 }
+
+#[tokio::test]
+async fn what_is_old_becomes_cold_once() {
+    let engine = Engine::open("memory://", EngineConfig { threads: 1, ..EngineConfig::default() }).await.unwrap();
+    let session = engine.session();
+    let days = "SELECT value AS id, DATE '2020-01-01' + CAST(value % 2 AS INT) AS day FROM generate_series(1, 4)";
+    for sql in [
+        &format!("CREATE TABLE t PARTITIONED BY (day) AS {days}"),
+        "ALTER TABLE t SET TIER (cold_after = '1 day', on = day)",
+        "CREATE TABLE other AS SELECT DATE '2020-01-01' AS day",
+    ] {
+        session.execute(sql).await.unwrap();
+    }
+    let mut vacuumed = HashMap::new();
+    for _ in 0..2 {
+        pass(&engine, &mut vacuumed).await.unwrap();
+    }
+    let done = engine.upkeep().all();
+    let told: Vec<_> = done.iter().map(|done| (done.table.as_str(), done.action, done.partition.as_deref())).collect();
+    assert_eq!(
+        told,
+        [("main.t", "TIER", Some("day=2020-01-01")), ("main.t", "TIER", Some("day=2020-01-02"))],
+        "{done:?}"
+    );
+    assert!(done.iter().all(|done| done.before.unwrap().files == 1 && done.after.unwrap().files == 1), "{done:?}");
+    let tiers = engine.tiers(Some("t"), 0).await.unwrap();
+    assert!(tiers[0].partitions.iter().all(|tiers| (tiers.warm.files, tiers.cold.files) == (0, 1)), "{tiers:?}");
+}

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::{
     CopyFile, CopyKey, HotOptions, Original,
     disk::{AskDisk, Disk},
-    folder::{Folder, Found},
+    folder::{CopySize, Folder, Found},
     maker::{Job, Maker},
 };
 use crate::CacheUsage;
@@ -140,6 +140,12 @@ impl HotCopies {
     pub(super) fn scan_runs(&self) -> ScanRuns {
         self.shared.scans.fetch_add(1, Ordering::Relaxed);
         ScanRuns(self.shared.clone())
+    }
+
+    /// The copies of some originals, those that are known and checked.
+    pub(crate) fn sizes(&self, keys: &[CopyKey]) -> Vec<Option<CopySize>> {
+        let folder = self.shared.folder.lock();
+        keys.iter().map(|key| folder.size_of(&key.file_name())).collect()
     }
 
     pub(crate) fn usage(&self) -> CacheUsage {

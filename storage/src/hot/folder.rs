@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::Utc;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -54,6 +55,14 @@ pub(crate) fn user_cache_folder(kind: &str, lake: &str) -> Option<PathBuf> {
     Some(cache.join("boathouse").join(kind).join(format!("{id:032x}")))
 }
 
+/// A copy, as its originals' table tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CopySize {
+    pub(crate) bytes: u64,
+    /// When a scan of this process last read it, in milliseconds since 1970, UTC.
+    pub(crate) read_ms: Option<i64>,
+}
+
 /// What there is to do after a file was asked for.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -90,6 +99,7 @@ pub(super) struct Folder {
 struct Copy {
     bytes: u64,
     uses: u32,
+    read_ms: Option<i64>,
     checked: bool,
     /// Known once it is checked, or when some table is pinned.
     table: Option<String>,
@@ -141,6 +151,9 @@ impl Folder {
         let name = key.file_name();
         if let Some(copy) = self.copies.get_mut(&name) {
             copy.uses = copy.uses.saturating_add(1);
+            if copy.checked {
+                copy.read_ms = Some(Utc::now().timestamp_millis());
+            }
             return match (&copy.handle, copy.checked) {
                 (Some(handle), _) if handle.key() == key => Found::Copy(handle.clone()),
                 (Some(_), _) => Found::Nothing,
@@ -176,7 +189,10 @@ impl Folder {
         victims.iter().for_each(|victim| self.evict(victim));
         fs::rename(from, self.path_of(&name))?;
         self.reads.remove(&name);
-        self.put(name, Copy { bytes, uses, checked: true, table: Some(key.table.clone()), handle: None });
+        self.put(
+            name,
+            Copy { bytes, uses, read_ms: None, checked: true, table: Some(key.table.clone()), handle: None },
+        );
         Ok(true)
     }
 
@@ -185,7 +201,10 @@ impl Folder {
         let name = key.file_name();
         let uses = self.copies.get(&name).map_or(0, |copy| copy.uses).max(self.reads.remove(&name).unwrap_or(0));
         self.forget(&name);
-        self.put(name, Copy { bytes, uses, checked: true, table: Some(key.table.clone()), handle: None });
+        self.put(
+            name,
+            Copy { bytes, uses, read_ms: None, checked: true, table: Some(key.table.clone()), handle: None },
+        );
     }
 
     /// Keeps the handle for the next scan.
@@ -226,6 +245,11 @@ impl Folder {
 
     pub(super) fn contains(&self, name: &str) -> bool {
         self.copies.get(name).is_some_and(|copy| copy.checked)
+    }
+
+    pub(super) fn size_of(&self, name: &str) -> Option<CopySize> {
+        let copy = self.copies.get(name).filter(|copy| copy.checked)?;
+        Some(CopySize { bytes: copy.bytes, read_ms: copy.read_ms })
     }
 
     /// Copies, and their bytes.
@@ -300,7 +324,7 @@ impl Folder {
 
 impl Copy {
     fn found(bytes: u64) -> Self {
-        Self { bytes, uses: 0, checked: false, table: None, handle: None }
+        Self { bytes, uses: 0, read_ms: None, checked: false, table: None, handle: None }
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) use copies::HotCopies;
 pub(crate) use disk::Disk;
 use file::CopyFile;
 pub use folder::HotOptions;
-pub(crate) use folder::user_cache_folder;
+pub(crate) use folder::{CopySize, user_cache_folder};
 pub(crate) use key::CopyKey;
 pub(crate) use make::Original;
 pub(crate) use source::{FILES_HOT, HotFiles, HotPart, HotSource};

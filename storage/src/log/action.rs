@@ -15,6 +15,11 @@ use super::z85;
 /// A file never changes, so that whoever lists it, under whatever version, may believe it; only our own writer sets it.
 pub(crate) const SORTED_BY: &str = "boathouse.sortedBy";
 
+/// The tag of a data file that was written for a tier, and the one tier that there is: few large files under a cheaper
+/// storage class. A file without it is warm.
+pub(crate) const TIER: &str = "boathouse.tier";
+pub(crate) const COLD: &str = "cold";
+
 /// A data file that is added.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +50,11 @@ impl Add {
     /// The stored name of the column by which our own writer wrote the rows in order.
     pub(super) fn sorted_by(&self) -> Option<&str> {
         self.tags.get(SORTED_BY)?.as_str()
+    }
+
+    /// The tier that it was written for, where that is not the usual one.
+    pub(super) fn tier(&self) -> Option<&str> {
+        self.tags.get(TIER)?.as_str()
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, Int32Array, Int64Array, StringArray, StringViewArray, StructArray, UInt32Array,
-        new_null_array,
+        Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, StringArray, StringViewArray, StructArray,
+        UInt32Array, new_null_array,
     },
     compute::{cast, concat, take},
     datatypes::{Int32Type, Int64Type, UInt32Type},
@@ -16,7 +16,7 @@ use arrow::{
 };
 
 use super::{
-    action::DeletionVector,
+    action::{COLD, DeletionVector},
     bounds,
     layout::{Column, Layout},
     stats::{self, ColumnStats, StatsReader},
@@ -33,6 +33,8 @@ pub(super) struct RawAdds {
     pub(super) partitions: Vec<StringArray>,
     /// The stored name of the column by which the rows lie in order. Absent when no file says so.
     pub(super) sorted_by: Option<StringArray>,
+    /// The tier for which the file was written. Absent when no file says so.
+    pub(super) tier: Option<StringArray>,
     pub(super) stats: RawStats,
 }
 
@@ -77,6 +79,8 @@ pub(crate) struct Chunk {
     pub(super) columns: Vec<ColumnBounds>,
     /// The position in the layout of the column by which the rows lie in order. Absent when there is none for any file.
     pub(super) sorted_by: Option<UInt32Array>,
+    /// Whether the file was written for the cold tier; not so where it is NULL. Absent when none was.
+    pub(super) cold: Option<BooleanArray>,
 }
 
 impl Chunk {
@@ -98,6 +102,8 @@ impl Chunk {
         let position = |name: &str| u32::try_from(*layout.stored.get(name)?).ok();
         let sorted_by: Option<UInt32Array> =
             raw.sorted_by.map(|names| names.iter().map(|name| name.and_then(position)).collect());
+        let cold: Option<BooleanArray> =
+            raw.tier.map(|tiers| tiers.iter().map(|tier| Some(tier == Some(COLD))).collect());
         Ok(Self {
             paths: raw.paths,
             sizes: raw.sizes,
@@ -107,6 +113,7 @@ impl Chunk {
             partitions,
             columns: stats.columns.into_iter().map(ColumnBounds::new).collect(),
             sorted_by: sorted_by.filter(|columns| columns.null_count() < columns.len()),
+            cold: cold.filter(|cold| cold.true_count() > 0),
         })
     }
 
@@ -143,6 +150,7 @@ impl Chunk {
             partitions: partitions.collect::<Result<_, _>>()?,
             columns: columns.collect::<Result<_, ArrowError>>()?,
             sorted_by: self.sorted_by.as_ref().map(|columns| take_positions(columns, files)).transpose()?,
+            cold: self.cold.as_ref().map(|cold| take(cold, files, None)).transpose()?.map(|a| a.as_boolean().clone()),
         })
     }
 
@@ -167,6 +175,7 @@ impl Chunk {
             partitions: partitions.collect::<Result<_, _>>()?,
             columns: columns.collect::<Result<_, ArrowError>>()?,
             sorted_by: joined_known(parts.sorted_by, &lens)?.map(|a| a.as_primitive::<UInt32Type>().clone()),
+            cold: joined_known(parts.cold, &lens)?.map(|cold| cold.as_boolean().clone()),
         })
     }
 
@@ -177,7 +186,8 @@ impl Chunk {
         let fixed: usize = fixed.into_iter().chain(vectors).map(|array| array.get_array_memory_size()).sum();
         let partitions: usize = self.partitions.iter().map(|values| values.get_array_memory_size()).sum();
         let sorted_by = self.sorted_by.as_ref().map_or(0, |columns| columns.get_array_memory_size());
-        fixed + partitions + sorted_by + self.columns.iter().map(ColumnBounds::bytes).sum::<usize>()
+        let cold = self.cold.as_ref().map_or(0, |cold| cold.get_array_memory_size());
+        fixed + partitions + sorted_by + cold + self.columns.iter().map(ColumnBounds::bytes).sum::<usize>()
     }
 }
 
@@ -192,6 +202,7 @@ struct Parts {
     partitions: Vec<Vec<ArrayRef>>,
     columns: Vec<Vec<ColumnBounds>>,
     sorted_by: Vec<Option<ArrayRef>>,
+    cold: Vec<Option<ArrayRef>>,
 }
 
 impl Parts {
@@ -206,6 +217,7 @@ impl Parts {
         self.columns.resize_with(chunk.columns.len(), Vec::new);
         self.columns.iter_mut().zip(chunk.columns).for_each(|(parts, column)| parts.push(column));
         self.sorted_by.push(chunk.sorted_by.map(|columns| Arc::new(columns) as ArrayRef));
+        self.cold.push(chunk.cold.map(|cold| Arc::new(cold) as ArrayRef));
     }
 }
 

@@ -145,6 +145,12 @@ impl FileSet {
         usize::try_from(columns.value(row)).ok()
     }
 
+    /// Whether the file was written for the cold tier.
+    pub(crate) fn is_cold(&self, file: usize) -> bool {
+        let (chunk, row) = self.locate(file);
+        chunk.cold.as_ref().is_some_and(|cold| cold.is_valid(row) && cold.value(row))
+    }
+
     /// All files' sizes together.
     pub(crate) fn total_bytes(&self) -> u64 {
         let sizes = self.parts.iter().flat_map(|part| (0..part.len()).map(|at| part.chunk.sizes.value(part.row(at))));

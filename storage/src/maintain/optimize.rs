@@ -4,25 +4,26 @@
 //! files of one partition --pack--> bins of about one large file --read, (sort), write--> commits that change no row
 //! ```
 //! A commit relies on nothing but the files that it takes out: appends never fail it, and it never brings back what was
-//! deleted meanwhile. Rows stream; a sort spills.
+//! deleted meanwhile. Rows stream; a sort spills. Cold files stay cold: they go together among themselves.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::{
     catalog::Session,
     logical_expr::{Expr, lit},
-    physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec},
 };
 use deltalake::kernel::Add;
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture};
 use object_store::ObjectStore;
 
-use super::Pace;
+use super::{
+    Pace,
+    rewrite::{COLD_TARGET_BYTES, Rewrite, by_partition, kept_bytes},
+};
 use crate::{
     Lake, Snapshot, StorageError,
-    table::{FileIndex, is_partition_filter, provider_of, prune, table_store},
-    write::{CommitInfo, Operation, Reads, Transaction, file_rows, write_compact},
+    table::{FileIndex, is_partition_filter, prune, table_store},
+    write::{CommitInfo, Operation, Reads, Tier, Transaction},
 };
 
 /// Files grow to this size where the table does not say it.
@@ -56,10 +57,11 @@ pub struct Optimized {
     pub bytes_added: u64,
 }
 
-/// Files of one partition that become one file, or few.
+/// Files of one partition and one tier that become one file, or few.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Bin {
     files: Vec<usize>,
+    tier: Tier,
 }
 
 /// Rewrites the files of a table. `Conflict` when another writer changed one of them first: what was committed until then
@@ -89,10 +91,13 @@ pub async fn optimize(
         let work: Vec<BoxFuture<'static, Result<Vec<Add>, StorageError>>> = bins
             .iter()
             .map(|bin| {
-                let (table, session) = (table.clone(), session.clone());
-                rewrite(store.clone(), table, request.clone(), bin.clone(), target, session).boxed()
+                let rewrite = match bin.tier {
+                    Tier::Cold => Rewrite::cold(lake, table, &bin.files, &request.pace)?,
+                    Tier::Warm => warm(&store, table, request, target),
+                };
+                Ok(rewrite.run(bin.files.clone(), session.clone()).boxed())
             })
-            .collect();
+            .collect::<Result<_, StorageError>>()?;
         let mut work = futures::stream::iter(work).buffered(BINS_AT_ONCE);
         let mut added = Optimized {
             files_removed: files.len() as u64,
@@ -135,38 +140,15 @@ fn operation(request: &Optimize, added: &Optimized) -> Operation {
     }
 }
 
-/// The rows of a bin in new files. As many rows as the old files have, or it is an error.
-async fn rewrite(
-    store: Arc<dyn ObjectStore>,
-    table: Arc<Snapshot>,
-    request: Optimize,
-    bin: Bin,
-    target: u64,
-    session: Arc<dyn Session>,
-) -> Result<Vec<Add>, StorageError> {
-    let query = |source| StorageError::Query { table: table.name().to_owned(), source: Box::new(source) };
-    let zorder = &request.zorder;
-    let plan: Arc<dyn ExecutionPlan> = match zorder.is_empty() {
-        true => {
-            let provider = provider_of(&table, bin.files.clone())?;
-            let scan = provider.scan(session.as_ref(), None, &[], None).await.map_err(query)?;
-            Arc::new(CoalescePartitionsExec::new(scan))
-        }
-        false => super::zorder::plan(&table, &bin.files, zorder, session.as_ref()).await?,
-    };
-    // A bin that packs well into one file stays one.
-    let file_bytes = if zorder.is_empty() { target.saturating_mul(2) } else { target };
-    let mut written = write_compact(&table, &store, plan, session.as_ref(), file_bytes, &request.pace).await?;
-    written.iter_mut().for_each(|file| file.data_change = false);
-    let index = table.files()?;
-    let rows: Option<u64> = bin.files.iter().map(|file| index.visible_rows(*file)).sum();
-    let kept: u64 = written.iter().map(file_rows).sum();
-    match rows {
-        Some(rows) if rows != kept => {
-            let message = format!("rewriting files of \"{}\" would make {kept} rows of {rows}", table.name());
-            Err(StorageError::Internal { message })
-        }
-        _ => Ok(written),
+fn warm(store: &Arc<dyn ObjectStore>, table: &Arc<Snapshot>, request: &Optimize, target: u64) -> Rewrite {
+    Rewrite {
+        table: table.clone(),
+        store: store.clone(),
+        tier: Tier::Warm,
+        zorder: request.zorder.clone(),
+        // A bin that packs well into one file stays one.
+        file_bytes: if request.zorder.is_empty() { target.saturating_mul(2) } else { target },
+        pace: request.pace.clone(),
     }
 }
 
@@ -186,30 +168,25 @@ fn bins(
     let schema = table.schema();
     let query = |source| StorageError::Query { table: table.name().to_owned(), source: Box::new(source) };
     let kept = prune(index, &schema, &request.filters, session).map_err(query)?.kept;
-    let mut partitions: BTreeMap<Option<OwnedRow>, Vec<usize>> = BTreeMap::new();
-    let arrays: Vec<_> = index.partitions().iter().map(|(_, values)| values.clone()).collect();
-    let rows = match arrays.is_empty() {
-        true => None,
-        false => {
-            let fields = arrays.iter().map(|values| SortField::new(values.data_type().clone())).collect();
-            let converter = RowConverter::new(fields).map_err(|error| internal(&error))?;
-            Some(converter.convert_columns(&arrays).map_err(|error| internal(&error))?)
+    let mut bins = Vec::new();
+    for files in by_partition(index, kept.into_iter())? {
+        let (cold, warm): (Vec<usize>, Vec<usize>) = files.into_iter().partition(|file| index.is_cold(*file));
+        let sized = |files: Vec<usize>| {
+            files.into_iter().map(|file| (file, kept_bytes(index, file), index.deleted_rows(file).is_some()))
+        };
+        match request.zorder.is_empty() {
+            true => bins.extend(pack(sized(warm), target, Tier::Warm)),
+            false if warm.is_empty() => {}
+            false => bins.push(Bin { files: warm, tier: Tier::Warm }),
         }
-    };
-    for file in kept {
-        partitions.entry(rows.as_ref().map(|rows| rows.row(file).owned())).or_default().push(file);
+        // They stay what they are, and are not moved about for an order of the rows.
+        bins.extend(pack(sized(cold), COLD_TARGET_BYTES, Tier::Cold));
     }
-    let bins = partitions.into_values().flat_map(|files| match request.zorder.is_empty() {
-        true => {
-            pack(files.into_iter().map(|file| (file, size(index, file), index.deleted_rows(file).is_some())), target)
-        }
-        false => vec![Bin { files }],
-    });
-    Ok(bins.collect())
+    Ok(bins)
 }
 
 /// Packs files of one partition, given with their sizes and whether rows of theirs are deleted, in their order.
-fn pack(files: impl Iterator<Item = (usize, u64, bool)>, target: u64) -> Vec<Bin> {
+fn pack(files: impl Iterator<Item = (usize, u64, bool)>, target: u64, tier: Tier) -> Vec<Bin> {
     let large = (target as f64 * LARGE_SHARE) as u64;
     let mut bins: Vec<(Bin, u64, bool)> = Vec::new();
     for (file, bytes, cut) in files {
@@ -222,19 +199,10 @@ fn pack(files: impl Iterator<Item = (usize, u64, bool)>, target: u64) -> Vec<Bin
                 *filled += bytes;
                 *any_cut |= cut;
             }
-            _ => bins.push((Bin { files: vec![file] }, bytes, cut)),
+            _ => bins.push((Bin { files: vec![file], tier }, bytes, cut)),
         }
     }
     bins.into_iter().filter(|(bin, _, cut)| *cut || bin.files.len() > 1).map(|(bin, ..)| bin).collect()
-}
-
-/// What the file will take without its deleted rows.
-fn size(index: &FileIndex, file: usize) -> u64 {
-    let (bytes, deleted) = (index.size(file), index.deleted_rows(file).unwrap_or(0));
-    match index.visible_rows(file) {
-        Some(visible) if deleted > 0 => (bytes as f64 * visible as f64 / (visible as f64 + deleted as f64)) as u64,
-        _ => bytes,
-    }
 }
 
 /// `delta.targetFileSize`, in bytes or as `64mb`.
@@ -262,7 +230,7 @@ mod tests {
     fn small_files_are_packed_and_packed_files_stay() {
         let pack = |files: &[(u64, bool)]| {
             let files = files.iter().enumerate().map(|(at, (bytes, cut))| (at, *bytes, *cut));
-            pack(files, 100).into_iter().map(|bin| bin.files).collect::<Vec<_>>()
+            pack(files, 100, Tier::Warm).into_iter().map(|bin| bin.files).collect::<Vec<_>>()
         };
         assert_eq!(pack(&[(10, false), (80, false), (20, false), (60, false), (30, false)]), [vec![0, 2, 3]]);
         assert_eq!(pack(&[(60, false), (60, false), (40, false)]), [vec![1, 2]]);

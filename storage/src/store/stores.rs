@@ -39,6 +39,11 @@ impl Stores {
         self.counts.usage()
     }
 
+    /// The storage class of what is put into a bucket to lie there.
+    pub(crate) fn cold_class(&self) -> &str {
+        &self.options.cold_storage_class
+    }
+
     /// The store of a URL, rooted at the file system or the bucket.
     pub(crate) fn get(&self, url: &Url) -> Result<Arc<dyn ObjectStore>, StorageError> {
         let key = key(url);

@@ -142,6 +142,11 @@ impl FileIndex {
         self.files.layout().columns.get(column).filter(|_| all).map(|column| column.name.as_str())
     }
 
+    /// Whether the file was written for the cold tier.
+    pub(crate) fn is_cold(&self, file: usize) -> bool {
+        self.files.is_cold(file)
+    }
+
     /// Bytes in memory beyond those of the log's own arrays.
     pub(crate) fn bytes(&self) -> usize {
         // Of one chunk, all of whose files are alive, these are the log's own arrays.

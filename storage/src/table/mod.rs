@@ -61,6 +61,6 @@ pub use report::{ScanReport, scan_reports};
 pub(crate) use scan::{provider_of, scanned_snapshot};
 pub(crate) use snapshot::COMMENT_KEY;
 pub use snapshot::Snapshot;
-pub(crate) use source::originals;
+pub(crate) use source::{copy_keys, originals};
 pub(crate) use variant::{FEATURE as VARIANT_FEATURE, has_variants};
 pub(crate) use vector::vector_url;

@@ -120,6 +120,16 @@ pub(crate) fn originals(
     (0..index.len()).map(original).collect()
 }
 
+/// What tells hot copies of the files of a table from all others, by position in the index.
+pub(crate) fn copy_keys(snapshot: &Snapshot) -> Result<Vec<CopyKey>, DataFusionError> {
+    let index = snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let key = |file| {
+        let FileLocation { store, path } = location::resolve(snapshot.location(), index.path(file))?;
+        Ok(CopyKey::new(store.as_str(), snapshot.id(), &meta(index, file, path)))
+    };
+    (0..index.len()).map(key).collect()
+}
+
 /// Can a filter leave out pages of the file? An index of pages is one more request, and of one page it says what is known of
 /// the row group.
 pub(super) fn has_pages(index: &FileIndex, file: usize) -> bool {

@@ -142,6 +142,15 @@ impl Altered {
         Ok(Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>())))
     }
 
+    /// The properties as they will be.
+    pub fn properties(&self) -> &BTreeMap<String, String> {
+        &self.properties
+    }
+
+    pub fn partition_columns(&self) -> &[String] {
+        &self.partition_columns
+    }
+
     /// The version that is changed.
     pub(super) fn base(&self) -> &Arc<Snapshot> {
         &self.base

@@ -30,6 +30,7 @@ use deltalake::{
 };
 use futures::StreamExt;
 use object_store::ObjectStore;
+use parquet::file::properties::WriterPropertiesBuilder;
 use tokio::task::JoinSet;
 
 use super::{
@@ -38,7 +39,7 @@ use super::{
     discard::Discard,
     features::MAPPING_MODE,
     feed,
-    parquet::{properties, target_file_size},
+    parquet::{Tier, properties_for, target_file_size},
     partition::Texts,
     recorder::Recorder,
     rows::Rows,
@@ -46,7 +47,7 @@ use super::{
 };
 use crate::{
     Snapshot, StorageError,
-    log::physical_name,
+    log::{COLD, TIER, physical_name},
     maintain::Pace,
     table::{COLUMN_ID, MappingMode, PARQUET_ID, relabel},
     task_context,
@@ -71,6 +72,7 @@ pub(super) struct FileLayout {
     pub(super) texts: Texts,
     counted: Counted,
     pub(super) config: WriterConfig,
+    tier: Tier,
 }
 
 /// Of which columns a file's statistics tell.
@@ -104,7 +106,7 @@ impl FileLayout {
 
     /// Of a table of these columns, the protocol's metadata on every field.
     pub(super) fn new(table: &str, columns: &Schema, metadata: &Metadata) -> Self {
-        Self::sized(table, columns, metadata, target_file_size())
+        Self::sized(table, columns, metadata, target_file_size(), Tier::Warm)
     }
 
     /// Of the files of a table's change feed.
@@ -112,8 +114,8 @@ impl FileLayout {
         Self::new(table.name(), &feed::fed_columns(&table.arrow_schema()), &table.log().metadata)
     }
 
-    /// The same, with another size at which files are closed.
-    fn sized(table: &str, columns: &Schema, metadata: &Metadata, file_bytes: Option<NonZeroU64>) -> Self {
+    /// The same, with another size at which files are closed, and for a tier.
+    fn sized(table: &str, columns: &Schema, metadata: &Metadata, file_bytes: Option<NonZeroU64>, tier: Tier) -> Self {
         let mode = metadata.configuration().get(MAPPING_MODE).map(String::as_str);
         let mapped = MappingMode::parse(mode) != MappingMode::None;
         let stored = Arc::new(Schema::new(stored_fields(columns.fields(), mapped)));
@@ -134,7 +136,7 @@ impl FileLayout {
         let config = WriterConfig::new(
             stored.clone(),
             stored_partition_columns,
-            Some(properties(&stored).build()),
+            Some(properties_for(tier, &stored).build()),
             file_bytes,
             Some(PIECE_ROWS),
             said.num_indexed_cols(),
@@ -142,7 +144,7 @@ impl FileLayout {
         );
         let config = config.with_random_prefix_length(mapped.then_some(PREFIX_CHARS));
         let counted = Counted { named, first };
-        Self { table: table.to_owned(), stored, partition_columns, texts, counted, config }
+        Self { table: table.to_owned(), stored, partition_columns, texts, counted, config, tier }
     }
 
     /// All columns under the names that files have, partition columns among them.
@@ -150,23 +152,36 @@ impl FileLayout {
         &self.stored
     }
 
+    /// How Parquet files are written.
+    pub(super) fn properties(&self) -> WriterPropertiesBuilder {
+        properties_for(self.tier, &self.stored)
+    }
+
     pub(super) fn counted(&self) -> &Counted {
         &self.counted
     }
 }
 
-/// Writes the rows of a plan that are in the table already, in files of about `file_bytes`.
+/// Writes the rows of a plan that are in the table already, in files of about `file_bytes`, for a tier, which their tags tell.
 pub(crate) async fn write_compact(
     target: &Snapshot,
     store: &Arc<dyn ObjectStore>,
     plan: Arc<dyn ExecutionPlan>,
     session: &dyn Session,
-    file_bytes: u64,
+    (file_bytes, tier): (u64, Tier),
     pace: &Pace,
 ) -> Result<Vec<Add>, StorageError> {
     let (columns, metadata) = (target.arrow_schema(), &target.log().metadata);
-    let layout = FileLayout::sized(target.name(), &columns, metadata, NonZeroU64::new(file_bytes));
-    write_rows(&layout, &Rows::of(plan).paced(pace), store, &task_context(session)).await
+    let layout = FileLayout::sized(target.name(), &columns, metadata, NonZeroU64::new(file_bytes), tier);
+    let mut files = write_rows(&layout, &Rows::of(plan).paced(pace), store, &task_context(session)).await?;
+    for file in &mut files {
+        // What the table holds already.
+        file.data_change = false;
+        if tier == Tier::Cold {
+            file.tags.get_or_insert_default().insert(TIER.to_owned(), Some(COLD.to_owned()));
+        }
+    }
+    Ok(files)
 }
 
 /// Rows of a file that was just written.
@@ -218,7 +233,7 @@ pub(super) async fn write_or_hold(
     let room = Arc::new(AtomicUsize::new(HELD_BYTES_MAX));
     for stream in streams {
         let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
-        let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer, layout.stored()));
+        let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer, layout));
         let rising = sorted.clone().map(Rising::new);
         writers.spawn(write_stream(
             writer,
@@ -319,7 +334,7 @@ pub(super) async fn write_held(
         _ => None,
     };
     if let Some(sorted) = sorted {
-        writer = sorted.told_by(writer, layout.stored());
+        writer = sorted.told_by(writer, layout);
     }
     // Batches of many writes are small: one is cheaper to write.
     let batches = match concat_batches(&layout.stored, &batches) {

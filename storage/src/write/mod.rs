@@ -71,9 +71,10 @@ pub use identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity,
 pub(crate) use identity::{IDENTITY_MARK, further};
 pub use lossless::kept_type;
 pub(crate) use once::done_before;
+pub(crate) use parquet::Tier;
 pub use publication::Publication;
 pub use rename::rename_table;
 pub use row_check::row_text;
 pub use rules::{CONSTRAINT_PREFIX, Check, DEFAULT_KEY, GENERATED_KEY, Generated, RuleTexts, Rules};
-pub(crate) use transaction::{Operation, Transaction};
+pub(crate) use transaction::{Operation, Transaction, partition_text};
 pub use type_name::type_name;

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use arrow::datatypes::Schema;
 use parquet::{
     arrow::ArrowSchemaConverter,
-    basic::{Compression, Encoding, Type},
+    basic::{Compression, Encoding, Type, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder},
     schema::types::SchemaDescriptor,
 };
@@ -21,9 +21,35 @@ const PAGE_ROWS: usize = 20_000;
 /// beside them and take as many bits of each row as a difference does. With the usual megabyte `lineitem` takes 183 MB instead
 /// of 170, and 9 queries 1.10 of the CPU time.
 const NUMBERS_DICTIONARY_BYTES: usize = 64 * 1024;
+/// Of cold files: written once and read seldom, they may take their time.
+const COLD_ZSTD_LEVEL: i32 = 12;
+const COLD_ROW_GROUP_ROWS: usize = 4 * 1024 * 1024;
+const COLD_ROW_GROUP_BYTES: usize = 128 * 1024 * 1024;
 const CREATED_BY: &str = concat!("boathouse version ", env!("CARGO_PKG_VERSION"));
 
+/// What files are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// To be read again and again.
+    Warm,
+    /// To lie about: read seldom, paid by the byte and by the request.
+    Cold,
+}
+
 /// For files of these columns.
+pub(super) fn properties_for(tier: Tier, columns: &Schema) -> WriterPropertiesBuilder {
+    let properties = properties(columns);
+    match tier {
+        Tier::Warm => properties,
+        Tier::Cold => properties
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(COLD_ZSTD_LEVEL).unwrap_or_default()))
+            .set_max_row_group_row_count(Some(COLD_ROW_GROUP_ROWS))
+            // A row group is in memory until it is whole.
+            .set_max_row_group_bytes(Some(COLD_ROW_GROUP_BYTES)),
+    }
+}
+
+/// For files of these columns that are read again and again.
 pub(super) fn properties(columns: &Schema) -> WriterPropertiesBuilder {
     match ArrowSchemaConverter::new().convert(columns) {
         Ok(leaves) => properties_of(&leaves),

@@ -16,7 +16,7 @@ use arrow::{
 use deltalake::{datafile::writer::DeltaWriter, kernel::Add};
 use parquet::{arrow::ArrowSchemaConverter, file::metadata::SortingColumn};
 
-use super::{data::FileLayout, parquet::properties, rows::Rows};
+use super::{data::FileLayout, rows::Rows};
 use crate::log::SORTED_BY;
 
 /// Rows that are written in an order: by the values of one column, rising, NULL last.
@@ -44,11 +44,11 @@ impl Sorted {
         lasts.then(|| Self { column: field.name().clone(), at, leaf: leaf(stored, field.name()) })
     }
 
-    /// A writer whose files, of these columns, have the order in their footers.
-    pub(super) fn told_by(&self, writer: DeltaWriter, stored: &Schema) -> DeltaWriter {
+    /// A writer whose files, of this layout, have the order in their footers.
+    pub(super) fn told_by(&self, writer: DeltaWriter, layout: &FileLayout) -> DeltaWriter {
         let order =
             self.leaf.map(|column_idx| vec![SortingColumn { column_idx, descending: false, nulls_first: false }]);
-        writer.with_writer_properties(properties(stored).set_sorting_columns(order).build())
+        writer.with_writer_properties(layout.properties().set_sorting_columns(order).build())
     }
 
     /// Says in the log of files that were written so.

@@ -39,7 +39,7 @@ use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
     lake::Home,
-    log::{Commit, LogError, RawCommit, SORTED_BY, Stamp, physical_name},
+    log::{COLD, Commit, LogError, RawCommit, SORTED_BY, Stamp, TIER, physical_name},
     maintain,
     table::table_store,
 };
@@ -167,9 +167,12 @@ impl Transaction {
             "stats": stats,
             "deletionVector": serde_json::to_value(vector).map_err(unwritable)?,
         });
-        // Rows that are hidden leave the others in their order.
-        if let Some(column) = index.sorted_by_stored(file) {
-            add["tags"] = json!({ SORTED_BY: column });
+        // Rows that are hidden leave the others in their order, and the file in its tier.
+        let sorted_by = index.sorted_by_stored(file).map(|column| (SORTED_BY.to_owned(), json!(column)));
+        let tier = index.is_cold(file).then(|| (TIER.to_owned(), json!(COLD)));
+        let tags: Map<String, Value> = sorted_by.into_iter().chain(tier).collect();
+        if !tags.is_empty() {
+            add["tags"] = Value::Object(tags);
         }
         self.adds.push(json!({ "add": add }));
         Ok(())
@@ -465,7 +468,7 @@ impl Transaction {
 }
 
 /// Delta protocol, "Partition Value Serialization".
-fn partition_text(values: &ArrayRef, file: usize) -> Result<String, StorageError> {
+pub(crate) fn partition_text(values: &ArrayRef, file: usize) -> Result<String, StorageError> {
     const TIMESTAMP: &str = "%Y-%m-%d %H:%M:%S%.6f";
     let options =
         FormatOptions::default().with_timestamp_format(Some(TIMESTAMP)).with_timestamp_tz_format(Some(TIMESTAMP));

@@ -5,6 +5,7 @@ mod exports;
 mod marts;
 mod queries;
 mod table;
+mod tiers;
 mod upkeep;
 mod users;
 

@@ -11,8 +11,8 @@ use datafusion::{
 };
 use futures::stream;
 
-use super::{caches, exports, marts, queries, upkeep, users};
-use crate::{Engine, Identity, catalog::TableName, statement::Context};
+use super::{caches, exports, marts, queries, tiers, upkeep, users};
+use crate::{Engine, Identity, catalog::TableName, statement::Context, tier};
 
 /// Tables of `system`, sorted.
 pub(crate) const TABLES: &[&str] = &[
@@ -23,6 +23,7 @@ pub(crate) const TABLES: &[&str] = &[
     "mart_tests",
     "marts",
     "queries",
+    "tiers",
     "tokens",
     "upkeep",
     "users",
@@ -39,6 +40,7 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
         "mart_tests" => (Kind::MartTests, marts::test_schema()),
         "marts" => (Kind::Marts, marts::schema()),
         "queries" => (Kind::Queries, queries::schema()),
+        "tiers" => (Kind::Tiers, tiers::schema()),
         "tokens" => (Kind::Tokens, users::token_schema()),
         "upkeep" => (Kind::Upkeep, upkeep::schema()),
         "users" => (Kind::Users, users::schema()),
@@ -58,6 +60,7 @@ enum Kind {
     MartTests,
     Marts,
     Queries,
+    Tiers,
     Tokens,
     Upkeep,
     Users,
@@ -94,6 +97,10 @@ impl PartitionStream for Source {
                 Kind::MartTests => marts::test_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::Marts => marts::rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::Queries => queries::rows(&schema, &engine.queries().seen_by(&caller))?,
+                Kind::Tiers => {
+                    let tables = engine.tiers(None, tier::now_ms()).await.map_err(external)?;
+                    tiers::rows(&schema, &tables, &engine.config().prices)?
+                }
                 Kind::Tokens => {
                     users::token_rows(&schema, &*engine.users().newest().await.map_err(external)?, &caller)?
                 }

@@ -26,6 +26,7 @@ pub(super) fn schema() -> SchemaRef {
         Field::new("bytes_before", DataType::Int64, true),
         Field::new("bytes_after", DataType::Int64, true),
         Field::new("error", DataType::Utf8, true),
+        Field::new("partition_values", DataType::Utf8, true),
     ]))
 }
 
@@ -48,6 +49,7 @@ pub(super) fn rows(schema: &SchemaRef, records: &[Record]) -> Result<RecordBatch
         sizes(|record| record.before.map(|size| size.bytes)),
         sizes(|record| record.after.map(|size| size.bytes)),
         Arc::new(records.iter().map(|record| record.error.as_deref()).collect::<StringArray>()),
+        Arc::new(records.iter().map(|record| record.partition.as_deref()).collect::<StringArray>()),
     ];
     RecordBatch::try_new(schema.clone(), columns)
 }

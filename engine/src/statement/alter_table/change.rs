@@ -5,7 +5,7 @@ use boathouse_storage::{
     write::{CONSTRAINT_PREFIX, Change, Check, Identity},
 };
 
-use super::column;
+use super::{column, tier};
 use crate::{
     EngineError,
     catalog::TableName,
@@ -93,6 +93,14 @@ pub(super) fn plan(
         Action::UnsetProperties { if_exists, keys } => {
             let changes = unset(table, snapshot, *if_exists, keys)?;
             Ok(Planned { changes, operation: "UNSET TBLPROPERTIES", ..Planned::default() })
+        }
+        Action::SetTier(wanted) => Ok(Planned {
+            changes: tier::set(context, table, snapshot, wanted)?,
+            operation: "SET TBLPROPERTIES",
+            ..Planned::default()
+        }),
+        Action::UnsetTier => {
+            Ok(Planned { changes: tier::unset(snapshot), operation: "UNSET TBLPROPERTIES", ..Planned::default() })
         }
         Action::Comment(comment) => {
             let change = Change::CommentTable { comment: comment.clone() };

@@ -10,7 +10,7 @@ use datafusion::{common::ScalarValue, logical_expr::Expr};
 
 use super::{
     change::{self, Planned},
-    look,
+    look, tier,
 };
 use crate::{
     EngineError,
@@ -92,6 +92,7 @@ impl AlterTable {
         let planned = change::plan(context, &self.name, snapshot, &self.ast.action)?;
         let altered = Altered::try_new(snapshot, &planned.changes)?;
         self.check_rules(context, snapshot, &altered, &planned.changes)?;
+        tier::check(&altered, &planned.changes)?;
         Ok((altered, planned))
     }
 

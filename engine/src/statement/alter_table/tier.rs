@@ -1,0 +1,59 @@
+//! `SET TIER` and `UNSET TIER`: when rows become cold, kept as properties.
+
+use boathouse_storage::{
+    Snapshot,
+    maintain::TierPolicy,
+    write::{Altered, Change},
+};
+
+use super::column;
+use crate::{
+    EngineError,
+    catalog::TableName,
+    error::Place,
+    parser::alter::Tier,
+    statement::{Context, property},
+};
+
+/// The properties of a policy, in place of those of an earlier one.
+pub(super) fn set(
+    context: &Context,
+    table: &TableName,
+    snapshot: &Snapshot,
+    tier: &Tier,
+) -> Result<Vec<Change>, EngineError> {
+    if let Some(span) = tier.hot {
+        return Err(property::no_hot_tier().at(&context.sql, Place::of_token_span(span)));
+    }
+    let on = column::find(context, table, snapshot, std::slice::from_ref(&tier.on))?.join(".");
+    let schema = snapshot.schema();
+    let columns: Vec<_> = schema.fields().iter().cloned().collect();
+    let pairs = [(property::TIER_COLD_AFTER, tier.cold_after.as_str()), (property::TIER_ON, on.as_str())];
+    let checked = pairs.into_iter().map(|(key, value)| property::check(key, value, &columns));
+    checked.map(|pair| pair.map(|(key, value)| Change::SetProperty { key, value })).collect()
+}
+
+/// A table without a policy stays as it is.
+pub(super) fn unset(snapshot: &Snapshot) -> Vec<Change> {
+    let known = TierPolicy::PROPERTIES.into_iter().filter(|key| snapshot.properties().contains_key(*key));
+    known.map(|key| Change::UnsetProperty { key: key.to_owned() }).collect()
+}
+
+/// What changes columns or properties must leave a policy that can be carried out. A table whose policy another writer has
+/// broken can be changed in every other way.
+pub(super) fn check(altered: &Altered, changes: &[Change]) -> Result<(), EngineError> {
+    let concerns = |change: &Change| {
+        matches!(
+            change,
+            Change::DropColumn { .. }
+                | Change::RenameColumn { .. }
+                | Change::Widen { .. }
+                | Change::SetProperty { .. }
+                | Change::UnsetProperty { .. }
+        )
+    };
+    if !changes.iter().any(concerns) {
+        return Ok(());
+    }
+    property::check_together(altered.properties(), altered.schema()?.as_ref(), altered.partition_columns())
+}
