@@ -50,6 +50,14 @@
 //! memory = "64MiB"                # BOATHOUSE_WARM_MEMORY; in memory
 //! folder = "/var/cache/boathouse" # BOATHOUSE_WARM_FOLDER; of one lake; default: one per lake in the user's cache folder
 //!
+//! [tier]                          # files of old rows, of tables with a policy
+//! cold_storage_class = "STANDARD_IA"   # BOATHOUSE_COLD_STORAGE_CLASS; of a bucket; none that must be restored first
+//!
+//! [tier.prices]                   # a GiB and a month, by storage class; by default Amazon's of us-east-1 in dollars
+//! STANDARD = 0.023                # INTELLIGENT_TIERING 0.023, REDUCED_REDUNDANCY 0.024
+//! STANDARD_IA = 0.0125            # ONEZONE_IA 0.01, GLACIER_IR 0.004
+//! LOCAL = 0.0                     # a folder, and copies on local disk
+//!
 //! [traces]                        # OpenTelemetry: not sent by default; OTLP over gRPC
 //! endpoint = "http://127.0.0.1:4317"   # OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT
 //! sample = 1.0                    # OTEL_TRACES_SAMPLER_ARG; the share that is traced where no client says whether
@@ -107,6 +115,7 @@
 mod auth;
 mod destinations;
 mod file;
+mod tier;
 mod tls;
 mod traces;
 mod value;
@@ -289,6 +298,7 @@ impl Config {
         let interval = interval.map_or(UPKEEP_INTERVAL, |Span(interval)| interval);
         engine.upkeep_interval = (!interval.is_zero()).then_some(interval);
         engine.upkeep_vacuum = parsed(variable, "UPKEEP_VACUUM")?.or(file.upkeep.vacuum).unwrap_or(false);
+        tier::set(&mut engine, variable, file.tier)?;
         let s3 = file.s3;
         engine.storage.s3 = S3Options {
             endpoint: s3.endpoint,

@@ -16,6 +16,7 @@ mod script;
 mod serve;
 mod served;
 mod server;
+mod tier;
 mod usage;
 mod user;
 

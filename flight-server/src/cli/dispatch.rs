@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use boathouse_engine::ErrorKind;
 
-use super::{Command, connect, demo, mart, serve, sql, user};
+use super::{Command, connect, demo, mart, serve, sql, tier, user};
 use crate::{
     client::ClientError,
     config::{Config, Flags},
@@ -18,6 +18,7 @@ pub async fn run(command: Command) -> ExitCode {
         Command::Serve(args) => Some(args.lake.as_str()),
         Command::Sql(args) => Some(args.lake.as_str()),
         Command::Mart(args) => Some(args.command.lake()),
+        Command::Tier(args) => Some(args.command.lake()),
         Command::User(args) => match &args.command {
             user::Command::Create(create) => Some(create.lake.as_str()),
         },
@@ -34,6 +35,7 @@ pub async fn run(command: Command) -> ExitCode {
         Command::Sql(args) => sql::run(args).await,
         Command::User(args) => user::run(args).await,
         Command::Mart(args) => mart::run(args).await,
+        Command::Tier(args) => tier::run(args).await,
         Command::Connect(args) => connect::run(&args).await,
     }
 }

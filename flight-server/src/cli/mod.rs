@@ -10,6 +10,7 @@ pub mod login;
 pub mod mart;
 pub mod serve;
 pub mod sql;
+pub mod tier;
 pub mod user;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +38,8 @@ pub enum Command {
     User(user::Args),
     /// Plan, run and test marts: SQL that keeps tables up to date
     Mart(mart::Args),
+    /// Move what is old to where it is cheap, and see what lies where
+    Tier(tier::Args),
     /// Print what to paste into a client for it to reach a server
     Connect(connect::Args),
 }

@@ -19,6 +19,7 @@ pub struct File {
     pub cache: Cache,
     pub hot: Hot,
     pub warm: Warm,
+    pub tier: Tier,
     pub upkeep: Upkeep,
     pub auth: Auth,
     pub traces: Traces,
@@ -100,6 +101,13 @@ pub struct Warm {
     pub bytes: Option<Size>,
     pub memory: Option<Size>,
     pub folder: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tier {
+    pub cold_storage_class: Option<String>,
+    pub prices: BTreeMap<String, f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

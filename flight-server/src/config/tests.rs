@@ -54,6 +54,11 @@ fn every_key_of_the_file_arrives() {
         statement_timeout = 0
         statements_running_max = 3
         threads = 4
+        [tier]
+        cold_storage_class = "ONEZONE_IA"
+        [tier.prices]
+        ONEZONE_IA = 0.5
+        MINE = 2
         [cache]
         result_cache_bytes = "1MiB"
         plan_cache_bytes = 0
@@ -110,6 +115,11 @@ fn every_key_of_the_file_arrives() {
     assert_eq!((engine.result_cache_bytes_max, engine.plan_cache_bytes_max), (1 << 20, 0));
     assert_eq!((engine.upkeep_interval, engine.upkeep_vacuum), (Some(Duration::from_secs(60)), true));
     assert_eq!(engine.storage.footer_bytes_max, 4096);
+    assert_eq!(engine.storage.cold_storage_class, "ONEZONE_IA");
+    assert_eq!(
+        (engine.prices.month("ONEZONE_IA", 1 << 30), engine.prices.month("MINE", 1 << 30)),
+        (Some(0.5), Some(2.0))
+    );
     assert_eq!(engine.storage.s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
     let s3 = &engine.storage.s3;
     let given = (s3.region.as_deref(), s3.access_key_id.as_deref(), s3.secret_access_key.as_deref());
@@ -217,5 +227,22 @@ fn traces_that_could_not_be_sent_are_refused_by_those_who_would_send_them() {
         // Whoever serves nothing does not mind.
         let error = check("", &variables, Flags::default()).unwrap().traces.unwrap_err().to_string();
         assert!(error.contains(part) && !error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn cold_files_go_where_they_can_be_read_and_prices_are_prices() {
+    let config = check("[tier]\nprices = { STANDARD = 1.5 }", &[], Flags::default()).unwrap();
+    assert_eq!(config.engine.storage.cold_storage_class, "STANDARD_IA");
+    assert_eq!(config.engine.prices.month("STANDARD", 2 << 30), Some(3.0));
+    let variable = [("BOATHOUSE_COLD_STORAGE_CLASS", "GLACIER_IR")];
+    assert_eq!(check("", &variable, Flags::default()).unwrap().engine.storage.cold_storage_class, "GLACIER_IR");
+    for (text, words) in [
+        ("[tier]\ncold_storage_class = 'DEEP_ARCHIVE'", "cannot be read before they are restored"),
+        ("[tier]\ncold_storage_class = 'cheap'", "as S3 spells it"),
+        ("[tier.prices]\nSTANDARD = -1.0", "a number from 0 is needed"),
+    ] {
+        let error = check(text, &[], Flags::default()).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
     }
 }
