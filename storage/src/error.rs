@@ -79,6 +79,16 @@ pub enum StorageError {
         #[source]
         source: Box<parquet::errors::ParquetError>,
     },
+    /// Files lie in an archive: they must be restored before they can be read. Those of the table that are known to, at
+    /// least the one that was asked for.
+    #[error("{} of table \"{table}\" at version {version} lie in an archive and cannot be read", counted(files.len()))]
+    Archived {
+        table: String,
+        version: u64,
+        files: Vec<String>,
+        #[source]
+        source: Box<parquet::errors::ParquetError>,
+    },
     /// The store did not answer: nothing is known about the table.
     #[error("could not reach the log of table \"{table}\" at \"{location}\"")]
     TableUnreachable {
@@ -194,4 +204,8 @@ pub enum StorageError {
     Refused { table: String, reason: String },
     #[error("internal: {message}")]
     Internal { message: String },
+}
+
+fn counted(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }

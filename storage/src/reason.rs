@@ -8,6 +8,8 @@ pub enum StoreReason {
     NotFound,
     /// No credentials, wrong ones, or no right to it.
     Denied,
+    /// The object lies in an archive, and cannot be read before it is restored.
+    Archived,
     AlreadyExists,
     /// The disk is full or a quota is used up.
     Full,
@@ -28,6 +30,9 @@ impl StoreReason {
                 found = Self::of_io(io).or(found);
             }
             next = error.source();
+            if next.is_none() && says_archived(error) {
+                found = Some(Self::Archived);
+            }
             if next.is_none() && matches!(found, None | Some(Self::Unavailable)) && says_denied(error) {
                 found = Some(Self::Denied);
             }
@@ -56,6 +61,12 @@ impl StoreReason {
     }
 }
 
+/// S3's code for an object of GLACIER, DEEP_ARCHIVE or an archive tier; the client takes it for a lack of rights.
+fn says_archived(error: &(dyn Error + 'static)) -> bool {
+    let text = error.to_string();
+    text.contains("non-2xx status code: 403") && text.contains("<Code>InvalidObjectState</Code>")
+}
+
 /// The S3 client tells so only where it asks for one object; elsewhere the answer's status is in its words.
 fn says_denied(error: &(dyn Error + 'static)) -> bool {
     let text = error.to_string();
@@ -72,6 +83,10 @@ mod tests {
         let error = object_store::Error::Generic { store: "disk", source: Box::new(full) };
         assert_eq!(StoreReason::of(&error), Some(StoreReason::Full));
         assert_eq!(StoreReason::of(&std::fmt::Error), None);
+        let archived =
+            "Server returned non-2xx status code: 403 Forbidden: <Error><Code>InvalidObjectState</Code></Error>";
+        let error = object_store::Error::PermissionDenied { path: "a".to_owned(), source: archived.into() };
+        assert_eq!(StoreReason::of(&error), Some(StoreReason::Archived));
         let refused = "Server returned non-2xx status code: 403 Forbidden: <Error/>";
         let error = object_store::Error::Generic { store: "S3", source: refused.into() };
         assert_eq!(StoreReason::of(&error), Some(StoreReason::Denied));

@@ -89,6 +89,7 @@ pub struct TestS3 {
     rights: Arc<Lock<Rights>>,
     weather: Arc<Lock<Weather>>,
     seen: Arc<Lock<BTreeSet<String>>>,
+    archived: Arc<Lock<Option<String>>>,
     address: SocketAddr,
     folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -106,8 +107,9 @@ impl TestS3 {
         let service = service.build();
         let rights = Arc::new(Lock::new(Rights::All));
         let weather = Arc::new(Lock::new(Weather::default()));
-        let seen = Arc::default();
+        let (seen, archived) = (Arc::default(), Arc::<Lock<Option<String>>>::default());
         let (granted, noted, fated) = (rights.clone(), Arc::clone(&seen), weather.clone());
+        let restored = archived.clone();
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
@@ -116,13 +118,13 @@ impl TestS3 {
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
                 tell.send(listener.local_addr().expect("the port")).expect("the starter waits");
                 tokio::select! {
-                    () = serve(listener, service, granted, fated, noted) => {}
+                    () = serve(listener, service, granted, fated, (noted, restored)) => {}
                     _ = stopped => {}
                 }
             });
         });
         let address = told.recv().expect("the endpoint's address");
-        Self { rights, weather, seen, address, folder, stop: Some(stop), thread: Some(thread) }
+        Self { rights, weather, seen, archived, address, folder, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Gives the keys these rights, from the next request on.
@@ -133,6 +135,11 @@ impl TestS3 {
     /// Lets requests fail from the next one on, or lets all be.
     pub fn set_faults(&self, faults: Option<Faults>) {
         self.weather.lock().faults = faults;
+    }
+
+    /// Lets objects lie in an archive whose paths hold this text, or brings all back.
+    pub fn archive(&self, text: Option<&str>) {
+        *self.archived.lock() = text.map(str::to_owned);
     }
 
     /// How many requests have failed.
@@ -209,21 +216,26 @@ async fn serve(
     service: S3Service,
     rights: Arc<Lock<Rights>>,
     weather: Arc<Lock<Weather>>,
-    seen: Arc<Lock<BTreeSet<String>>>,
+    (seen, archived): (Arc<Lock<BTreeSet<String>>>, Arc<Lock<Option<String>>>),
 ) {
     let changes = Arc::new(Mutex::new(()));
     while let Ok((socket, _)) = listener.accept().await {
         let (service, changes, rights, seen) = (service.clone(), changes.clone(), rights.clone(), seen.clone());
-        let weather = weather.clone();
+        let (weather, archived) = (weather.clone(), archived.clone());
         tokio::spawn(async move {
             let handler = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 let (service, changes, granted) = (service.clone(), changes.clone(), *rights.lock());
                 let fault = weather.lock().next();
+                let is_archived = *request.method() == Method::GET
+                    && archived.lock().as_ref().is_some_and(|text| request.uri().path().contains(text.as_str()));
                 note(request.headers(), &mut seen.lock());
                 async move {
                     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
                     if granted == Rights::None || (granted == Rights::Read && !reads) {
                         return Ok(failure(StatusCode::FORBIDDEN, "AccessDenied"));
+                    }
+                    if is_archived {
+                        return Ok(failure(StatusCode::FORBIDDEN, "InvalidObjectState"));
                     }
                     if fault == Some(Fault::Refused) {
                         return Ok(failure(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"));

@@ -44,6 +44,8 @@ pub enum Fate {
     AnswerLost,
     /// Waits until the rules change, for what is read; any other request fails.
     Held,
+    /// Is refused as S3 refuses to read what lies in an archive.
+    Archived,
     /// Is carried out twice, as after a lost answer that the client did not notice: the second answer counts.
     Repeated,
 }
@@ -128,13 +130,18 @@ fn injected() -> Error {
     Error::Generic { store: "test", source: "injected failure".into() }
 }
 
+fn archived(location: &Path) -> Error {
+    let text = "Server returned non-2xx status code: 403 Forbidden: <Error><Code>InvalidObjectState</Code></Error>";
+    Error::PermissionDenied { path: location.to_string(), source: text.into() }
+}
+
 #[async_trait]
 impl ObjectStore for WatchedStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let kind = if opts.mode == PutMode::Create { RequestKind::Create } else { RequestKind::Put };
         match self.log.note(kind, Some(location)) {
             Fate::Served => self.inner.put_opts(location, payload, opts).await,
-            Fate::Refused | Fate::Held => Err(injected()),
+            Fate::Refused | Fate::Held | Fate::Archived => Err(injected()),
             Fate::AnswerLost => {
                 self.inner.put_opts(location, payload, opts).await?;
                 Err(injected())
@@ -157,6 +164,7 @@ impl ObjectStore for WatchedStore {
         let kind = if options.head { RequestKind::Head } else { RequestKind::Get };
         match self.log.decided(kind, location).await {
             Fate::Served => self.inner.get_opts(location, options).await,
+            Fate::Archived => Err(archived(location)),
             _ => Err(injected()),
         }
     }
@@ -164,6 +172,7 @@ impl ObjectStore for WatchedStore {
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         match self.log.decided(RequestKind::Get, location).await {
             Fate::Served => self.inner.get_ranges(location, ranges).await,
+            Fate::Archived => Err(archived(location)),
             _ => Err(injected()),
         }
     }

@@ -247,6 +247,10 @@ pub(super) fn store_fault(reason: StoreReason) -> (ErrorKind, &'static str, Opti
             let hint = "Check the keys and their rights on the bucket, or the rights on the folder.";
             (ErrorKind::Denied, "storage refused access", Some(hint))
         }
+        StoreReason::Archived => {
+            let hint = "Restore it in the bucket, wait until that is done, and run the statement again.";
+            (ErrorKind::Unavailable, "a file that the statement reads lies in an archive", Some(hint))
+        }
         StoreReason::AlreadyExists => (ErrorKind::Conflict, "another writer was there first", None),
         StoreReason::Full => (ErrorKind::Exhausted, "the disk is full", Some("Free some space, or ask for less.")),
         StoreReason::Unsupported => (ErrorKind::Unsupported, "storage does not support what the statement needs", None),

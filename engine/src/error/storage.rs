@@ -86,6 +86,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::Store { .. }
         | StorageError::TableUnreachable { .. }
         | StorageError::Undecided { .. }
+        | StorageError::Archived { .. }
         | StorageError::Write { .. } => ErrorKind::Unavailable,
         StorageError::SchemaExists { .. }
         | StorageError::TableExists { .. }
@@ -151,6 +152,9 @@ fn hint(error: &StorageError) -> Option<&'static str> {
 pub(super) fn data_file(error: &(dyn std::error::Error + 'static)) -> Option<EngineError> {
     let mut next = Some(error);
     while let Some(error) = next {
+        if let Some(named @ StorageError::Archived { files, .. }) = error.downcast_ref::<StorageError>() {
+            return Some(archived(named, files));
+        }
         if let Some(named @ StorageError::DataFile { source, .. }) = error.downcast_ref::<StorageError>() {
             let mut found = phrase::parquet(&root_text(&**source));
             match StoreReason::of(&**source) {
@@ -169,6 +173,19 @@ pub(super) fn data_file(error: &(dyn std::error::Error + 'static)) -> Option<Eng
         next = error.source();
     }
     None
+}
+
+/// Which files, and how they come back.
+fn archived(named: &StorageError, files: &[String]) -> EngineError {
+    const SHOWN_MAX: usize = 20;
+    let mut shown = files.iter().take(SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if files.len() > SHOWN_MAX {
+        shown.push_str(&format!(" and {} more", files.len() - SHOWN_MAX));
+    }
+    EngineError::new(ErrorKind::Unavailable, named.to_string()).with_detail(format!("Archived: {shown}.")).with_hint(
+        "Restore them (aws s3api restore-object --bucket BUCKET --key FILE --restore-request Days=7), wait until that is \
+         done, and run the statement again; or leave them out by a condition on partition columns.",
+    )
 }
 
 /// The innermost cause in one line: the chain above it only says where it passed.

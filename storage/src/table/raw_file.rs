@@ -53,7 +53,8 @@ impl Snapshot {
         let part = PartitionedFile::new_from_meta(source::meta(index, file, path));
         let runtime = session.runtime_env();
         let readers = FooterReaders::of_data_files(runtime, &store, self.warm(), Keep::Nothing).map_err(query)?;
-        let readers = NamedReaders::new(readers, self, None);
+        let object_store = runtime.object_store(&store).map_err(query)?;
+        let readers = NamedReaders::new(readers, self, (&store, object_store), None);
         let stores = &session.runtime_env().object_store_registry;
         let selections = deletion::row_selections(self, stores.as_ref(), index, &[file]).await.map_err(query)?;
         let hidden = selections.get(&file).map(deletion::hidden).unwrap_or_default();

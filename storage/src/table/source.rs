@@ -82,9 +82,10 @@ impl StoreSource<'_> {
         options.global.enable_page_index &= pages;
         let mut constants = self.index.partitions().iter();
         let version = constants.position(|(name, _)| name == COMMIT_VERSION).filter(|_| self.of_commits);
+        let object_store = session.runtime_env().object_store(self.store)?;
         let (runtime, warm) = (session.runtime_env(), self.snapshot.warm());
         let readers = FooterReaders::of_data_files(runtime, self.store, warm, self.keep)?;
-        let readers = NamedReaders::new(readers, self.snapshot, version);
+        let readers = NamedReaders::new(readers, self.snapshot, (self.store, object_store), version);
         let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(readers);
         if let Some(hint) = options.global.metadata_size_hint {
             source = source.with_metadata_size_hint(hint);
