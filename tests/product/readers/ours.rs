@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use boathouse_engine::Session;
+use boathouse_engine::{Session, tier::TierRun};
 use boathouse_tests::TestLake;
 
 use super::{
@@ -14,6 +14,10 @@ use super::{
     reader::Reader,
     script::{Step, scripts},
 };
+
+/// In place of a statement, in the year 2030.
+const MOVE: &str = "boathouse tier run";
+const LATER_MS: i64 = 1_893_456_000_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deltalake_reads_what_each_statement_wrote() {
@@ -68,7 +72,11 @@ impl<'a> Script<'a> {
             let refusals = step.refusals.iter().filter(|((library, _), _)| library == self.reader.name);
             self.refusals.extend(refusals.map(|((_, table), error)| (table.clone(), error.clone())));
             let sql = step.sql.replace("{files}", files.path().to_str().unwrap());
-            if let Err(error) = run(&session, &sql).await {
+            let done = match sql.as_str() {
+                MOVE => self.move_old().await,
+                sql => run(&session, sql).await.map(drop),
+            };
+            if let Err(error) = done {
                 return self.fault(&sql, &error);
             }
             self.look(&session, step).await;
@@ -87,6 +95,13 @@ impl<'a> Script<'a> {
                 }
             }
         }
+    }
+
+    async fn move_old(&self) -> Result<(), String> {
+        let mut failed = None;
+        let run = TierRun { table: None, now_ms: LATER_MS };
+        let moved = self.lake.engine().cool(run, &mut |cooled| failed = failed.take().or(cooled.moved.err())).await;
+        moved.err().or(failed).map_or(Ok(()), |error| Err(error.to_string()))
     }
 
     /// Whether it has kept its changes since it was made.
