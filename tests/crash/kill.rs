@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use boathouse_engine::Session;
+use boathouse_engine::{Engine, Session, tier::TierRun};
 use boathouse_tests::store::{Fate, RequestKind, RequestLog};
 use object_store::memory::InMemory;
 
@@ -39,6 +39,11 @@ const HICCUPS_ONE_IN: u64 = 5;
 /// Without this, VACUUM leaves files that are as young as those of a test.
 const RETENTION: &str = "SET vacuum_retention_check = false";
 
+/// In place of a statement: `boathouse tier run`.
+pub const MOVE: &str = "what is old is moved";
+/// The year 2030, in milliseconds since 1970.
+const LATER_MS: i64 = 1_893_456_000_000;
+
 pub async fn check(case: Case) {
     let start = Arc::new(InMemory::new());
     let maker = session(&start).await;
@@ -49,7 +54,7 @@ pub async fn check(case: Case) {
     let end = copy(&start);
     let log = Arc::new(RequestLog::default());
     let writer = writer(&end, &log).await;
-    answers(&writer, case.statement).await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    carry_out(&writer, &case).await.unwrap_or_else(|error| panic!("{}: {error}", case.name));
     let sent = log.take();
     let requests = sent.len();
     let new = look(&end, &case).await;
@@ -76,7 +81,7 @@ pub async fn check(case: Case) {
                     _ => Fate::Refused,
                 }
             });
-            let done = answers(&writer, case.statement).await;
+            let done = carry_out(&writer, &case).await;
             let place = format!("{}: {fault:?}, request {at} of {requests}: {done:?}", case.name);
             let found = look(&store, &case).await;
             assert!(found == old || found == new, "{place}\n{found:?}");
@@ -103,11 +108,30 @@ async fn look(store: &Arc<InMemory>, case: &Case) -> Result<String, String> {
 }
 
 /// The one that will be killed: it has opened the lake and read nothing.
-async fn writer(store: &Arc<InMemory>, log: &Arc<RequestLog>) -> Arc<Session> {
-    let session = engine(store, log).await.session();
-    session.execute(RETENTION).await.unwrap();
+async fn writer(store: &Arc<InMemory>, log: &Arc<RequestLog>) -> Arc<Engine> {
+    let engine = engine(store, log).await;
     log.take();
-    session
+    engine
+}
+
+async fn carry_out(writer: &Arc<Engine>, case: &Case) -> Result<String, String> {
+    if case.statement == MOVE {
+        return move_old(writer).await;
+    }
+    let session = writer.session();
+    session.execute(RETENTION).await.unwrap();
+    answers(&session, case.statement).await
+}
+
+/// Moves what is old into the cold tier; the first thing that could not be moved.
+async fn move_old(writer: &Arc<Engine>) -> Result<String, String> {
+    let mut failed = None;
+    let run = TierRun { table: None, now_ms: LATER_MS };
+    let moved = writer.cool(run, &mut |cooled| failed = failed.take().or(cooled.moved.err())).await;
+    match moved.err().or(failed) {
+        Some(error) => Err(error.to_string()),
+        None => Ok(String::new()),
+    }
 }
 
 /// A later process writes and cleans up: nothing of the dead one is in the way, nothing of it stays.

@@ -18,7 +18,7 @@ mod place;
 mod staged;
 mod storm;
 
-use crate::kill::{Case, check};
+use crate::kill::{Case, MOVE, check};
 
 const MAKE: &str = "CREATE TABLE t AS SELECT value AS id, value * 10 AS x FROM generate_series(1, 5)";
 const MAPPED: &str = "ALTER TABLE t SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')";
@@ -30,6 +30,10 @@ const TABLE: &str = "SHOW CREATE TABLE t; SELECT * FROM t ORDER BY 1, 2";
 const WRITE: &str = "INSERT INTO t VALUES (1000, 1)";
 /// On a table whose columns may have other names.
 const ADD: &str = "INSERT INTO t (id) VALUES (1000)";
+const OLD: &str = "CREATE OR REPLACE TABLE t PARTITIONED BY (day) AS
+    SELECT id, x, DATE '2020-01-01' + CAST(id % 2 AS INT) AS day FROM t";
+const POLICY: &str = "ALTER TABLE t SET TIER (cold_after = '90 days', on = day)";
+const WRITE_OLD: &str = "INSERT INTO t VALUES (1000, 1, DATE '2020-01-01')";
 const ANEW: &str = "CREATE OR REPLACE TABLE t AS SELECT 7 AS id, 8 AS x";
 const MERGE: &str =
     "MERGE INTO t USING (SELECT * FROM (VALUES (1, 5), (2, 6), (77, 7)) AS v (id, x)) AS s ON t.id = s.id
@@ -76,6 +80,8 @@ cases!(
     optimize_with_vectors: [MAKE, VECTORS, WRITE, "DELETE FROM t WHERE id = 2"], "OPTIMIZE t", ROWS, WRITE;
     zorder: [MAKE, WRITE], "OPTIMIZE t ZORDER BY (x)", ROWS, WRITE;
     vacuum: [MAKE, WRITE, WRITE, "OPTIMIZE t"], "VACUUM t RETAIN 0 HOURS", ROWS, WRITE;
+    cold_move: [MAKE, OLD, POLICY, WRITE_OLD], MOVE, ROWS, WRITE_OLD;
+    cold_move_with_vectors: [MAKE, OLD, VECTORS, MAPPED, POLICY, WRITE_OLD, "DELETE FROM t WHERE id = 2"], MOVE, ROWS, WRITE_OLD;
     restore: [MAKE, WRITE, "DELETE FROM t WHERE id = 1"], "RESTORE TABLE t TO VERSION AS OF 0", ROWS, WRITE;
     restore_vectors: [MAKE, VECTORS, "DELETE FROM t WHERE id = 1", "OPTIMIZE t"],
         "RESTORE TABLE t TO VERSION AS OF 2", ROWS, WRITE;

@@ -16,6 +16,8 @@ use crate::{
 pub struct Version {
     pub number: u64,
     pub operations: Vec<u64>,
+    /// Files became cold, and no row changed.
+    pub is_move: bool,
     pub read: u64,
     pub blind: bool,
     pub rows: Vec<(i64, i64)>,
@@ -66,7 +68,7 @@ impl History<'_> {
         let (mut states, mut counts) = (vec![rows.clone()], Counts::new());
         for version in &self.versions[1..] {
             let number = version.number;
-            if version.operations.is_empty() {
+            if version.operations.is_empty() && !version.is_move {
                 faults.push(format!("{}: nobody knows of version {number}", self.table));
             }
             for id in &version.operations {

@@ -76,6 +76,8 @@ pub enum Kind {
     Optimize {
         zorder: bool,
     },
+    /// What is old, which is every row, moves into the cold tier.
+    Cool,
     /// To a version that is there when its writer has come so far, or nearly always.
     Restore {
         to: u64,
@@ -115,6 +117,7 @@ impl Operation {
             let to = (from + 1 + random.below(ACCOUNTS - 1)) % ACCOUNTS;
             let kind = match random.below(11) {
                 10 => Kind::Alter { comment: random.below(2) == 0 },
+                0 if random.below(2) == 0 => Kind::Cool,
                 0 => Kind::Optimize { zorder: random.below(3) == 0 },
                 1 => Kind::Read,
                 2 => Kind::ReadVersion { part: random.below(1001) },
@@ -144,6 +147,7 @@ impl Operation {
                 Kind::Merge { keys, plus }
             }
             15 => Kind::Replace { first: some[0], last: some[0] + 40, keys: vec![some[0], some[0] + 3] },
+            16 if random.below(2) == 0 => Kind::Cool,
             16 => Kind::Optimize { zorder: random.below(3) == 0 },
             17 | 18 => Kind::Read,
             19 => Kind::ReadVersion { part: random.below(1001) },
@@ -157,7 +161,8 @@ impl Operation {
     }
 
     pub fn changes_rows(&self) -> bool {
-        !matches!(self.kind, Kind::Optimize { .. } | Kind::Alter { .. } | Kind::Read | Kind::ReadVersion { .. })
+        use Kind::{Alter, Cool, Optimize, Read, ReadVersion};
+        !matches!(self.kind, Optimize { .. } | Cool | Alter { .. } | Read | ReadVersion { .. })
     }
 
     /// The version whose rows it brings back.
@@ -185,9 +190,13 @@ impl Operation {
                 "MERGE INTO {table} AS t USING (VALUES ({from}, -{amount}), ({to}, {amount})) AS s (key, plus) \
                  ON t.key = s.key WHEN MATCHED THEN UPDATE SET value = t.value + s.plus"
             ),
-            Kind::Insert { keys } => format!("INSERT INTO {table} VALUES {}", values(keys, &|key| key % 11)),
+            Kind::Insert { keys } => {
+                format!("INSERT INTO {table} (key, value) VALUES {}", values(keys, &|key| key % 11))
+            }
             Kind::InsertSelect { modulus, rest, shift } => {
-                format!("INSERT INTO {table} SELECT key + {shift}, value FROM {table} WHERE key % {modulus} = {rest}")
+                format!(
+                    "INSERT INTO {table} (key, value) SELECT key + {shift}, value FROM {table} WHERE key % {modulus} = {rest}"
+                )
             }
             Kind::Update { modulus, rest, plus } => {
                 format!("UPDATE {table} SET value = value + {plus} WHERE key % {modulus} = {rest}")
@@ -200,11 +209,13 @@ impl Operation {
                 values(keys, &|_| *plus)
             ),
             Kind::Replace { first, last, keys } => format!(
-                "INSERT INTO {table} REPLACE WHERE key >= {first} AND key <= {last} VALUES {}",
+                "INSERT INTO {table} (key, value) REPLACE WHERE key >= {first} AND key <= {last} VALUES {}",
                 values(keys, &|key| key % 11)
             ),
             Kind::Optimize { zorder: true } => format!("OPTIMIZE {table} ZORDER BY (value)"),
             Kind::Optimize { zorder: false } => format!("OPTIMIZE {table}"),
+            // Not a statement: see `worker.rs`.
+            Kind::Cool => String::new(),
             Kind::Restore { to } => format!("RESTORE TABLE {table} TO VERSION AS OF {to}"),
             Kind::Alter { comment: true } => format!("COMMENT ON COLUMN {table}.value IS 'operation {id}'"),
             Kind::Alter { comment: false } => {
@@ -260,7 +271,7 @@ impl Operation {
             }
             // What version it brings back is not a function of the rows that it sees: see `check.rs`.
             Kind::Restore { .. } => 0,
-            Kind::Optimize { .. } | Kind::Alter { .. } | Kind::Read | Kind::ReadVersion { .. } => 0,
+            Kind::Optimize { .. } | Kind::Cool | Kind::Alter { .. } | Kind::Read | Kind::ReadVersion { .. } => 0,
         }
     }
 }

@@ -122,7 +122,11 @@ async fn set_up(orders: &Orders, seed: u64) -> BTreeMap<&'static str, u64> {
     let session = orders.engine().await.unwrap().session();
     let mut first = BTreeMap::new();
     for table in TABLES {
-        let mut properties = vec!["'delta.checkpointInterval' = '10'".to_owned()];
+        let mut properties = vec![
+            "'delta.checkpointInterval' = '10'".to_owned(),
+            "'boathouse.tier.coldAfter' = '90 days'".to_owned(),
+            "'boathouse.tier.on' = 'day'".to_owned(),
+        ];
         if SERIALIZABLE.contains(&table) {
             properties.push("'delta.isolationLevel' = 'Serializable'".to_owned());
         }
@@ -130,11 +134,14 @@ async fn set_up(orders: &Orders, seed: u64) -> BTreeMap<&'static str, u64> {
             properties.push("'delta.enableDeletionVectors' = 'true'".to_owned());
         }
         let properties = properties.join(", ");
-        rows(&session, &format!("CREATE TABLE {table} (key BIGINT, value BIGINT) TBLPROPERTIES ({properties})")).await;
+        let columns = "key BIGINT, value BIGINT, day DATE DEFAULT DATE '2020-01-01'";
+        rows(&session, &format!("CREATE TABLE {table} ({columns}) TBLPROPERTIES ({properties})")).await;
         let (count, parts) = if table == "account" { (ACCOUNTS, 4) } else { (30, 1) };
         for part in 0..parts {
             let (from, to) = (part * count / parts, (part + 1) * count / parts - 1);
-            let sql = format!("INSERT INTO {table} SELECT value, {MONEY_EACH} FROM generate_series({from}, {to})");
+            let sql = format!(
+                "INSERT INTO {table} (key, value) SELECT value, {MONEY_EACH} FROM generate_series({from}, {to})"
+            );
             rows(&session, &sql).await;
         }
         first.insert(table, parts as u64);
@@ -196,8 +203,9 @@ async fn versions(session: &Session, lake: &Path, table: &str, first: u64) -> Ve
             found.extend(column(0).into_iter().zip(column(1)));
         }
         found.sort_unstable();
+        let is_move = info["operation"] == "TIER";
         let (read, blind) = (info["readVersion"].as_u64().unwrap_or_default(), info["isBlindAppend"] == true);
-        versions.push(Version { number, operations, read, blind, rows: found });
+        versions.push(Version { number, operations, is_move, read, blind, rows: found });
     }
     versions
 }

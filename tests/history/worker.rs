@@ -10,7 +10,9 @@ use std::{
 };
 
 use arrow::{array::AsArray, datatypes::Int64Type};
-use boathouse_engine::{Engine, EngineConfig, EngineError, ErrorKind, Outcome, S3Options, Session, StorageOptions};
+use boathouse_engine::{
+    Engine, EngineConfig, EngineError, ErrorKind, Outcome, S3Options, Session, StorageOptions, tier::TierRun,
+};
 use boathouse_storage::{Lake, store::StoreLayer};
 use boathouse_tests::store::{Fate, RequestLog};
 use serde_json::{Value, json};
@@ -24,6 +26,8 @@ use crate::{
 const TRIES_MAX: u32 = 5;
 /// One request in so many fails on a folder. Nobody sends it again but the statement's client.
 const FAULTS_ONE_IN: i64 = 150;
+/// The year 2030, in milliseconds since 1970: every row is old then.
+const LATER_MS: i64 = 1_893_456_000_000;
 
 /// What a writer is told, through a variable.
 #[derive(Debug, Clone)]
@@ -71,7 +75,9 @@ impl Orders {
 
     /// An engine as each process has its own.
     pub async fn engine(&self) -> Result<Arc<Engine>, EngineError> {
-        let storage = StorageOptions { s3: self.s3.clone(), ..StorageOptions::default() };
+        // The endpoint of the tests knows this class.
+        let cold_storage_class = "REDUCED_REDUNDANCY".to_owned();
+        let storage = StorageOptions { s3: self.s3.clone(), cold_storage_class, ..StorageOptions::default() };
         let config = EngineConfig {
             threads: 1,
             memory_bytes_max: 128 << 20,
@@ -104,7 +110,7 @@ impl Orders {
 pub async fn work(orders: &Orders) {
     let before = read(&orders.record);
     let mut record = Record::open(&orders.record);
-    let mut writer = Writer { session: open(orders).await, newest: BTreeMap::new() };
+    let mut writer = Writer::new(open(orders).await, BTreeMap::new());
     let first = before.last().map_or(0, |last| {
         let n = last.id - Operation::id(orders.writer, 0);
         let operation = Operation::new(orders.seed, orders.writer, n);
@@ -121,7 +127,7 @@ pub async fn work(orders: &Orders) {
                 break;
             }
             // As a client that lost its server: a new session, and perhaps a new process.
-            writer.session = open(orders).await;
+            writer = Writer::new(open(orders).await, writer.newest);
         }
     }
 }
@@ -131,11 +137,11 @@ fn is_known(answer: Option<&Answer>) -> bool {
 }
 
 /// The store may refuse the first requests, too.
-async fn open(orders: &Orders) -> Arc<Session> {
+async fn open(orders: &Orders) -> Arc<Engine> {
     let mut failed = None;
     for _ in 0..20 {
         match orders.engine().await {
-            Ok(engine) => return engine.session(),
+            Ok(engine) => return engine,
             Err(error) => failed = Some(error),
         }
     }
@@ -143,14 +149,32 @@ async fn open(orders: &Orders) -> Arc<Session> {
 }
 
 struct Writer {
+    engine: Arc<Engine>,
     session: Arc<Session>,
     /// The newest version of each table that it was told of.
     newest: BTreeMap<&'static str, u64>,
 }
 
 impl Writer {
+    fn new(engine: Arc<Engine>, newest: BTreeMap<&'static str, u64>) -> Self {
+        Self { session: engine.session(), engine, newest }
+    }
+
+    async fn cool(&self, table: &str) -> Answer {
+        let mut failed = None;
+        let run = TierRun { table: Some(table), now_ms: LATER_MS };
+        let moved = self.engine.cool(run, &mut |cooled| failed = cooled.moved.err()).await;
+        match moved.err().or(failed) {
+            Some(error) => Self::failed(&error),
+            None => Answer::Changed { rows: 0, version: None },
+        }
+    }
+
     async fn run(&mut self, operation: &Operation) -> Answer {
         let newest = self.newest.get(operation.table).copied().unwrap_or_default();
+        if operation.kind == Kind::Cool {
+            return self.cool(operation.table).await;
+        }
         if operation.may_repeat() {
             let key = format!("SET idempotency_key = 'operation {}'", operation.id);
             self.session.execute(&key).await.unwrap();
