@@ -21,6 +21,9 @@ use crate::{
 
 /// How often the move of a partition is tried in a run.
 const TRIES_MAX: u32 = 3;
+/// After so many partitions that failed, not because writers won, the rest of the table is left to the next run: it would
+/// most likely fail the same way, each time after all its files were written.
+const FAULTS_MAX: usize = 3;
 /// Between two tries, as many times as there were.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -89,25 +92,34 @@ impl Engine {
             let error = EngineError::invalid(format!("table \"{}\" has no tier policy", table.name()));
             return Err(error.with_hint("ALTER TABLE t SET TIER (cold_after = '90 days', on = column) makes one."));
         }
-        cool_table(self, table, (state, &Pace::default()), run.now_ms, each).await
+        cool_table(self, table, (state, &Pace::default()), (run.now_ms, usize::MAX), each).await
     }
 }
 
-/// Moves what is old of one table; a table without a policy stays as it is.
+/// Moves what is old of one table, of as many partitions as `most`; a table without a policy stays as it is.
 pub(crate) async fn cool_table(
     engine: &Arc<Engine>,
     table: &Arc<Snapshot>,
     (state, pace): (&Arc<SessionState>, &Pace),
-    now_ms: i64,
+    (now_ms, most): (i64, usize),
     each: &mut (dyn FnMut(Cooled) + Send),
 ) -> Result<(), EngineError> {
+    let (mut moves, mut faults) = (0, 0);
     let policy = TierPolicy::of(table).map_err(EngineError::invalid)?;
     let Some(policy) = policy else { return Ok(()) };
     let found = maintain::tiers_of(engine.lake(), table, Some(&policy), now_ms)?;
     for tiers in found.into_iter().filter(|tiers| tiers.old.files > 0) {
+        if moves == most || faults == FAULTS_MAX {
+            break;
+        }
         wait_for_turn(engine).await;
         let begun = Begun::new(engine.upkeep(), table.name(), "TIER").of(&tiers.partition.to_string());
         let moved = cool_partition(engine, table, &tiers.partition, (state, pace), now_ms).await;
+        match &moved {
+            Ok(_) => moves += 1,
+            Err(error) if error.kind == crate::ErrorKind::Conflict => {}
+            Err(_) => faults += 1,
+        }
         let told = match &moved {
             Ok(moved) => Ok(moved.version.map(|_| Size { files: moved.files_added, bytes: moved.bytes_added })),
             Err(error) => Err(EngineError::new(error.kind, error.message.as_str())),

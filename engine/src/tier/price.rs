@@ -18,6 +18,10 @@ const DEFAULTS: [(&str, f64); 7] = [
     (LOCAL_CLASS, 0.0),
 ];
 
+/// Classes for what is seldom read, and what a file in one of them is billed for at least.
+const SELDOM_READ: [&str; 3] = ["STANDARD_IA", "ONEZONE_IA", "GLACIER_IR"];
+const BILLED_MIN: u64 = 128 << 10;
+
 /// Prices for a GiB and a month, by storage class, in whatever money they were set in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prices(BTreeMap<String, f64>);
@@ -40,9 +44,11 @@ impl Prices {
         Ok(self)
     }
 
-    /// What so many bytes of a class cost a month; `None` for a class without a price.
-    pub fn month(&self, class: &str, bytes: u64) -> Option<f64> {
+    /// What so many files with so many bytes in all cost a month in a class; `None` for a class without a price. Classes for
+    /// what is seldom read bill each file as one of 128 KiB at least.
+    pub fn month(&self, class: &str, files: u64, bytes: u64) -> Option<f64> {
         const GIB: f64 = (1_u64 << 30) as f64;
+        let bytes = if SELDOM_READ.contains(&class) { bytes.max(files.saturating_mul(BILLED_MIN)) } else { bytes };
         self.0.get(class).map(|price| price * bytes as f64 / GIB)
     }
 }
@@ -54,9 +60,11 @@ mod tests {
     #[test]
     fn bytes_cost_by_their_class() {
         let prices = Prices::default().with([("DEEP".to_owned(), 0.5)]).unwrap();
-        assert_eq!(prices.month("DEEP", 3 << 30), Some(1.5));
-        assert_eq!(prices.month("STANDARD_IA", 1 << 30), Some(0.0125));
-        assert_eq!(prices.month("UNHEARD_OF", 1), None);
+        assert_eq!(prices.month("DEEP", 9, 3 << 30), Some(1.5));
+        assert_eq!(prices.month("STANDARD_IA", 9, 1 << 30), Some(0.0125));
+        assert_eq!(prices.month("UNHEARD_OF", 1, 1), None);
+        // Eight files of a byte are one MiB there.
+        assert_eq!(prices.month("STANDARD_IA", 8, 8), prices.month("STANDARD_IA", 8, 1 << 20));
         for wrong in [-1.0, f64::NAN, f64::INFINITY] {
             assert!(Prices::default().with([("STANDARD".to_owned(), wrong)]).is_err(), "{wrong}");
         }

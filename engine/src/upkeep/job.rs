@@ -74,9 +74,12 @@ pub(super) async fn compact(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: 
     );
 }
 
+/// Partitions of a table that one pass moves: the other tables, and other work, must not wait for all that ever was.
+const COOLED_MAX: usize = 16;
+
 /// What is old becomes cold, as the table's policy says.
 pub(super) async fn cool(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: &Arc<SessionState>) {
-    let cooled = tier::cool_table(engine, table, (state, &pace(engine)), tier::now_ms(), &mut drop).await;
+    let cooled = tier::cool_table(engine, table, (state, &pace(engine)), (tier::now_ms(), COOLED_MAX), &mut drop).await;
     if let Err(error) = cooled {
         Begun::new(engine.upkeep(), table.name(), "TIER").ended(None, Err(error));
     }

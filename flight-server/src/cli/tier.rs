@@ -119,6 +119,9 @@ async fn plan(place: &Place) -> Result<bool, String> {
     Ok(true)
 }
 
+/// Files that a move writes grow to this size.
+const COLD_FILE_BYTES: u64 = 512 << 20;
+
 /// What would move, and what it costs a month before and after; a cost is missing where a class has no price.
 #[derive(Debug, Clone, Copy)]
 struct Due {
@@ -137,7 +140,9 @@ impl Default for Due {
 impl Due {
     fn of(engine: &Engine, table: &TableTiers, files: u64, bytes: u64) -> Self {
         let prices = &engine.config().prices;
-        let [before, after] = [&table.warm_class, &table.cold_class].map(|class| prices.month(class, bytes));
+        let before = prices.month(&table.warm_class, files, bytes);
+        // A partition becomes few large files.
+        let after = prices.month(&table.cold_class, bytes.div_ceil(COLD_FILE_BYTES), bytes);
         Self { files, bytes, before, after }
     }
 

@@ -117,7 +117,7 @@ fn every_key_of_the_file_arrives() {
     assert_eq!(engine.storage.footer_bytes_max, 4096);
     assert_eq!(engine.storage.cold_storage_class, "ONEZONE_IA");
     assert_eq!(
-        (engine.prices.month("ONEZONE_IA", 1 << 30), engine.prices.month("MINE", 1 << 30)),
+        (engine.prices.month("ONEZONE_IA", 1, 1 << 30), engine.prices.month("MINE", 1, 1 << 30)),
         (Some(0.5), Some(2.0))
     );
     assert_eq!(engine.storage.s3.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
@@ -234,7 +234,7 @@ fn traces_that_could_not_be_sent_are_refused_by_those_who_would_send_them() {
 fn cold_files_go_where_they_can_be_read_and_prices_are_prices() {
     let config = check("[tier]\nprices = { STANDARD = 1.5 }", &[], Flags::default()).unwrap();
     assert_eq!(config.engine.storage.cold_storage_class, "STANDARD_IA");
-    assert_eq!(config.engine.prices.month("STANDARD", 2 << 30), Some(3.0));
+    assert_eq!(config.engine.prices.month("STANDARD", 1, 2 << 30), Some(3.0));
     let variable = [("BOATHOUSE_COLD_STORAGE_CLASS", "GLACIER_IR")];
     assert_eq!(check("", &variable, Flags::default()).unwrap().engine.storage.cold_storage_class, "GLACIER_IR");
     for (text, words) in [

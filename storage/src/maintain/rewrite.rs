@@ -8,7 +8,7 @@ use datafusion::{
     physical_plan::{ExecutionPlan, coalesce_partitions::CoalescePartitionsExec},
 };
 use deltalake::kernel::Add;
-use object_store::ObjectStore;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::Pace;
 use crate::{
@@ -54,6 +54,12 @@ impl Rewrite {
         let kept: u64 = written.iter().map(file_rows).sum();
         match rows {
             Some(rows) if rows != kept => {
+                for file in &written {
+                    // What stays, VACUUM finds.
+                    if let Ok(path) = Path::from_url_path(&file.path) {
+                        drop(self.store.delete(&path).await);
+                    }
+                }
                 let message = format!("rewriting files of \"{}\" would make {kept} rows of {rows}", table.name());
                 Err(StorageError::Internal { message })
             }

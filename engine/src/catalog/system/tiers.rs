@@ -82,7 +82,7 @@ impl Rows {
         }
         let read_ms = tiers.hot_read_ms.filter(|_| tier == "hot");
         self.last_read.append_option(read_ms.map(|ms| ms.saturating_mul(1000)));
-        self.cost_month.append_option(prices.month(class, size.bytes));
+        self.cost_month.append_option(prices.month(class, size.files, size.bytes));
     }
 
     fn finish(self) -> Vec<ArrayRef> {
