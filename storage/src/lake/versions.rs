@@ -86,19 +86,28 @@ impl Lake {
     /// Whether rows of a table were changed behind the newest commit that carried out a transaction of a program. Files that
     /// were compacted are no change. Also true when that cannot be told, because the commits are many or not there any more.
     pub async fn is_changed_behind(&self, table: &Snapshot, program: &str) -> Result<bool, StorageError> {
+        Ok(self.published(table, program).await?.is_none())
+    }
+
+    /// What the newest commit that carried out a transaction of a program said of itself for the history
+    /// ([`Publication`](crate::write::Publication)), `Null` when it said nothing; `None` when rows were changed behind it, or
+    /// when that cannot be told, because the commits are many or not there any more.
+    pub async fn published(&self, table: &Snapshot, program: &str) -> Result<Option<Value>, StorageError> {
         let store = table_store(&self.stores, table.location())?;
         let failed = |error| log_error(table.name(), table.location(), error);
         for version in (0..=table.version()).rev().take(COMMITS_MAX) {
             let Some(raw) = RawCommit::read(&*store, version).await.map_err(failed)? else { break };
+            let bytes = raw.bytes.clone();
             let commit = raw.parse().await.map_err(failed)?;
             if commit.has_transaction(program) {
-                return Ok(false);
+                let info = commit_info(version, &bytes).map_err(failed)?.unwrap_or_default();
+                return Ok(Some(info.get("publication").cloned().unwrap_or_default()));
             }
             if commit.adds_rows() || commit.removed().any(|(_, data_change)| data_change) {
                 break;
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// One version of the table at a location. What is wrong with a version that cannot be had is said with those that can.

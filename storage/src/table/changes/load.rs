@@ -37,6 +37,8 @@ pub(super) struct Loaded {
     pub(super) whole: FileIndex,
     /// Of each of these the one that is the same file with its other deletion vector, if there is one.
     pub(super) counterparts: Vec<Option<usize>>,
+    /// Some of them went.
+    pub(super) takes: bool,
 }
 
 /// Reads the commits from `since` to the version of `to`.
@@ -45,6 +47,7 @@ pub(super) async fn load(
     to: &Snapshot,
     since: Since,
     given_end: bool,
+    by_files: bool,
 ) -> Result<Loaded, StorageError> {
     let failed = |error| log_error(to.name(), to.location(), error);
     let times = Times::read(store.as_ref(), times_told_from(to)).await.map_err(failed)?;
@@ -65,7 +68,7 @@ pub(super) async fn load(
     if !to.is_current_file(store.as_ref()).await.unwrap_or(true) {
         return Err(failed(LogError::Replaced));
     }
-    check(store, to, &commits).await?;
+    check(store, to, &commits, by_files).await?;
     let time_ms = |commit: &CommitChanges| {
         let told = commit.told_ms.filter(|_| times.is_told(commit.version));
         told.or_else(|| times.of_file(commit.version)).unwrap_or_default()
@@ -118,8 +121,14 @@ impl Definition {
     }
 }
 
-/// Whether the feed was kept all the time, and whether the rows can be read under the columns of `to`.
-async fn check(store: &Arc<dyn ObjectStore>, to: &Snapshot, commits: &[CommitChanges]) -> Result<(), StorageError> {
+/// Whether the feed was kept all the time, unless files alone tell enough, and whether the rows can be read under the columns
+/// of `to`.
+async fn check(
+    store: &Arc<dyn ObjectStore>,
+    to: &Snapshot,
+    commits: &[CommitChanges],
+    by_files: bool,
+) -> Result<(), StorageError> {
     let Some(first) = commits.first() else { return Ok(()) };
     let failed = |error| log_error(to.name(), to.location(), error);
     let redefines = |commit: &CommitChanges| commit.metadata.is_some() || commit.protocol.is_some();
@@ -141,7 +150,7 @@ async fn check(store: &Arc<dyn ObjectStore>, to: &Snapshot, commits: &[CommitCha
         let before = definition.metadata.clone();
         definition.metadata = commit.metadata.clone().unwrap_or(definition.metadata);
         definition.protocol = commit.protocol.clone().unwrap_or(definition.protocol);
-        match (definition.is_fed(), off) {
+        match (by_files || definition.is_fed(), off) {
             (false, None) => off = Some(commit.version),
             (true, Some(version)) => {
                 return Err(StorageError::NoChanges {
@@ -216,11 +225,13 @@ fn indexed(
         Says::AllDeleted => ChangeType::Delete.name(),
         Says::AllInserted | Says::ByRow => ChangeType::Insert.name(),
     });
+    let takes = whole.iter().any(|(_, file)| file.says == Says::AllDeleted);
     let kinds: ArrayRef = Arc::new(StringArray::from_iter_values(kinds));
     Ok(Loaded {
         told: index(to, &told, time_ms)?,
         whole: index(to, &whole, time_ms)?.with_constants(vec![(CHANGE_TYPE.to_owned(), kinds)]),
         counterparts,
+        takes,
     })
 }
 

@@ -40,6 +40,8 @@ pub struct ChangeFeed {
     to: Arc<Snapshot>,
     since: Since,
     given_end: bool,
+    /// Also of commits that kept no feed.
+    by_files: bool,
     store: Arc<dyn object_store::ObjectStore>,
     /// The table's columns, then those of the feed.
     schema: SchemaRef,
@@ -85,10 +87,38 @@ impl ChangeFeed {
             to: to.clone(),
             since,
             given_end,
+            by_files: false,
             store,
             schema,
             loaded: OnceCell::new(),
         })
+    }
+
+    /// The same, also of commits that kept no feed: rows that they left in place may be told as deleted and inserted again
+    /// then, where their file was written anew. What came less what went is the difference of the two versions all the same.
+    pub fn by_files(self) -> Self {
+        Self { by_files: true, ..self }
+    }
+
+    /// Whether rows only came. Reads the log, with the errors of [`ChangeFeed::check`].
+    pub async fn only_inserts(&self) -> Result<bool, StorageError> {
+        let loaded = self.loaded().await?;
+        Ok(loaded.told.len() == 0 && !loaded.takes)
+    }
+
+    /// The size of the files that tell of changed rows, in bytes; one that only got another deletion vector counts for
+    /// nothing. Reads the log, with the errors of [`ChangeFeed::check`].
+    pub async fn bytes(&self) -> Result<u64, StorageError> {
+        let loaded = self.loaded().await?;
+        let is_whole = |file: &usize| loaded.counterparts.get(*file).is_none_or(Option::is_none);
+        let whole = (0..loaded.whole.len()).filter(is_whole).map(|file| loaded.whole.size(file));
+        Ok((0..loaded.told.len()).map(|file| loaded.told.size(file)).chain(whole).sum())
+    }
+
+    /// Whether no row came or went. Reads the log, with the errors of [`ChangeFeed::check`].
+    pub async fn is_empty(&self) -> Result<bool, StorageError> {
+        let loaded = self.loaded().await?;
+        Ok(loaded.told.len() == 0 && loaded.whole.len() == 0)
     }
 
     /// Reads the log. `NoChanges` where the table kept no feed, `ChangesUnreadable` where its columns do not fit, and the
@@ -98,7 +128,7 @@ impl ChangeFeed {
     }
 
     async fn loaded(&self) -> Result<&Loaded, StorageError> {
-        self.loaded.get_or_try_init(|| load(&self.store, &self.to, self.since, self.given_end)).await
+        self.loaded.get_or_try_init(|| load(&self.store, &self.to, self.since, self.given_end, self.by_files)).await
     }
 
     /// Columns of which every file has one value.
