@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use boathouse_storage::catalog::{ExternalTable, View};
+use boathouse_storage::{
+    Snapshot,
+    catalog::{ExternalTable, View},
+};
 use datafusion::catalog::TableProvider;
 
-use super::{Pinned, Relation, TableName, travel::Travel};
+use super::{At, Pinned, Relation, TableName, travel::Travel};
 use crate::{EngineError, statement::Context};
 
 /// A name that a plan rests on, and what it stood for.
@@ -33,6 +36,15 @@ pub(super) struct Exact {
     pub name: TableName,
     pub identity: Identity,
     pub provider: Arc<dyn TableProvider>,
+}
+
+/// A table that a plan scans.
+#[derive(Debug, Clone)]
+pub(crate) struct Scanned {
+    pub name: TableName,
+    pub snapshot: Arc<Snapshot>,
+    /// The query names the version.
+    pub is_past: bool,
 }
 
 impl Dependency {
@@ -80,6 +92,37 @@ impl Pinned {
         }
         texts.sort();
         Some(texts)
+    }
+
+    /// What all names that were looked up stand for, versions aside: equal texts, the same tables and views. `None` when one
+    /// is no table or view of the lake.
+    pub fn standing(&self) -> Option<Vec<String>> {
+        if !self.travels_are_fixed() {
+            return None;
+        }
+        let mut texts = Vec::new();
+        for (name, relation) in self.relations() {
+            texts.push(match relation {
+                Relation::View(view) => format!("view {name} {:?} {}", view.columns, view.sql),
+                Relation::Table(table) => format!("table {name} {}", table.id()),
+                Relation::External(_) => return None,
+            });
+        }
+        texts.sort();
+        Some(texts)
+    }
+
+    /// The table of the lake whose rows a provider scans; `None` when it scans something else, such as changes.
+    pub fn scanned(&self, provider: &Arc<dyn TableProvider>) -> Option<Scanned> {
+        let name = self.exact_name(provider)?;
+        let travel = self.travel_of(&name);
+        match self.known_relation(&name)? {
+            Relation::Table(snapshot) if travel.as_ref().is_none_or(|travel| travel.changes_from.is_none()) => {
+                let is_past = travel.is_some_and(|travel| matches!(travel.at, Some(At::Version(_))));
+                Some(Scanned { name, snapshot, is_past })
+            }
+            _ => None,
+        }
     }
 
     /// The name under which a table was found, when it is one that can be told exactly.

@@ -17,7 +17,7 @@ pub(crate) mod system;
 mod travel;
 
 pub(crate) use self::{
-    dependency::Dependency,
+    dependency::{Dependency, Scanned},
     lookup::Relation,
     names::{DEFAULT_CATALOG, DEFAULT_SCHEMA, TableName, is_reserved},
     pinned::{Pinned, pinned_catalogs},

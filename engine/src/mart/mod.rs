@@ -13,6 +13,8 @@
 //!
 //! What a run has published goes on to destinations outside of the lake, where the definition names some (`export`).
 //!
+//! A run of a mart that replaces all of its rows looks at changed rows alone where that comes to the same (`incremental`).
+//!
 //! A mart's table is changed by the statements that people write (CREATE OR REPLACE TABLE, INSERT OVERWRITE, MERGE, INSERT
 //! ... REPLACE USING): there is no second way to write. Its commit says which run it is (`fingerprint`), so rows and
 //! bookkeeping are one step; the document of the mart in the lake keeps the lease and the history, and nothing that the
@@ -36,6 +38,7 @@ mod freshness;
 mod graph;
 mod header;
 mod in_files;
+mod incremental;
 mod interval;
 mod jobs;
 mod lag;
@@ -86,6 +89,7 @@ pub use self::{
 pub(crate) use self::{
     caller::Waiting,
     in_files::InFiles,
+    incremental::explain,
     outcome::Totals,
     stored::{check as check_definition, drop_tables, is_unknown, stored, stored_of},
     written::{Text, Written},

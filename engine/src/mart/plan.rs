@@ -149,6 +149,10 @@ pub(super) struct Inputs {
     pub tables: Vec<MartInput>,
     /// Equal for equal rows; `None` when nothing can be told of them.
     pub fingerprint: Option<String>,
+    /// Stands for the definition and for what names stand for, versions aside; `None` where there is no fingerprint.
+    pub basis: Option<String>,
+    /// Why there is none.
+    pub strange: Option<String>,
 }
 
 impl Inputs {
@@ -162,10 +166,24 @@ impl Inputs {
             let definition = std::iter::once(mart.definition.fingerprint.clone());
             fingerprint::of(definition.chain(told))
         });
+        let basis = context.pinned.standing().filter(|_| fingerprint.is_some()).map(|names| {
+            let zone = context.state.config_options().execution.time_zone.clone().unwrap_or_default();
+            let said = [mart.definition.fingerprint.clone(), env!("CARGO_PKG_VERSION").to_owned(), zone];
+            fingerprint::of(said.into_iter().chain(names))
+        });
+        let strange = match (in_lake, fixed, &basis) {
+            (_, false, _) => Some("it calls a function that looks at more than its arguments, such as now()"),
+            (false, ..) => Some("it reads what has no versions, such as files or tables of the system"),
+            (true, true, None) => {
+                Some("it reads a table outside of the lake, or at a version that moves with the time")
+            }
+            (true, true, Some(_)) => None,
+        };
+        let strange = strange.map(str::to_owned);
         let pins = context.pinned.pins();
         let tables =
             pins.iter().map(|(table, version)| MartInput { table: table.clone(), version: *version }).collect();
-        Ok(Self { pins, tables, fingerprint })
+        Ok(Self { pins, tables, fingerprint, basis, strange })
     }
 
     /// What stands for definition and inputs in a commit.

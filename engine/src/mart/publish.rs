@@ -203,7 +203,7 @@ impl Made<'_> {
 }
 
 /// Whether the table that is there is the one that the definition says, to the comments and the order of the columns.
-fn is_defined_so(definition: &Definition, columns: &[FieldRef], target: &Snapshot) -> bool {
+pub(super) fn is_defined_so(definition: &Definition, columns: &[FieldRef], target: &Snapshot) -> bool {
     let there = target.schema();
     let in_order = columns.iter().zip(there.fields()).all(|(wanted, there)| wanted.name() == there.name());
     in_order && difference(definition, columns, target).is_none() && comments(definition, columns, target).is_empty()

@@ -26,6 +26,7 @@ use super::{
     publish, quarantine, scd2,
     steps::{self, Step},
     stored::is_gone,
+    strategy::Strategy,
     test::Test,
     test_sql::quoted,
 };
@@ -116,13 +117,15 @@ impl Project {
         }
         let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
         let before = target.as_deref().map(Snapshot::version);
-        let running = Running { project: self, mart, pins: all_pins, run, steps, found: Arc::default(), before };
+        let found = Arc::default();
+        let running = Running { project: self, mart, inputs: &inputs, pins: all_pins, run, steps, found, before };
         let ended = tokio::select! {
             ended = self.caller.waits(running.carry_out()) => ended,
             lost = lease.beat() => Err(lost),
             late = mart.too_long() => Err(late),
         };
-        Ok(Ran { pins: inputs.pins, ..running.end(lease, ended).await })
+        let ran = running.end(lease, ended).await;
+        Ok(Ran { pins: inputs.pins, ..ran })
     }
 
     /// A process that ended behind its commit did not write down how its run went.
@@ -199,15 +202,16 @@ impl Ran {
 /// What the audit found, and in which version.
 #[derive(Default)]
 pub(super) struct Found {
-    version: Option<u64>,
+    pub version: Option<u64>,
     audited: Audited,
     error: Option<EngineError>,
 }
 
 /// A mart whose lease is held.
 pub(super) struct Running<'a> {
-    project: &'a Project,
+    pub project: &'a Project,
     pub mart: &'a Mart,
+    pub inputs: &'a Inputs,
     pins: Pins,
     pub run: MartRun,
     pub steps: Vec<Step>,
@@ -314,6 +318,15 @@ impl Running<'_> {
         let mut replays = Replays::default();
         loop {
             let target = published(engine, &definition.name).await?;
+            if step.keeps
+                && definition.strategy == Strategy::Full
+                && let Some(written) = self.write_changes(context, step, target.as_ref(), look.clone()).await
+            {
+                if !replays.next(context, written.as_ref().err()).await {
+                    return written.map_err(|error| self.found.lock().error.take().unwrap_or(error));
+                }
+                continue;
+            }
             let context = context.again().publishing(self.publication(step, target.as_ref(), look.clone())?);
             let target = target.as_deref();
             let ast = match step.anew {
@@ -423,7 +436,7 @@ impl Running<'_> {
 }
 
 /// Plans a statement and runs it.
-async fn carry_out(context: &Context, ast: Ast) -> Result<(), EngineError> {
+pub(super) async fn carry_out(context: &Context, ast: Ast) -> Result<(), EngineError> {
     let statement = Statement::plan(context, ast).await?;
     statement.run(context, &[]).await.map(drop)
 }

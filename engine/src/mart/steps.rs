@@ -37,6 +37,8 @@ pub(super) struct Step {
     pub last: bool,
     /// It makes the table, or makes it anew.
     pub anew: bool,
+    /// Rows of the run before may stay, where they are what this run would make.
+    pub keeps: bool,
     /// With it the intervals of the lookback are done for the inputs of this number.
     pub seen: Option<i64>,
 }
@@ -45,7 +47,8 @@ impl Project {
     /// What a run has to do; nothing when the table says that it is done. `inputs` stands for definition and inputs.
     pub(super) fn steps(&self, mart: &Mart, target: Option<&Snapshot>, inputs: Option<i64>, mode: Mode) -> Vec<Step> {
         let anew = target.is_none() || mode == Mode::Anew;
-        let step = Step { interval: None, first: false, last: false, anew: false, seen: None };
+        let keeps = mode == Mode::Stale && !anew;
+        let step = Step { interval: None, first: false, last: false, anew: false, keeps, seen: None };
         let mut steps = match &mart.definition.interval {
             None => {
                 let is_done = mode == Mode::Stale && inputs.is_some_and(|number| is_there(target, number).is_some());
@@ -104,6 +107,12 @@ impl Project {
             Some(table) if self.engine.lake().is_changed_behind(table, PROGRAM).await? => Ok(Mode::Forced),
             _ => Ok(mode),
         }
+    }
+
+    /// Whether a run of these inputs would be skipped.
+    pub(super) async fn is_up_to_date(&self, mart: &Mart, target: &Snapshot, inputs: i64) -> Result<bool, EngineError> {
+        let mode = self.mode_now(mart, Some(target), Some(inputs), Mode::Stale).await?;
+        Ok(self.steps(mart, Some(target), Some(inputs), mode).is_empty())
     }
 
     /// Runs intervals of a mart again that are done and have time in common with a stretch of it, in milliseconds since
@@ -232,6 +241,9 @@ impl Running<'_> {
             "definition": self.run.definition,
             "inputs": inputs,
         });
+        if let Some(basis) = &self.inputs.basis {
+            told["basis"] = json!(basis);
+        }
         if let Some(interval) = &step.interval {
             told["interval"] = json!({ "start": interval.start_text(), "end": interval.end_text() });
         }

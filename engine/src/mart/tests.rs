@@ -4,6 +4,7 @@ mod by_hand;
 mod cancel;
 mod columns;
 mod diff;
+mod incremental;
 mod intervals;
 mod statements;
 mod strategies;

@@ -1,11 +1,12 @@
-//! `EXPLAIN [ANALYZE] [VERBOSE] [FORMAT f] statement`, `EXPLAIN (ANALYZE, VERBOSE, FORMAT f) statement`.
+//! `EXPLAIN [ANALYZE] [VERBOSE] [FORMAT f] statement`, `EXPLAIN (ANALYZE, VERBOSE, FORMAT f) statement`, `EXPLAIN MART name`,
+//! which is EXPLAIN REFRESH MART.
 
 use datafusion::sql::sqlparser::{
     keywords::Keyword,
     tokenizer::{Location, Token},
 };
 
-use super::{Explain, ExplainFormat, Parser};
+use super::{Ast, Explain, ExplainFormat, MartChange, Parser, clause};
 use crate::EngineError;
 
 /// Parses what follows the keyword EXPLAIN.
@@ -35,8 +36,18 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Explain, EngineError> {
         return Err(parser.expected("a statement to explain"));
     }
     let start = offset(parser.sql, parser.inner.parser.peek_token().span.start);
-    let statement = Box::new(parser.statement()?);
+    let statement = match clause::take_word(&mut parser.inner.parser, "MART") {
+        true => Box::new(mart(parser)?),
+        false => Box::new(parser.statement()?),
+    };
     Ok(Explain { analyze: options.analyze, verbose: options.verbose, format: options.format, start, statement })
+}
+
+/// The run of a mart, by its name.
+fn mart(parser: &mut Parser<'_>) -> Result<Ast, EngineError> {
+    let name = parser.inner.parser.parse_object_name(false).map_err(|error| parser.fault(error))?;
+    clause::finish(&mut parser.inner.parser, "the end of the statement").map_err(|error| parser.fault(error))?;
+    Ok(Ast::Mart(Box::new(MartChange::Refresh { name, force: false })))
 }
 
 /// A place of the tokenizer's, which counts lines and characters from 1, in bytes.

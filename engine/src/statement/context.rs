@@ -8,6 +8,7 @@ use boathouse_storage::{
 };
 use datafusion::{
     arrow::datatypes::SchemaRef,
+    catalog::TableProvider,
     execution::{TaskContext, session_state::SessionState},
     logical_expr::{LogicalPlan, ScalarUDF, registry::FunctionRegistry},
     physical_plan::{ExecutionPlan, execute_stream},
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     pub publication: Option<Arc<Publication>>,
     /// Versions that hold however often the statement runs again.
     fixed: Arc<Pins>,
+    /// Relations that names stand for however often the statement runs again.
+    given: Arc<[(TableName, Arc<dyn TableProvider>)]>,
     /// The settings of the session that differ from the engine's.
     changed: Arc<BTreeMap<&'static str, String>>,
     /// Held while the statement runs; absent while it is only planned.
@@ -84,6 +87,7 @@ impl Context {
             values: None,
             publication: None,
             fixed: Arc::default(),
+            given: Arc::default(),
             changed,
             permit: None,
             stop: None,
@@ -120,6 +124,11 @@ impl Context {
         Self { fixed: Arc::new(pins), ..self }.again()
     }
 
+    /// The same, where these names stand for these relations each time that it runs.
+    pub fn with_given(self, given: Vec<(TableName, Arc<dyn TableProvider>)>) -> Self {
+        Self { given: given.into(), ..self }.again()
+    }
+
     /// The same, whose commit has to pass an audit.
     pub fn publishing(&self, publication: Publication) -> Self {
         Self { publication: Some(Arc::new(publication)), ..self.clone() }
@@ -128,6 +137,9 @@ impl Context {
     /// The same statement, run once more: its names are not bound yet.
     pub fn again(&self) -> Self {
         let pinned = Pinned::new(self.engine.lake().clone(), &self.fixed);
+        for (name, relation) in self.given.iter() {
+            pinned.keep_provider(name.clone(), relation.clone());
+        }
         let mut state = self.state.as_ref().clone();
         state.register_catalog_list(pinned_catalogs(&pinned));
         state.mark_start_execution();

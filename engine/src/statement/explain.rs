@@ -1,10 +1,13 @@
 //! ```text
 //! EXPLAIN [ANALYZE] [VERBOSE] [FORMAT { INDENT | TREE }] statement
 //! EXPLAIN (ANALYZE, VERBOSE, FORMAT tree) statement
+//! EXPLAIN [REFRESH] MART name [FORCE]
 //! ```
 //! Shows how a statement would run. Only ANALYZE runs it, and only a query: EXPLAIN never writes. ANALYZE adds a row for
 //! each scan of a Delta table: its files, those skipped by partition and by statistics, those read, and the bytes read. A
-//! first row tells when the statement would be answered from the result cache; ANALYZE always runs.
+//! first row tells when the statement would be answered from the result cache; ANALYZE always runs. Of a mart, made by a
+//! statement or by a file, it tells what became of its sources since its last run, whether a run would look at the changed
+//! rows alone, and why not.
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,13 +22,14 @@ use futures::StreamExt;
 
 use super::{
     Context, Outcome, Statement, parameter,
+    refresh_mart::RefreshMart,
     rows::{Row, some, text_batch, text_schema},
     show::internal,
 };
 use crate::{
     EngineError, RowStream,
     cache::Form,
-    parser::{self, Ast, ExplainFormat},
+    parser::{self, Ast, ExplainFormat, MartChange},
 };
 
 #[derive(Debug)]
@@ -46,7 +50,12 @@ impl Explain {
             (true, Some(sql)) => context.of_query(Form::Query, sql),
             _ => context.of_no_query(),
         };
-        let statement = Box::new(Statement::plan(&inner, *statement).await?);
+        let statement = Box::new(match *statement {
+            Ast::Mart(change) if matches!(*change, MartChange::Refresh { .. }) => {
+                Statement::RefreshMart(RefreshMart::plan_shown(context, *change).await?)
+            }
+            statement => Statement::plan(&inner, statement).await?,
+        });
         if analyze && !matches!(*statement, Statement::Query(_)) {
             let message = format!("EXPLAIN ANALYZE runs the statement, and {} is not a query", statement.title());
             return Err(EngineError::unsupported(message).with_hint("Leave ANALYZE out."));
@@ -60,6 +69,9 @@ impl Explain {
         let context = of_merge.as_ref().unwrap_or(context);
         if !matches!(*self.statement, Statement::Query(_)) {
             rows.push(vec![some("statement"), some(self.statement.title())]);
+        }
+        if let Statement::RefreshMart(refresh) = &*self.statement {
+            rows.extend(refresh.explained(context).await?.into_iter().map(|(what, told)| vec![Some(what), Some(told)]));
         }
         if !self.analyze && self.statement.has_kept_rows(context, parameters) {
             rows.push(vec![some("result_cache"), some("result cache: hit")]);

@@ -13,22 +13,43 @@ use super::{Context, Outcome, Statement, mart, name};
 use crate::{
     EngineError, ErrorKind,
     catalog::TableName,
-    mart::{Fault, MartOptions, MartOutcome, Project, Waiting, read_lake, stored_of},
+    mart::{Fault, MartOptions, MartOutcome, Project, Waiting, explain, read_lake, stored_of},
+    parser::MartChange,
 };
 
 #[derive(Debug)]
 pub(crate) struct RefreshMart {
     name: TableName,
     force: bool,
+    /// The definition's text, for EXPLAIN.
+    text: String,
 }
 
 impl RefreshMart {
     pub async fn plan(context: &Context, ast: ObjectName, force: bool) -> Result<Self, EngineError> {
         let name = name::target(context, &ast)?;
-        if stored_of(context.engine.lake(), &name).await?.is_none() {
-            return Err(mart::unknown(context, &name).await?.at(&context.sql, name::place(&ast)));
+        match stored_of(context.engine.lake(), &name).await? {
+            Some(stored) => Ok(Self { name, force, text: stored.text }),
+            None => Err(mart::unknown(context, &name).await?.at(&context.sql, name::place(&ast))),
         }
-        Ok(Self { name, force })
+    }
+
+    /// The same for EXPLAIN, also of a mart that a file defines.
+    pub async fn plan_shown(context: &Context, change: MartChange) -> Result<Self, EngineError> {
+        let MartChange::Refresh { name: ast, force } = change else {
+            return Err(EngineError::internal("EXPLAIN MART of another statement"));
+        };
+        let name = name::target(context, &ast)?;
+        let text = context.engine.lake().mart(&name.to_string()).await?.definition.text.clone();
+        if text.is_empty() || stored_of(context.engine.lake(), &name).await?.is_some() {
+            return Self::plan(context, ast, force).await;
+        }
+        Ok(Self { name, force, text })
+    }
+
+    /// What is told of a run that would begin now, and its value.
+    pub async fn explained(&self, context: &Context) -> Result<Vec<(String, String)>, EngineError> {
+        explain(&context.engine, &self.name, &self.text, self.force).await
     }
 
     /// Holds nobody's place: the run waits for one of its own.
