@@ -153,6 +153,31 @@ async fn a_later_run_of_a_mart_that_keeps_rows() {
     check(store, mart).await;
 }
 
+/// Marts of which a run looks at changed rows, the change, and what the commit of that run is called.
+const CHANGED: [(&str, &str, &str); 3] = [
+    ("SELECT id AS g, x FROM t WHERE x <> 20", "INSERT INTO t VALUES (6, 60), (7, 20)", "WRITE"),
+    ("SELECT id % 2 AS g, sum(x) AS x FROM t GROUP BY 1", "INSERT INTO t VALUES (6, 60), (7, NULL)", "MERGE"),
+    ("SELECT id % 3 AS g, avg(x) AS x FROM t GROUP BY 1", "DELETE FROM t WHERE id IN (2, 3, 5)", "MERGE"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_run_that_looks_at_changed_rows() {
+    for (mart, change, operation) in CHANGED {
+        let store = place().await;
+        assert_eq!(words(run(&store, &Arc::default(), mart).await), ["succeeded"]);
+        answers(&*session(&store).await, change).await.unwrap();
+        let end = copy(&store);
+        assert_eq!(words(run(&end, &Arc::default(), mart).await), ["succeeded"]);
+        let engine = engine(&end, &Arc::default()).await;
+        let table = engine.lake().table("m", "sums").await.unwrap();
+        let last = engine.lake().history(&table, 1).await.unwrap().remove(0);
+        // A full run overwrites the rows, which is no blind append.
+        let is_added = operation == "WRITE";
+        assert_eq!((last.operation.as_deref(), last.is_blind_append), (Some(operation), Some(is_added)), "{mart}");
+        check(store, mart).await;
+    }
+}
+
 /// Each interval is a commit: whichever of them was the last, the next process does those that are left, and no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_intervals_of_a_mart() {

@@ -6,7 +6,7 @@
 //! longer than statistics keep, partitions, mapped columns (`log.rs`) and deletion vectors (`vector.rs`).
 //!
 //! `change.rs` holds DELETE, UPDATE and MERGE to what SELECT says that they leave; `shape.rs` does so for every shape of WHERE;
-//! `feed.rs` holds the change feed to the versions between which it leads.
+//! `feed.rs` holds the change feed to the versions between which it leads; `mart.rs` holds marts to their queries.
 //!
 //! Every failure names the seed of its table. `BOATHOUSE_TEST_TABLES=500` tries that many tables, and
 //! `BOATHOUSE_TEST_SEED=17` begins with another one.
@@ -18,6 +18,7 @@ mod feed;
 mod kind;
 mod lake;
 mod log;
+mod mart;
 mod predicate;
 mod scan;
 mod shape;
