@@ -8,9 +8,10 @@ use std::{
 };
 
 use arrow::util::pretty::pretty_format_batches;
-use boathouse_engine::{Engine, Outcome};
+use boathouse_engine::{Engine, MartOptions, Outcome, Project, mart::read_folder};
 use boathouse_flight_server::{
     cli::demo::{Args, run},
+    config::{Config, Flags},
     shell::output::Look,
 };
 use boathouse_tests::{TestLake, config};
@@ -59,7 +60,17 @@ async fn the_demo_runs_twice_on_one_folder() {
         "== sql/marts",
         "marts.nations\n├─ main.customer  (source)\n",
         "marts.growth      succeeded",
+        "== sql/retail: from raw files to marts",
+        " rows  bronze.orders\n",
+        "silver.orders         succeeded",
+        "marts.daily_sales     delivered  to warehouse: daily_sales, ",
+        "marts.customer_value  delivered  to spreadsheet: customer_value, ",
+        // The delivery in cents.
+        "silver.orders         failed     nothing was published",
+        "  failed prices are in euros, not in cents: ",
+        "marts.daily_sales     blocked    silver.orders was not published",
         "== What next",
+        " -c \"DELETE FROM bronze.orders WHERE file = 'orders-2026-01-31.csv'\"",
         " sql '",
         " serve '",
         "dbapi.connect(",
@@ -79,10 +90,42 @@ async fn the_demo_runs_twice_on_one_folder() {
         assert!(rows(&engine, sql).await.contains("| 1995 "), "{place}: {sql}");
     }
 
+    put_right(&engine, &folder.path().join("boathouse demo-files")).await;
+
     let second = demo(&lake).await.unwrap_or_else(|error| panic!("the second time: {error}"));
     let statements = |text: &str| text.matches("\nTime: ").count();
     assert_eq!(statements(&first), statements(&second));
     assert!(second.contains("1500 rows  orders"), "{second}");
+}
+
+/// What the demo says to type: the day in cents goes, and all of the retail example is published and delivered.
+async fn put_right(engine: &Arc<Engine>, files: &Path) {
+    let revenue = "SELECT sum(revenue) FROM marts.daily_sales";
+    let before = rows(engine, revenue).await;
+    let session = engine.session();
+    session.execute("DELETE FROM bronze.orders WHERE file = 'orders-2026-01-31.csv'").await.unwrap();
+    let settings = files.join("retail/boathouse.toml");
+    let config = Config::load(Some(&settings), Flags::default()).unwrap();
+    let definitions = read_folder(&config.marts.unwrap()).unwrap();
+    let options = MartOptions { destinations: config.destinations.unwrap(), ..MartOptions::default() };
+    let project = Project::open(engine, definitions, options).await.unwrap();
+    let runs = project.run(&[], false, |_| {}).await.unwrap();
+    assert!(runs.iter().all(|report| report.outcome.is_good()), "{runs:?}");
+    let exports = project.export_behind(&runs, |_| {}).await.unwrap();
+    assert_eq!(exports.iter().filter(|report| report.outcome.is_good()).count(), 2, "{exports:?}");
+    // Nothing of that day was there, so nothing has changed.
+    assert_eq!(rows(engine, revenue).await, before);
+    let rest = "SELECT
+        (SELECT count(DISTINCT order_id) FROM bronze.orders)
+            = (SELECT count(*) FROM silver.orders) + (SELECT count(*) FROM silver.orders_quarantine) AS complete,
+        (SELECT count(*) FROM silver.orders_quarantine) BETWEEN 20 AND 100 AS few";
+    assert!(rows(engine, rest).await.contains("| true     | true |"), "{}", rows(engine, rest).await);
+    for (place, part) in
+        [("warehouse/daily_sales", "part-00000.parquet"), ("spreadsheet/customer_value", "part-00000.csv")]
+    {
+        let manifest = std::fs::read_to_string(files.join(place).join("manifest.json")).unwrap();
+        assert!(manifest.contains(part), "{manifest}");
+    }
 }
 
 #[tokio::test]
@@ -102,4 +145,9 @@ async fn the_demo_leaves_a_strangers_folder_and_tables_alone() {
     let error = demo(lake.path()).await.unwrap_err();
     assert!(error.contains("has a table \"region\" that the demo did not make"), "{error}");
     assert!(lake.text("SELECT id FROM region").await.contains("| 1 "));
+
+    let lake = TestLake::folder().await;
+    lake.run("CREATE SCHEMA bronze; CREATE TABLE bronze.orders (id INT)").await;
+    let error = demo(lake.path()).await.unwrap_err();
+    assert!(error.contains("has a table \"bronze.orders\" that the demo did not make"), "{error}");
 }

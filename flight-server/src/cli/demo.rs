@@ -1,11 +1,12 @@
 //! `boathouse demo`: a lake with TPC-H in it, made and queried before the person's eyes.
 //!
-//! Makes the folder, loads the tables ([`crate::tpch`]), runs the scripts of `sql/demo` in their order, then the
-//! marts of `sql/marts`, and ends with what
-//! to type next. It may be run again on its own lake, whose tables are then made anew; it refuses to touch another's.
+//! Makes the folder, loads the tables ([`crate::tpch`]), runs the scripts of `sql/demo` in their order, the marts of
+//! `sql/marts`, then the example of `sql/retail`, and ends with what to type next. It may be run again on its own lake, whose
+//! tables are then made anew; it refuses to touch another's.
 
 mod folder;
 mod marts;
+mod retail;
 mod script;
 
 use std::{
@@ -60,12 +61,14 @@ pub async fn run(
     let lake = folder::check(&args.lake)?;
     let engine = Engine::create(&lake, config).await?;
     folder::check_tables(&engine, &lake).await?;
+    retail::check(&engine, &lake).await?;
     load(&engine, args.scale, &lake, look, out).await?;
     let client = Embedded::new(&engine, &lake);
     for (name, text) in script::SCRIPTS {
         script::run(&client, name, text, &lake, look, out).await?;
     }
     marts::run(&engine, look, out).await?;
+    retail::run(&engine, &lake, look, out).await?;
     farewell(&args.lake, look, out)
 }
 
@@ -110,7 +113,8 @@ fn heading(look: Look, text: &str) -> String {
 }
 
 fn farewell(lake: &Path, look: Look, out: &mut (dyn Write + Send)) -> Result<(), ClientError> {
-    let lake = quoted_for_shell(&lake.to_string_lossy());
+    let folder = lake.to_string_lossy();
+    let lake = quoted_for_shell(&folder);
     let boathouse = command();
     say(out, &heading(look, "What next"))?;
     let text = format!(
@@ -134,7 +138,8 @@ with dbapi.connect(\"grpc://127.0.0.1:32010\") as connection, connection.cursor(
     print(cursor.fetch_arrow_table())'
 "
     );
-    say(out, &text)
+    say(out, &text)?;
+    say(out, &retail::next(&boathouse, &folder))
 }
 
 /// How the person started this program, so that what is printed can be pasted.

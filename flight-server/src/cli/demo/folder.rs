@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use arrow::array::RecordBatchReader;
+use arrow::{array::RecordBatchReader, datatypes::SchemaRef};
 use boathouse_engine::{Engine, ErrorKind};
 
 use crate::{
@@ -42,15 +42,35 @@ pub async fn check_tables(engine: &Arc<Engine>, lake: &str) -> Result<(), Client
         let text = format!("\"{lake}\" is a lake that the demo did not make: it has no table \"{first}\"");
         return Err(refused(ErrorKind::AlreadyExists, text));
     }
-    for table in TABLES.iter().filter(|table| present.iter().any(|entry| entry.name == table.name)) {
-        let ours = tpch::rows(table, 0.001, 1, 1).schema();
-        let there = session.table_columns("main", table.name).await?.schema;
-        if !ours.fields().iter().map(|field| field.name()).eq(there.fields().iter().map(|field| field.name())) {
-            let text = format!("the lake \"{lake}\" has a table \"{}\" that the demo did not make", table.name);
-            return Err(refused(ErrorKind::AlreadyExists, text));
-        }
+    for table in &TABLES {
+        check_table(engine, lake, "main", table.name, &tpch::rows(table, 0.001, 1, 1).schema()).await?;
     }
     Ok(())
+}
+
+/// Refuses a lake that has a table of this name with other columns.
+pub async fn check_table(
+    engine: &Arc<Engine>,
+    lake: &str,
+    schema: &str,
+    table: &str,
+    ours: &SchemaRef,
+) -> Result<(), ClientError> {
+    let session = engine.session();
+    let present = match session.tables(schema).await {
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(()),
+        present => present?,
+    };
+    if !present.iter().any(|entry| entry.name == table) {
+        return Ok(());
+    }
+    let there = session.table_columns(schema, table).await?.schema;
+    if ours.fields().iter().map(|field| field.name()).eq(there.fields().iter().map(|field| field.name())) {
+        return Ok(());
+    }
+    let name = if schema == "main" { table.to_owned() } else { format!("{schema}.{table}") };
+    let text = format!("the lake \"{lake}\" has a table \"{name}\" that the demo did not make");
+    Err(refused(ErrorKind::AlreadyExists, text))
 }
 
 fn refused(kind: ErrorKind, text: String) -> ClientError {

@@ -17,10 +17,6 @@ const MARTS: [(&str, &str); 3] = [
 /// Builds and tests them, and shows what reads what.
 pub(super) async fn run(engine: &Arc<Engine>, look: Look, out: &mut (dyn Write + Send)) -> Result<(), ClientError> {
     say(out, &heading(look, "sql/marts"))?;
-    let faulty = |faults: Vec<Fault>| {
-        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        ClientError::new(ErrorKind::InvalidSql, texts.join("\n"))
-    };
     let definitions = MARTS.iter().map(|(file, text)| Definition::parse(file, text));
     let definitions = definitions.collect::<Result<Vec<_>, _>>().map_err(|fault| faulty(vec![fault]))?;
     let project = Project::open(engine, definitions, MartOptions::default()).await.map_err(faulty)?;
@@ -31,4 +27,10 @@ pub(super) async fn run(engine: &Arc<Engine>, look: Look, out: &mut (dyn Write +
         say(out, &text::report(report, width))?;
     }
     Ok(())
+}
+
+/// Definitions that cannot be run.
+pub(super) fn faulty(faults: Vec<Fault>) -> ClientError {
+    let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    ClientError::new(ErrorKind::InvalidSql, texts.join("\n"))
 }

@@ -28,7 +28,7 @@ pub const SCRIPTS: [(&str, &str); 8] = [
 ];
 
 /// The lake as the scripts name it, so that they also run in a shell.
-const LAKE: &str = "./boathouse-demo";
+pub(super) const LAKE: &str = "./boathouse-demo";
 
 /// A table with more columns does not fit on a screen: its values go under each other.
 const COLUMNS_MAX: usize = 8;
