@@ -94,8 +94,8 @@ impl Pinned {
         Some(texts)
     }
 
-    /// What all names that were looked up stand for, versions aside: equal texts, the same tables and views. `None` when one
-    /// is no table or view of the lake.
+    /// What all names that were looked up stand for, versions aside: equal texts, the same tables and views, with the same
+    /// columns. `None` when one is no table or view of the lake.
     pub fn standing(&self) -> Option<Vec<String>> {
         if !self.travels_are_fixed() {
             return None;
@@ -104,7 +104,7 @@ impl Pinned {
         for (name, relation) in self.relations() {
             texts.push(match relation {
                 Relation::View(view) => format!("view {name} {:?} {}", view.columns, view.sql),
-                Relation::Table(table) => format!("table {name} {}", table.id()),
+                Relation::Table(table) => format!("table {name} {} {}", table.id(), table.schema_text()),
                 Relation::External(_) => return None,
             });
         }

@@ -46,7 +46,7 @@ pub(super) fn parse(parser: &mut Parser<'_>) -> Result<Explain, EngineError> {
 /// The run of a mart, by its name.
 fn mart(parser: &mut Parser<'_>) -> Result<Ast, EngineError> {
     let name = parser.inner.parser.parse_object_name(false).map_err(|error| parser.fault(error))?;
-    clause::finish(&mut parser.inner.parser, "the end of the statement").map_err(|error| parser.fault(error))?;
+    clause::finish(&parser.inner.parser, "the end of the statement").map_err(|error| parser.fault(error))?;
     Ok(Ast::Mart(Box::new(MartChange::Refresh { name, force: false })))
 }
 

@@ -114,6 +114,12 @@ impl Snapshot {
         self.log.metadata.partition_columns()
     }
 
+    /// The columns as the log has them, with what it calls them in files: other text, perhaps other values under a name.
+    pub fn schema_text(&self) -> String {
+        let metadata = serde_json::to_value(&self.log.metadata).unwrap_or_default();
+        format!("{:?} {}", self.log.metadata.partition_columns(), metadata["schemaString"].as_str().unwrap_or_default())
+    }
+
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.properties
     }

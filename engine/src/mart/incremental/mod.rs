@@ -17,6 +17,7 @@ mod groups;
 mod merge;
 mod publish;
 mod run;
+mod settled;
 mod shape;
 mod source;
 mod way;

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use datafusion::{
     arrow::datatypes::{DataType, FieldRef},
+    common::tree_node::TreeNodeRecursion,
     logical_expr::{Aggregate, Distinct, Expr, LogicalPlan},
 };
 
 use super::{
     delta::{check_subqueries, needs_all, rebuilt},
+    settled::check_settled,
     source::Sources,
 };
 
@@ -91,6 +93,22 @@ impl Grouped {
             }
         }
         Some(at)
+    }
+
+    /// The error says what gives other rows of the same tables: below the groups, or in a subquery. The groups themselves are
+    /// made anew where they changed.
+    pub fn check_settled(&self) -> Result<(), String> {
+        check_settled(&self.aggregate.input)?;
+        let mut fault = Ok(());
+        for node in self.path.iter().chain([&LogicalPlan::Aggregate(self.aggregate.clone())]) {
+            let walk = node.apply_subqueries(|subquery| {
+                fault = check_settled(subquery);
+                Ok(if fault.is_err() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Jump })
+            });
+            walk.map_err(|error| error.to_string())?;
+            fault.clone()?;
+        }
+        Ok(())
     }
 
     /// Whether some groups give no row.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use boathouse_storage::Snapshot;
 use datafusion::{
+    arrow::datatypes::FieldRef,
     catalog::{TableProvider, view::ViewTable},
     logical_expr::{EmptyRelation, LogicalPlan},
 };
@@ -19,10 +20,13 @@ use super::{
     delta::{Side, delta},
     groups, merge,
     publish::rows_name,
-    shape::Grouped,
+    settled::check_settled,
+    shape::{Grouped, is_text},
     source::{Change, Sources},
 };
 use crate::{EngineError, ErrorKind, catalog::TableName, statement::Context};
+
+const COLUMN_MAPPING: &str = "delta.columnMapping.mode";
 
 /// How a run brings the table to what its sources are now.
 pub(super) enum Way {
@@ -153,6 +157,10 @@ async fn allowed(
     if !is_defined_so(definition, &mart.columns, target) {
         return Err("its table is another one than the definition says".to_owned());
     }
+    // A name can have been given to another column since, without a word of a row.
+    if target.properties().get(COLUMN_MAPPING).is_some_and(|mode| !mode.eq_ignore_ascii_case("none")) {
+        return Err(format!("its table has {COLUMN_MAPPING}, so its columns may have been exchanged"));
+    }
     let Some(now) = &inputs.basis else {
         return Err(inputs.strange.clone().unwrap_or_else(|| "its inputs cannot be told".to_owned()));
     };
@@ -162,7 +170,8 @@ async fn allowed(
     }
     Err(match basis.definition == definition.fingerprint {
         true => {
-            "a view that it reads, a table of that name, the time zone or the program is another one now".to_owned()
+            "a view or a table that it reads has another definition now, or the time zone or the program is another"
+                .to_owned()
         }
         false => "its definition is another one than at the last run".to_owned(),
     })
@@ -170,10 +179,7 @@ async fn allowed(
 
 /// Whether a statement may have failed because changed rows cannot be read any more, or because of how it reads them.
 pub(super) fn may_be_of_changes(error: &EngineError) -> bool {
-    !matches!(
-        error.kind,
-        ErrorKind::Cancelled | ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Exhausted | ErrorKind::Unavailable
-    )
+    !matches!(error.kind, ErrorKind::Cancelled | ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Unavailable)
 }
 
 fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart, target: &Arc<Snapshot>) -> Result<Planned, String> {
@@ -192,6 +198,13 @@ fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart, target: &Arc<
     }
     if let Some(found) = Grouped::find(plan)? {
         let grouped = Grouped::of(sources, found, &mart.columns)?;
+        let partitions = &mart.definition.partition_by;
+        let cut = |column: &FieldRef| is_text(column.data_type()) && partitions.contains(column.name());
+        if let Some(column) = grouped.keys.iter().map(|at| &mart.columns[*at]).find(|column| cut(column)) {
+            let name = column.name();
+            return Err(format!("{name} of the GROUP BY is in partition_by, where an empty text becomes NULL"));
+        }
+        grouped.check_settled()?;
         let keys = Some(grouped.keys.clone());
         if let Some(rows) = merge::rows(sources, &grouped, &mart.columns, target)? {
             return Ok(Planned { way: Way::Merge, keys, rows: Rows::Plan(rows) });
@@ -207,6 +220,7 @@ fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart, target: &Arc<
         let name = changed.map(|source| source.name.to_string()).unwrap_or_default();
         return Err(format!("rows of {name} were changed or deleted, and without GROUP BY theirs are not found again"));
     }
+    check_settled(plan)?;
     match come {
         Some(rows) => Ok(Planned { way: Way::Append, keys: None, rows: Rows::Plan(rows) }),
         None => nothing(),
