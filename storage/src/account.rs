@@ -23,7 +23,10 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use crate::table::{ScanProgress, ScanReport, reports_of};
+use crate::{
+    table::{ScanProgress, reports_of},
+    warm::Meters,
+};
 
 /// Scans of one statement that are looked at; one that plans more of them is counted for the first of them.
 const SCANS_MAX: usize = 1_000;
@@ -33,6 +36,8 @@ pub struct Account {
     runtime: Arc<RuntimeEnv>,
     memory: Arc<Memory>,
     scans: Mutex<Vec<Scan>>,
+    /// What is fetched and is no scan's.
+    meters: Meters,
     /// The most that [`Account::progress`] ever was, as bits: those of numbers that are not negative are ordered as they are.
     progress: AtomicU64,
 }
@@ -50,6 +55,13 @@ pub struct Usage {
     pub memory_bytes_peak: u64,
     /// Bytes of Parquet and of copies that scans of tables fetched.
     pub bytes_read: u64,
+    /// Of these, bytes of copies near by.
+    pub bytes_hot: u64,
+    /// Bytes of blocks near by, of data files in a far store.
+    pub bytes_warm: u64,
+    /// Bytes of data files that were fetched from a far store, and the requests (GET) for them.
+    pub bytes_fetched: u64,
+    pub requests: u64,
     /// Files of tables that scans were left with.
     pub files_read: u64,
     /// Files that partitions or statistics ruled out.
@@ -65,7 +77,13 @@ impl Account {
             peak: AtomicUsize::new(0),
         });
         let runtime = Arc::new(RuntimeEnv { memory_pool: memory.clone(), ..runtime.clone() });
-        Arc::new(Self { runtime, memory, scans: Mutex::default(), progress: AtomicU64::new(0) })
+        Arc::new(Self {
+            runtime,
+            memory,
+            scans: Mutex::default(),
+            meters: Meters::default(),
+            progress: AtomicU64::new(0),
+        })
     }
 
     /// What was used so far. Scans that were planned and not begun do not count.
@@ -73,13 +91,18 @@ impl Account {
         let scans: Vec<_> = self.scans.lock().iter().map(|scan| scan.metrics.clone()).collect();
         let mut usage =
             Usage { memory_bytes_peak: self.memory.peak.load(Ordering::Relaxed) as u64, ..Usage::default() };
-        for ScanReport { files_skipped_by_partition, files_skipped_by_statistics, files_read, bytes_read, .. } in
-            reports_of(&scans)
-        {
-            usage.files_skipped += (files_skipped_by_partition + files_skipped_by_statistics) as u64;
-            usage.files_read += files_read as u64;
-            usage.bytes_read += bytes_read as u64;
+        for report in reports_of(&scans) {
+            usage.files_skipped += (report.files_skipped_by_partition + report.files_skipped_by_statistics) as u64;
+            usage.files_read += report.files_read as u64;
+            usage.bytes_read += report.bytes_read as u64;
+            usage.bytes_hot += report.bytes_hot as u64;
+            usage.bytes_warm += report.bytes_warm as u64;
+            usage.bytes_fetched += report.bytes_fetched as u64;
+            usage.requests += report.requests as u64;
         }
+        usage.bytes_warm += self.meters.warm.value() as u64;
+        usage.bytes_fetched += self.meters.store.value() as u64;
+        usage.requests += self.meters.requests.value() as u64;
         usage
     }
 
@@ -94,6 +117,11 @@ impl Account {
         }
         let bits = (done as f64 / all as f64).to_bits();
         Some(f64::from_bits(self.progress.fetch_max(bits, Ordering::Relaxed).max(bits)))
+    }
+
+    /// For what is fetched and is no scan's.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Notes a scan that was planned in `session`.

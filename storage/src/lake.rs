@@ -242,6 +242,14 @@ impl Lake {
         }
     }
 
+    pub(crate) fn hot(&self) -> Option<&Arc<HotCopies>> {
+        self.hot.as_ref()
+    }
+
+    pub(crate) fn warm(&self) -> Option<&Arc<Blocks>> {
+        self.warm.as_ref()
+    }
+
     pub(crate) fn store_registry(&self) -> &Arc<Stores> {
         &self.stores
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::store::StoreUsage;
+use crate::{near::Tier, store::StoreUsage};
 
 /// One cache at one moment. Counts start with the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +16,23 @@ pub struct CacheUsage {
     pub bytes: u64,
     /// The most it may hold.
     pub bytes_max: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub evictions: u64,
+}
+
+/// What a near tier has of one table at one moment, as far as it is known: counts start with the process, and what lies there
+/// since before is counted once it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableCacheUsage {
+    pub tier: Tier,
+    /// `schema.table`, or the location of a table without a name.
+    pub table: String,
+    /// Its files get copies when they are first read, and keep them.
+    pub pinned: bool,
+    /// Copies, or blocks.
+    pub entries: u64,
+    pub bytes: u64,
     pub hits: u64,
     pub misses: u64,
     pub evictions: u64,

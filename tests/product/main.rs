@@ -3,6 +3,7 @@
 mod archived;
 mod dropped;
 mod hardship;
+mod near;
 mod place;
 mod readers;
 mod required;

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{ObjectName, Query, Statement, Visit, Visit
 use super::{
     access::{TokenChange, UserChange},
     alter::{AlterTable, RenameTable},
+    cache::{Cache, Uncache},
     copy::{Copy, CopySource},
     create::Create,
     history::Recover,
@@ -40,6 +41,9 @@ pub(crate) enum Ast {
     /// `RESET name`; `None` is `RESET ALL`.
     Reset(Option<ObjectName>),
     Vacuum(Vacuum),
+    /// CACHE TABLE, CACHE SELECT.
+    Cache(Cache),
+    Uncache(Uncache),
     Kill(Kill),
     User(UserChange),
     Token(TokenChange),
@@ -95,6 +99,7 @@ impl Ast {
             }
             Self::Explain(explain) => explain.statement.visit(visitor),
             Self::Describe(Describe::Query(query)) => Visit::visit(query, visitor),
+            Self::Cache(cache) => Visit::visit(cache.query(), visitor),
             Self::Create(create) => match create.as_ref() {
                 Create::Table(table) => Visit::visit(&table.query, visitor),
                 Create::View(view) => Visit::visit(&view.query, visitor),
@@ -122,6 +127,7 @@ impl Ast {
             | Self::Recover(_)
             | Self::Reset(_)
             | Self::Vacuum(_)
+            | Self::Uncache(_)
             | Self::Kill(_)
             | Self::User(_)
             | Self::Token(_) => ControlFlow::Continue(()),
@@ -141,6 +147,7 @@ impl Ast {
             }
             Self::Explain(explain) => explain.statement.visit_mut(visitor),
             Self::Describe(Describe::Query(query)) => VisitMut::visit(query, visitor),
+            Self::Cache(cache) => VisitMut::visit(cache.query_mut(), visitor),
             Self::Create(create) => match create.as_mut() {
                 Create::Table(table) => VisitMut::visit(&mut table.query, visitor),
                 Create::View(view) => VisitMut::visit(&mut view.query, visitor),
@@ -168,6 +175,7 @@ impl Ast {
             | Self::Recover(_)
             | Self::Reset(_)
             | Self::Vacuum(_)
+            | Self::Uncache(_)
             | Self::Kill(_)
             | Self::User(_)
             | Self::Token(_) => ControlFlow::Continue(()),

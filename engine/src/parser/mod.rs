@@ -7,6 +7,7 @@
 pub(crate) mod access;
 pub(crate) mod alter;
 mod ast;
+mod cache;
 pub(crate) mod clause;
 pub(crate) mod copy;
 pub(crate) mod create;
@@ -45,6 +46,7 @@ mod with;
 
 pub(crate) use self::{
     ast::{Ast, Describe, Explain, ExplainFormat},
+    cache::{Cache, CacheTable, Uncache},
     history::{CloneTable, Recover},
     kill::Kill,
     limit::check_size,

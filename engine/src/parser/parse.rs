@@ -12,9 +12,9 @@ use datafusion::sql::{
 };
 
 use super::{
-    Ast, access, alter, clause::Unsupported, copy, create, describe, evolution, explain, fault, field, from_first,
-    history, kill, like, limit, map_type, mart, merge, number, placeholder, planned_type, precedence, prepare, refuse,
-    replace, show, vacuum, version, with,
+    Ast, access, alter, cache, clause::Unsupported, copy, create, describe, evolution, explain, fault, field,
+    from_first, history, kill, like, limit, map_type, mart, merge, number, placeholder, planned_type, precedence,
+    prepare, refuse, replace, show, vacuum, version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -105,6 +105,8 @@ impl<'a> Parser<'a> {
                 prepare::parse(self)
             }
             Keyword::VACUUM => Ok(Ast::Vacuum(vacuum::parse(parser).map_err(|error| self.fault(error))?)),
+            Keyword::CACHE => Ok(Ast::Cache(cache::parse(parser).map_err(|error| self.fault(error))?)),
+            Keyword::UNCACHE => Ok(Ast::Uncache(cache::uncache(parser).map_err(|error| self.fault(error))?)),
             Keyword::KILL => Ok(Ast::Kill(kill::parse(parser).map_err(|error| self.fault(error))?)),
             Keyword::SHOW => Ok(Ast::Show(show::parse(parser).map_err(|error| self.fault(error))?)),
             Keyword::DESCRIBE | Keyword::DESC => {
@@ -283,6 +285,10 @@ mod tests {
             "UNDROP TABLE s.t",
             "SHOW DROPPED TABLES IN s",
             "CREATE TABLE IF NOT EXISTS x SHALLOW CLONE s.t VERSION AS OF 3",
+            "CACHE TABLE s.t WHERE a > 1 AND b IN (SELECT c FROM d)",
+            "CACHE SELECT a, b FROM t WHERE a = $1 LIMIT 3",
+            "CACHE WITH c AS (SELECT 1) SELECT * FROM c",
+            "UNCACHE TABLE IF EXISTS s.t",
             "DROP TABLE t PURGE",
             "KILL QUERY 'x'",
             "kill 'x'",

@@ -39,6 +39,7 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
         }
         Ast::Explain(explain) => return check(&explain.statement, sql),
         Ast::Describe(Describe::Query(query)) => query.visit(&mut clauses),
+        Ast::Cache(cache) => cache.query().visit(&mut clauses),
         Ast::Create(create) => match create.as_ref() {
             create::Create::Table(create::CreateTable { query: Some(query), .. })
             | create::Create::View(create::CreateView { query, .. }) => query.visit(&mut clauses),
@@ -68,6 +69,7 @@ pub(super) fn check(ast: &Ast, sql: &str) -> Result<(), EngineError> {
         | Ast::Recover(_)
         | Ast::Reset(_)
         | Ast::Vacuum(_)
+        | Ast::Uncache(_)
         | Ast::Kill(_)
         | Ast::User(_)
         | Ast::Token(_) => ControlFlow::Continue(()),
@@ -96,7 +98,6 @@ fn statement_kind(statement: &Statement) -> Result<(), EngineError> {
             ("GRANT and REVOKE are", "A user has a role: ALTER USER name ROLE reader, or admin.")
         }
         Statement::CreateIndex(_) => ("CREATE INDEX is", "Partition the table by the column that queries filter on."),
-        Statement::Cache { .. } | Statement::UNCache { .. } => ("CACHE TABLE is", "Caches fill by themselves."),
         Statement::Set(Set::SetRole { .. } | Set::SetSessionAuthorization(_)) => {
             ("SET ROLE is", "A user has one role: log in as another user.")
         }

@@ -67,6 +67,11 @@ pub struct QueryTotals {
     pub executing: Duration,
     pub rows: u64,
     pub bytes_read: u64,
+    /// By the tier that it came from: hot, warm, and a far store with the requests that it got.
+    pub bytes_hot: u64,
+    pub bytes_warm: u64,
+    pub bytes_fetched: u64,
+    pub requests: u64,
     pub files_read: u64,
     pub files_skipped: u64,
     /// How often one ran again because another writer came first.
@@ -87,6 +92,10 @@ impl QueryTotals {
         self.executing += Duration::from_micros(query.executing_us);
         self.rows += query.rows;
         self.bytes_read += query.usage.bytes_read;
+        self.bytes_hot += query.usage.bytes_hot;
+        self.bytes_warm += query.usage.bytes_warm;
+        self.bytes_fetched += query.usage.bytes_fetched;
+        self.requests += query.usage.requests;
         self.files_read += query.usage.files_read;
         self.files_skipped += query.usage.files_skipped;
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use boathouse_storage::{
-    task_context,
+    WantedFiles, task_context,
     write::{CommitTimes, Publication},
 };
 use datafusion::{
@@ -155,6 +155,13 @@ impl Context {
         state.config_mut().set_extension(stop.clone());
         state.config_mut().set_extension(account);
         Self { state: Arc::new(state), permit: Some(permit), stop: Some(stop), ..self.clone() }
+    }
+
+    /// The same, whose plans note the files that they read.
+    pub fn wanting(&self, wanted: &Arc<WantedFiles>) -> Self {
+        let mut state = self.state.as_ref().clone();
+        state.config_mut().set_extension(wanted.clone());
+        Self { state: Arc::new(state), ..self.clone() }
     }
 
     /// Says what the time goes to from here on.

@@ -16,6 +16,8 @@ use futures::{FutureExt, future::BoxFuture};
 use super::{
     Context, Counted, Effect, Outcome,
     alter_table::AlterTable,
+    cache_select::CacheSelect,
+    cache_table::CacheTable,
     clone_table::CloneTable,
     copy::{CopyFrom, CopyTo},
     create_external_table::CreateExternalTable,
@@ -39,6 +41,7 @@ use super::{
     show::Show,
     token::ChangeToken,
     truncate::Truncate,
+    uncache_table::UncacheTable,
     undrop_table::UndropTable,
     update::Update,
     user::ChangeUser,
@@ -48,7 +51,7 @@ use super::{
 use crate::{
     EngineError, RowStream,
     cache::Form,
-    parser::{self, Ast, Recover, copy::Copy, create::Create},
+    parser::{self, Ast, Cache, Recover, copy::Copy, create::Create},
 };
 
 /// A planned statement. Closed on purpose: no `_` in the matches below.
@@ -83,6 +86,9 @@ pub(crate) enum Statement {
     CopyTo(CopyTo),
     Optimize(Optimize),
     Vacuum(Vacuum),
+    CacheTable(CacheTable),
+    CacheSelect(CacheSelect),
+    UncacheTable(UncacheTable),
     KillQuery(KillQuery),
     User(ChangeUser),
     Token(ChangeToken),
@@ -152,6 +158,9 @@ impl Statement {
             | Self::CopyTo(_)
             | Self::Optimize(_)
             | Self::Vacuum(_)
+            | Self::CacheTable(_)
+            | Self::CacheSelect(_)
+            | Self::UncacheTable(_)
             | Self::KillQuery(_)
             | Self::User(_)
             | Self::Token(_)
@@ -182,6 +191,9 @@ impl Statement {
                 Ast::Explain(explain) => Self::Explain(Explain::plan(context, explain).await?),
                 Ast::Show(show) => Self::Show(Show::plan(context, show).await?),
                 Ast::Describe(describe) => Self::Describe(Describe::plan(context, describe).await?),
+                Ast::Cache(Cache::Table(table)) => Self::CacheTable(CacheTable::plan(context, table).await?),
+                Ast::Cache(Cache::Select(query)) => Self::CacheSelect(CacheSelect::plan(context, *query).await?),
+                Ast::Uncache(uncache) => Self::UncacheTable(UncacheTable::plan(context, uncache).await?),
                 Ast::Vacuum(vacuum) => Self::Vacuum(Vacuum::plan(context, vacuum).await?),
                 Ast::Kill(kill) => Self::KillQuery(KillQuery::plan(context, kill)?),
                 Ast::User(change) => Self::User(ChangeUser::plan(context, change).await?),
@@ -280,6 +292,9 @@ impl Statement {
                 Self::CopyTo(statement) => statement.run(context, parameters).await,
                 Self::Optimize(statement) => statement.run(context, parameters).await,
                 Self::Vacuum(statement) => statement.run(context, parameters).await,
+                Self::CacheTable(statement) => statement.run(context, parameters).await,
+                Self::CacheSelect(statement) => statement.run(context, parameters).await,
+                Self::UncacheTable(statement) => statement.run(context, parameters).await,
                 Self::KillQuery(statement) => statement.run(context, parameters).await,
                 Self::User(statement) => statement.run(context, parameters).await,
                 Self::Token(statement) => statement.run(context, parameters).await,
@@ -305,7 +320,13 @@ impl Statement {
 
     pub fn effect(&self) -> Effect {
         match self {
-            Self::Query(_) | Self::Explain(_) | Self::Show(_) | Self::Describe(_) => Effect::Rows,
+            Self::Query(_)
+            | Self::Explain(_)
+            | Self::Show(_)
+            | Self::Describe(_)
+            | Self::CacheTable(_)
+            | Self::CacheSelect(_)
+            | Self::UncacheTable(_) => Effect::Rows,
             Self::Execute(execute) => execute.effect(),
             Self::Insert(_)
             | Self::Delete(_)
@@ -390,6 +411,9 @@ impl Statement {
             | Self::Mart(_)
             | Self::RefreshMart(_) => Arc::new(Schema::empty()),
             Self::Vacuum(vacuum) => vacuum.schema(),
+            Self::CacheTable(cache) => cache.schema(),
+            Self::CacheSelect(cache) => cache.schema(),
+            Self::UncacheTable(uncache) => uncache.schema(),
             Self::Token(token) => token.schema(),
         }
     }
@@ -414,6 +438,8 @@ impl Statement {
             Self::Merge(merge) => Some(merge.source()),
             Self::CreateTable(create) => create.source(),
             Self::CopyTo(copy) => copy.source(),
+            Self::CacheTable(cache) => Some(cache.source()),
+            Self::CacheSelect(cache) => Some(cache.source()),
             Self::Truncate(_)
             | Self::CopyFrom(_)
             | Self::Show(_)
@@ -434,51 +460,12 @@ impl Statement {
             | Self::DropView(_)
             | Self::Optimize(_)
             | Self::Vacuum(_)
+            | Self::UncacheTable(_)
             | Self::KillQuery(_)
             | Self::User(_)
             | Self::Token(_)
             | Self::Mart(_)
             | Self::RefreshMart(_) => None,
-        }
-    }
-
-    /// Like a command tag, for EXPLAIN.
-    pub fn title(&self) -> &'static str {
-        match self {
-            Self::Query(_) => "SELECT",
-            Self::Explain(_) => "EXPLAIN",
-            Self::Show(_) => "SHOW",
-            Self::Describe(_) => "DESCRIBE",
-            Self::Set(_) => "SET",
-            Self::Prepare(_) => "PREPARE",
-            Self::Execute(_) => "EXECUTE",
-            Self::Deallocate(_) => "DEALLOCATE",
-            Self::CreateTable(_) => "CREATE TABLE",
-            Self::CreateExternalTable(_) => "CREATE EXTERNAL TABLE",
-            Self::CloneTable(_) => "CREATE TABLE SHALLOW CLONE",
-            Self::DropTable(_) => "DROP TABLE",
-            Self::AlterTable(alter) => alter.title(),
-            Self::RenameTable(_) => "ALTER TABLE",
-            Self::UndropTable(_) => "UNDROP TABLE",
-            Self::Restore(_) => "RESTORE",
-            Self::CreateSchema(_) => "CREATE SCHEMA",
-            Self::DropSchema(_) => "DROP SCHEMA",
-            Self::CreateView(_) => "CREATE VIEW",
-            Self::DropView(_) => "DROP VIEW",
-            Self::Insert(_) => "INSERT",
-            Self::Delete(_) => "DELETE",
-            Self::Update(_) => "UPDATE",
-            Self::Merge(_) => "MERGE",
-            Self::Truncate(_) => "TRUNCATE",
-            Self::CopyFrom(_) => "COPY FROM",
-            Self::CopyTo(_) => "COPY TO",
-            Self::Optimize(_) => "OPTIMIZE",
-            Self::Vacuum(_) => "VACUUM",
-            Self::KillQuery(_) => "KILL QUERY",
-            Self::User(user) => user.title(),
-            Self::Token(token) => token.title(),
-            Self::Mart(mart) => mart.title(),
-            Self::RefreshMart(_) => "REFRESH MART",
         }
     }
 }

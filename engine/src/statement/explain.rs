@@ -4,7 +4,7 @@
 //! EXPLAIN [REFRESH] MART name [FORCE]
 //! ```
 //! Shows how a statement would run. Only ANALYZE runs it, and only a query: EXPLAIN never writes. ANALYZE adds a row for
-//! each scan of a Delta table: its files, those skipped by partition and by statistics, those read, and the bytes read. A
+//! each scan of a Delta table: its files, those skipped by partition and by statistics, those read, and the bytes read, by tier. A
 //! first row tells when the statement would be answered from the result cache; ANALYZE always runs. Of a mart, made by a
 //! statement or by a file, it tells what became of its sources since its last run, whether a run would look at the changed
 //! rows alone, and why not.
@@ -162,6 +162,9 @@ fn scan_row(report: &ScanReport) -> Row {
         report.parts_skipped_while_running,
         report.bytes_read,
     );
+    if report.files_hot > 0 {
+        text.push_str(&format!(" bytes_hot={}", report.bytes_hot));
+    }
     // Only a far store has them.
     let (warm, fetched, requests) = (report.bytes_warm, report.bytes_fetched, report.requests);
     if warm > 0 || requests > 0 {

@@ -5,6 +5,8 @@
 
 mod alter_table;
 mod answer;
+mod cache_select;
+mod cache_table;
 mod change;
 mod clone_table;
 mod context;
@@ -24,6 +26,7 @@ mod kill_query;
 mod mart;
 mod merge;
 mod name;
+mod near;
 pub(crate) mod once;
 mod optimize;
 mod parameter;
@@ -41,8 +44,10 @@ mod schema;
 mod set;
 pub(crate) mod settings;
 mod show;
+mod title;
 mod token;
 mod truncate;
+mod uncache_table;
 mod undrop_table;
 mod update;
 mod user;

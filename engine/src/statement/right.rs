@@ -43,7 +43,11 @@ impl Statement {
             | Self::CopyFrom(_)
             | Self::CopyTo(_)
             | Self::Optimize(_)
-            | Self::Vacuum(_) => Right::Change,
+            | Self::Vacuum(_)
+            // What is near is so for everybody, and what comes in pushes out.
+            | Self::CacheTable(_)
+            | Self::CacheSelect(_)
+            | Self::UncacheTable(_) => Right::Change,
             Self::User(user) => user.needs(),
             Self::Token(token) => token.needs(),
             // What a server runs by itself is said by them.

@@ -58,6 +58,14 @@ fn queries(text: &mut Exposition, engine: &Engine, totals: &QueryTotals) {
     }
     text.one("boathouse_query_rows_total", Counter, "Rows that statements produced or changed.", totals.rows);
     text.one("boathouse_query_read_bytes_total", Counter, "Bytes of tables that statements read.", totals.bytes_read);
+    let help = "Bytes of data files by where they came from: copies near by, blocks near by, a far store.";
+    let mut samples = text.metric("boathouse_query_tier_bytes_total", Counter, help);
+    let tiers = [("hot", totals.bytes_hot), ("warm", totals.bytes_warm), ("store", totals.bytes_fetched)];
+    for (tier, bytes) in tiers {
+        samples.add(&[("tier", tier)], bytes);
+    }
+    let help = "Requests to far stores for data files.";
+    text.one("boathouse_query_store_requests_total", Counter, help, totals.requests);
     let mut samples = text.metric("boathouse_query_files_total", Counter, "Files of tables that statements met.");
     samples.add(&[("outcome", "read")], totals.files_read);
     samples.add(&[("outcome", "skipped")], totals.files_skipped);

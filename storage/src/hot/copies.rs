@@ -17,7 +17,10 @@ use super::{
     folder::{CopySize, Folder, Found},
     maker::{Job, Maker},
 };
-use crate::CacheUsage;
+use crate::{
+    CacheUsage, TableCacheUsage,
+    near::{Brought, Tier},
+};
 
 /// Copies that plans may hold open at once; files beyond are read as Parquet.
 const OPEN_MAX: usize = 512;
@@ -76,6 +79,7 @@ impl HotCopies {
     pub(super) fn read(
         &self,
         key: &CopyKey,
+        name: &str,
         rows: Option<u64>,
         original: impl FnOnce() -> Option<Original>,
     ) -> Option<Arc<CopyFile>> {
@@ -101,10 +105,7 @@ impl HotCopies {
             }
             same
         });
-        match &copy {
-            Some(_) => folder.hits += 1,
-            None => folder.misses += 1,
-        }
+        folder.counts.asked(&key.table, name, copy.is_some());
         copy
     }
 
@@ -114,6 +115,41 @@ impl HotCopies {
             self.maker.order(Job { original }).await;
         }
         self.idle().await;
+    }
+
+    /// Makes the copies that are missing among `originals`, as though those had been read twice, and says what is there.
+    /// Also: those that have none in the end. At most one copy more is made when it is given up.
+    pub(crate) async fn bring(&self, originals: Vec<Original>) -> (Brought, Vec<Original>) {
+        for original in &originals {
+            self.shared.folder.lock().ask(&original.key);
+            self.maker.carry_out(Job { original: original.clone() }).await;
+        }
+        let mut brought = Brought::none(Tier::Hot);
+        let folder = self.shared.folder.lock();
+        let (there, rest): (Vec<_>, Vec<_>) =
+            originals.into_iter().partition(|original| folder.bytes_of(&original.key).is_some());
+        brought.files = there.len() as u64;
+        brought.bytes = there.iter().filter_map(|original| folder.bytes_of(&original.key)).sum();
+        brought.files_left = rest.len() as u64;
+        brought.bytes_left = rest.iter().map(|original| original.key.size).sum();
+        (brought, rest)
+    }
+
+    /// Lets a table go, by its Delta id, with its copies. Returns how many they were, and their bytes.
+    pub(crate) async fn release(&self, table: &str) -> (u64, u64) {
+        self.unpin(table);
+        // Whose copies some are stands in them alone.
+        let unknown = self.shared.folder.lock().unknown();
+        let read = move || -> Vec<(String, String)> {
+            let owner = |(name, path)| Some((name, CopyFile::open(path).ok()?.key().table.clone()));
+            unknown.iter().filter_map(|(name, path)| owner((name.clone(), path))).collect()
+        };
+        let owners = tokio::task::spawn_blocking(read).await.unwrap_or_default();
+        self.shared.folder.lock().release(table, owners)
+    }
+
+    pub(crate) fn is_pinned(&self, table: &str) -> bool {
+        self.shared.folder.lock().is_pinned(table)
     }
 
     /// The files of a table, by its Delta id, get copies when they are read first, and keep them.
@@ -148,6 +184,11 @@ impl HotCopies {
         keys.iter().map(|key| folder.size_of(&key.file_name())).collect()
     }
 
+    /// What there is of each table whose files were read, in no order.
+    pub(crate) fn table_usages(&self) -> Vec<TableCacheUsage> {
+        self.shared.folder.lock().table_usages()
+    }
+
     pub(crate) fn usage(&self) -> CacheUsage {
         let folder = self.shared.folder.lock();
         let (entries, bytes) = folder.size();
@@ -157,9 +198,7 @@ impl HotCopies {
             entries: Some(entries),
             bytes,
             bytes_max: self.options.bytes_max,
-            hits: folder.hits,
-            misses: folder.misses,
-            evictions: folder.evictions,
+            ..folder.counts.all()
         }
     }
 }

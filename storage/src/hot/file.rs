@@ -129,7 +129,7 @@ impl CopyFile {
 
     /// Is the Vortex part one that this release reads, with the rows that the copy says it has?
     pub(super) async fn check_layout(&self) -> io::Result<()> {
-        let reader: Arc<dyn VortexReadAt> = Arc::new(CopyReader::new(self, Count::new()));
+        let reader: Arc<dyn VortexReadAt> = Arc::new(CopyReader::new(self, [Count::new(), Count::new()]));
         let opened = VORTEX.open_options().with_file_size(self.data_bytes).open_read(reader).await;
         let rows = opened.map_err(|error| io::Error::other(error.to_string()))?.row_count();
         match rows == self.about.rows {

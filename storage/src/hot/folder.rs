@@ -17,8 +17,8 @@ use chrono::Utc;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{CopyFile, CopyKey, key::fnv, pins::Pins};
-use crate::store::folder_url;
+use super::{CopyFile, CopyKey, counts::Counts, key::fnv, pins::Pins};
+use crate::{TableCacheUsage, store::folder_url};
 
 /// Originals whose reads are counted.
 const COUNTED_MAX: usize = 1 << 16;
@@ -90,9 +90,7 @@ pub(super) struct Folder {
     /// Tables whose files always get copies.
     pinned: Pins,
     asked: u64,
-    pub(super) hits: u64,
-    pub(super) misses: u64,
-    pub(super) evictions: u64,
+    pub(super) counts: Counts,
 }
 
 #[derive(Debug)]
@@ -243,6 +241,54 @@ impl Folder {
         }
     }
 
+    pub(super) fn is_pinned(&self, table: &str) -> bool {
+        self.pinned.contains(table)
+    }
+
+    /// Somebody asked for a copy: it may come in as though its original had been read twice.
+    pub(super) fn ask(&mut self, key: &CopyKey) {
+        let name = key.file_name();
+        if !self.copies.get(&name).is_some_and(|copy| copy.checked) {
+            let reads = self.reads.entry(name).or_default();
+            *reads = (*reads).max(READS_MIN);
+        }
+    }
+
+    /// What the checked copy of a file weighs.
+    pub(super) fn bytes_of(&self, key: &CopyKey) -> Option<u64> {
+        self.copies.get(&key.file_name()).filter(|copy| copy.checked).map(|copy| copy.bytes)
+    }
+
+    /// What there is of each table that was asked for.
+    pub(super) fn table_usages(&self) -> Vec<TableCacheUsage> {
+        let mut held: HashMap<&str, (u64, u64)> = HashMap::new();
+        for copy in self.copies.values() {
+            let (copies, bytes) = held.entry(copy.table.as_deref().unwrap_or_default()).or_default();
+            (*copies, *bytes) = (*copies + 1, *bytes + copy.bytes);
+        }
+        self.counts.usages(|table| (held.get(table).copied().unwrap_or_default(), self.pinned.contains(table)))
+    }
+
+    /// Names and paths of copies whose table is not known.
+    pub(super) fn unknown(&self) -> Vec<(String, PathBuf)> {
+        let unknown = self.copies.iter().filter(|(_, copy)| copy.table.is_none());
+        unknown.map(|(name, _)| (name.clone(), self.path_of(name))).collect()
+    }
+
+    /// Deletes the copies of a table; `owners` are the tables of copies that were not known. Returns how many they were,
+    /// and their bytes.
+    pub(super) fn release(&mut self, table: &str, owners: Vec<(String, String)>) -> (u64, u64) {
+        for (name, owner) in owners {
+            if let Some(copy) = self.copies.get_mut(&name) {
+                copy.table = Some(owner);
+            }
+        }
+        let of_table = self.copies.iter().filter(|(_, copy)| copy.table.as_deref() == Some(table));
+        let gone: Vec<(String, u64)> = of_table.map(|(name, copy)| (name.clone(), copy.bytes)).collect();
+        gone.iter().for_each(|(name, _)| self.discard(name));
+        (gone.len() as u64, gone.iter().map(|(_, bytes)| bytes).sum())
+    }
+
     pub(super) fn contains(&self, name: &str) -> bool {
         self.copies.get(name).is_some_and(|copy| copy.checked)
     }
@@ -292,7 +338,8 @@ impl Folder {
 
     fn evict(&mut self, name: &str) {
         debug!(name, "a hot copy makes room");
-        self.evictions += 1;
+        let table = self.copies.get(name).and_then(|copy| copy.table.clone());
+        self.counts.evicted(table.as_deref());
         self.discard(name);
     }
 

@@ -43,6 +43,8 @@ const BATCH_ROWS: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Original {
     pub(crate) key: CopyKey,
+    /// The table's name.
+    pub(crate) name: Arc<str>,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) path: Path,
     /// Where requests to the store run: its connections live there.

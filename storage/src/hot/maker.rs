@@ -89,6 +89,14 @@ impl Maker {
         }
     }
 
+    /// Queues a job and waits until it is done, whoever queued it.
+    pub(super) async fn carry_out(&self, job: Job) {
+        let name = job.original.key.file_name();
+        self.order(job).await;
+        // The sender lives as long as this.
+        let _ = self.state.left.subscribe().wait_for(|_| !self.state.queued.lock().contains(&name)).await;
+    }
+
     pub(super) async fn idle(&self) {
         // The sender lives as long as this.
         let _ = self.state.left.subscribe().wait_for(|left| *left == 0).await;

@@ -10,10 +10,11 @@
 //! ```
 //!
 //! In reading order: `key` is what a copy is a copy of, `types` which columns a copy can hold, `file` one copy on disk,
-//! `make` writes it, `filter`, `selection`, `pieces` and `open` read it, `fallback` takes over when it is damaged, `source`
-//! is what a scan sees.
+//! `make` writes it, `filter`, `selection`, `pieces` and `open` read it, `fallback` takes over when it is damaged, `counts`
+//! tells how well it serves, `source` is what a scan sees.
 
 mod copies;
+mod counts;
 mod disk;
 mod fallback;
 mod file;

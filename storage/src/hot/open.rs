@@ -51,6 +51,7 @@ use super::{
     selection::selection,
     types,
 };
+use crate::table::BYTES_HOT;
 
 /// What one partition of a scan wants of every copy.
 #[derive(Debug, Clone)]
@@ -199,11 +200,13 @@ impl CopyOpener {
         if let Some(reader) = known().as_ref().and_then(Weak::upgrade) {
             return Ok(reader);
         }
-        let bytes = MetricBuilder::new(&self.metrics)
-            .with_type(MetricType::Summary)
-            .with_category(MetricCategory::Bytes)
-            .counter("bytes_scanned", self.partition);
-        let source: Arc<dyn VortexReadAt> = Arc::new(CopyReader::new(copy, bytes));
+        let counts = ["bytes_scanned", BYTES_HOT].map(|name| {
+            MetricBuilder::new(&self.metrics)
+                .with_type(MetricType::Summary)
+                .with_category(MetricCategory::Bytes)
+                .counter(name, self.partition)
+        });
+        let source: Arc<dyn VortexReadAt> = Arc::new(CopyReader::new(copy, counts));
         let mut options = VORTEX.open_options().with_file_size(copy.data_bytes);
         if let Some(footer) = copy.footer.get() {
             options = options.with_footer(footer.clone());

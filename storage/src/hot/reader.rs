@@ -30,13 +30,13 @@ pub(super) struct CopyReader {
     file: Arc<File>,
     blocks: Arc<[u32]>,
     length: u64,
-    /// Bytes asked for.
-    bytes: Count,
+    /// Of bytes asked for.
+    counts: [Count; 2],
 }
 
 impl CopyReader {
-    pub(super) fn new(copy: &CopyFile, bytes: Count) -> Self {
-        Self { file: copy.file.clone(), blocks: copy.blocks.clone(), length: copy.data_bytes, bytes }
+    pub(super) fn new(copy: &CopyFile, counts: [Count; 2]) -> Self {
+        Self { file: copy.file.clone(), blocks: copy.blocks.clone(), length: copy.data_bytes, counts }
     }
 }
 
@@ -59,7 +59,7 @@ impl VortexReadAt for CopyReader {
         length: usize,
         alignment: Alignment,
     ) -> BoxFuture<'static, VortexResult<BufferHandle>> {
-        self.bytes.add(length);
+        self.counts.iter().for_each(|count| count.add(length));
         let (file, blocks, data_bytes) = (self.file.clone(), self.blocks.clone(), self.length);
         let read = move || -> VortexResult<BufferHandle> {
             let (buffer, at) = read_blocks(&file, &blocks, data_bytes, offset, length, alignment)?;

@@ -65,6 +65,8 @@ pub(crate) struct HotFiles {
     pub(crate) store: Arc<str>,
     /// The table's Delta id.
     pub(crate) table: Arc<str>,
+    /// Its name.
+    pub(crate) name: Arc<str>,
 }
 
 /// A Parquet source that reads copies where there are any.
@@ -246,9 +248,9 @@ impl HotMorselizer {
         let original = || {
             let runtime = Handle::try_current().ok()?;
             let (store, path) = (self.files.object_store.clone(), meta.location.clone());
-            Some(Original { key: key.clone(), store, path, runtime })
+            Some(Original { key: key.clone(), name: self.files.name.clone(), store, path, runtime })
         };
-        let copy = self.files.copies.read(&key, rows, original)?;
+        let copy = self.files.copies.read(&key, &self.files.name, rows, original)?;
         MetricBuilder::new(&self.opener.metrics)
             .with_type(MetricType::Summary)
             .with_category(MetricCategory::Rows)

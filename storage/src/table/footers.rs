@@ -36,12 +36,13 @@ use object_store::{
 use parquet::arrow::async_reader::AsyncFileReader;
 
 use super::{
+    Snapshot,
     paged::Paged,
     report::{BYTES_FETCHED, BYTES_WARM, REQUESTS},
 };
 use crate::{
     usage::{CacheCounts, CacheUsage},
-    warm::{Blocks, Keep, Meters, WarmFile},
+    warm::{Blocks, Keep, Meters, TableMark, WarmFile},
 };
 
 /// What a key and the bookkeeping of an entry take besides the footer.
@@ -161,34 +162,39 @@ pub struct FooterReaders {
     store: Arc<dyn ObjectStore>,
     url: ObjectStoreUrl,
     footers: Arc<FileMetadataCache>,
-    warm: Option<(Arc<Blocks>, Keep)>,
+    /// For files of a store that is far.
+    far: Option<(Option<Arc<Blocks>>, TableMark, Keep)>,
 }
 
 impl FooterReaders {
     /// For the store that `runtime` has under a URL.
     pub fn of(runtime: &RuntimeEnv, url: &ObjectStoreUrl) -> Result<Arc<Self>> {
         let (store, footers) = (runtime.object_store(url)?, runtime.cache_manager.get_file_metadata_cache());
-        Ok(Arc::new(Self { store, url: url.clone(), footers, warm: None }))
+        Ok(Arc::new(Self { store, url: url.clone(), footers, far: None }))
     }
 
-    /// For files that never change under their names: what is kept of them near by is read there.
+    /// For data files of a table, which never change under their names: what is kept of them near by is read there.
     pub(crate) fn of_data_files(
         runtime: &RuntimeEnv,
         url: &ObjectStoreUrl,
-        warm: Option<&Arc<Blocks>>,
+        table: &Snapshot,
         keep: Keep,
     ) -> Result<Arc<Self>> {
         let (store, footers) = (runtime.object_store(url)?, runtime.cache_manager.get_file_metadata_cache());
         // A folder is as near as its blocks would be.
-        let warm = warm.filter(|_| !url.as_str().starts_with("file:")).map(|blocks| (blocks.clone(), keep));
-        Ok(Arc::new(Self { store, url: url.clone(), footers, warm }))
+        let far = (!url.as_str().starts_with("file:")).then(|| {
+            let warm = table.warm().cloned();
+            let mark = warm.as_ref().map(|blocks| blocks.mark(table.id(), table.name())).unwrap_or_default();
+            (warm, mark, keep)
+        });
+        Ok(Arc::new(Self { store, url: url.clone(), footers, far }))
     }
 
     /// The store that one file is read from.
     fn store_of(&self, file: &ObjectMeta, meters: impl FnOnce() -> Meters) -> Arc<dyn ObjectStore> {
-        let Some((blocks, keep)) = &self.warm else { return self.store.clone() };
+        let Some((blocks, table, keep)) = &self.far else { return self.store.clone() };
         let (blocks, store) = (blocks.clone(), self.store.clone());
-        Arc::new(WarmFile::new(blocks, store, self.url.as_str(), file.clone(), *keep, meters()))
+        Arc::new(WarmFile::new((blocks, *table), store, self.url.as_str(), file.clone(), keep.clone(), meters()))
     }
 
     /// The footer of one file, about to be read.

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use datafusion::{common::Result, execution::object_store::ObjectStoreUrl};
+use datafusion::{
+    common::{DataFusionError, Result},
+    execution::object_store::ObjectStoreUrl,
+};
 use object_store::{ObjectStore, path::Path};
 use url::{Position, Url};
 
@@ -51,6 +54,13 @@ pub(crate) fn absolute_url(table: &Url, path: &str) -> String {
 /// The store of [`FileLocation::store`] that is written so.
 pub(super) fn store_url(store: &str) -> Result<ObjectStoreUrl> {
     ObjectStoreUrl::parse(store)
+}
+
+/// The store of the data files of a table that lie in its folder, as scans name it.
+pub(crate) fn home_store(table: &Url) -> std::result::Result<String, StorageError> {
+    let unknown =
+        |error: DataFusionError| StorageError::InvalidUrl { url: table.to_string(), reason: error.to_string() };
+    Ok(store_of(table).map_err(unknown)?.as_str().to_owned())
 }
 
 fn absolute(path: &str) -> Option<Url> {

@@ -52,7 +52,7 @@ impl Snapshot {
         let FileLocation { store, path } = location::resolve(self.location(), index.path(file)).map_err(query)?;
         let part = PartitionedFile::new_from_meta(source::meta(index, file, path));
         let runtime = session.runtime_env();
-        let readers = FooterReaders::of_data_files(runtime, &store, self.warm(), Keep::Nothing).map_err(query)?;
+        let readers = FooterReaders::of_data_files(runtime, &store, self, Keep::Nothing).map_err(query)?;
         let object_store = runtime.object_store(&store).map_err(query)?;
         let readers = NamedReaders::new(readers, self, (&store, object_store), None);
         let stores = &session.runtime_env().object_store_registry;

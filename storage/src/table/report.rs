@@ -15,9 +15,11 @@ const SKIPPED_BY_PARTITION: &str = "files_skipped_by_partition";
 const SKIPPED_BY_STATISTICS: &str = "files_skipped_by_statistics";
 const READ: &str = "files_read";
 const BYTES_SCANNED: &str = "bytes_scanned";
+/// From copies near by.
+pub(crate) const BYTES_HOT: &str = "bytes_hot";
 /// From blocks near by, of a store that is far.
 pub(crate) const BYTES_WARM: &str = "bytes_warm";
-/// From a far store, in whole blocks.
+/// From a far store, in whole blocks where they are kept.
 pub(crate) const BYTES_FETCHED: &str = "bytes_fetched";
 /// Sent to a far store for these.
 pub(crate) const REQUESTS: &str = "requests";
@@ -47,9 +49,11 @@ pub struct ScanReport {
     pub parts_skipped_while_running: usize,
     /// Bytes of Parquet and of copies fetched, after row groups and pages were left out.
     pub bytes_read: usize,
+    /// Of these, bytes of copies.
+    pub bytes_hot: usize,
     /// Bytes of blocks near by, of files in a far store.
     pub bytes_warm: usize,
-    /// Bytes of blocks that were fetched from a far store, and the requests for them.
+    /// Bytes that were fetched from a far store, and the requests (GET) for them. A folder is not far.
     pub bytes_fetched: usize,
     pub requests: usize,
 }
@@ -128,6 +132,7 @@ fn add(scan: u64, report: ScanReport, found: &mut Vec<(u64, ScanReport)>) {
             known.files_hot += report.files_hot;
             known.parts_skipped_while_running += report.parts_skipped_while_running;
             known.bytes_read += report.bytes_read;
+            known.bytes_hot += report.bytes_hot;
             known.bytes_warm += report.bytes_warm;
             known.bytes_fetched += report.bytes_fetched;
             known.requests += report.requests;
@@ -158,6 +163,7 @@ fn read_report(metrics: &MetricsSet) -> Option<(u64, ScanReport)> {
         files_hot: count(FILES_HOT),
         parts_skipped_while_running: parts_skipped(metrics),
         bytes_read: count(BYTES_SCANNED),
+        bytes_hot: count(BYTES_HOT),
         bytes_warm: count(BYTES_WARM),
         bytes_fetched: count(BYTES_FETCHED),
         requests: count(REQUESTS),

@@ -56,7 +56,7 @@ use super::{
     statistics::StatisticsBuilder,
     variant::{FEATURE as VARIANT_FEATURE, has_variants},
 };
-use crate::{Account, StorageError, views::viewed, warm::Keep};
+use crate::{Account, StorageError, WantedFiles, views::viewed, warm::Keep};
 
 /// Reader features whose tables are read right. A table that needs another one is refused, never read wrong.
 const READER_FEATURES: [&str; 7] = [
@@ -196,6 +196,7 @@ impl TableProvider for TableScan {
         if let Some(limit) = limit {
             stop_at(&mut pruned.kept, index, limit);
         }
+        WantedFiles::note(session, &self.snapshot, &pruned.kept);
         let mut selections = self.row_selections(session, index, &pruned.kept).await?;
         if let Some(limit) = limit {
             first_rows(&mut selections, &pruned.kept, index, limit);
@@ -344,8 +345,8 @@ impl TableScan {
             true => known.value(file),
             false => {
                 let FileLocation { store, path } = location::resolve(self.snapshot.location(), index.path(file))?;
-                let warm = self.snapshot.warm();
-                let readers = FooterReaders::of_data_files(session.runtime_env(), &store, warm, Keep::Nothing)?;
+                let table = &self.snapshot;
+                let readers = FooterReaders::of_data_files(session.runtime_env(), &store, table, Keep::Nothing)?;
                 let meta = source::meta(index, file, path);
                 let footer = readers.footer(&meta).fetch_metadata().await?;
                 footer.file_metadata().num_rows()
@@ -425,7 +426,7 @@ impl TableScan {
             addressed: self.addresses.is_some(),
             plain: self.plain,
             // Who writes files anew or changes their rows does not come again.
-            keep: if self.plain || self.only.is_some() { Keep::Nothing } else { Keep::Fetched },
+            keep: source::keep(session, self.plain || self.only.is_some()),
             of_commits: self.of_commits,
         };
         let mut parts = Vec::with_capacity(files.len());

@@ -30,6 +30,7 @@ use super::{
     scattered::ScatteredSource,
 };
 use crate::{
+    WantedFiles,
     hot::{CopyKey, HotFiles, HotPart, HotSource, Original},
     warm::Keep,
 };
@@ -83,8 +84,8 @@ impl StoreSource<'_> {
         let mut constants = self.index.partitions().iter();
         let version = constants.position(|(name, _)| name == COMMIT_VERSION).filter(|_| self.of_commits);
         let object_store = session.runtime_env().object_store(self.store)?;
-        let (runtime, warm) = (session.runtime_env(), self.snapshot.warm());
-        let readers = FooterReaders::of_data_files(runtime, self.store, warm, self.keep)?;
+        let runtime = session.runtime_env();
+        let readers = FooterReaders::of_data_files(runtime, self.store, self.snapshot, self.keep.clone())?;
         let readers = NamedReaders::new(readers, self.snapshot, (self.store, object_store), version);
         let mut source = ParquetSource::new(self.layout.clone()).with_parquet_file_reader_factory(readers);
         if let Some(hint) = options.global.metadata_size_hint {
@@ -101,8 +102,18 @@ impl StoreSource<'_> {
             object_store: session.runtime_env().object_store(self.store)?,
             store: self.store.as_str().into(),
             table: self.snapshot.id().into(),
+            name: self.snapshot.name().into(),
         };
         Ok(Arc::new(HotSource::new(source, files)))
+    }
+}
+
+/// What becomes of the blocks that a scan reads. Writes and upkeep read once.
+pub(super) fn keep(session: &dyn Session, reads_once: bool) -> Keep {
+    match WantedFiles::fill_of(session) {
+        _ if reads_once => Keep::Nothing,
+        Some(fill) => Keep::Asked(fill),
+        None => Keep::Fetched,
     }
 }
 
@@ -111,14 +122,30 @@ pub(crate) fn originals(
     snapshot: &Snapshot,
     stores: &dyn ObjectStoreRegistry,
 ) -> Result<Vec<Original>, DataFusionError> {
+    originals_of(snapshot, stores, 0..snapshot.file_count())
+}
+
+/// The same for some of the files, by their positions in the index.
+pub(crate) fn originals_of(
+    snapshot: &Snapshot,
+    stores: &dyn ObjectStoreRegistry,
+    files: impl Iterator<Item = usize>,
+) -> Result<Vec<Original>, DataFusionError> {
     let index = snapshot.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
     let runtime = Handle::try_current().map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let name: Arc<str> = snapshot.name().into();
     let original = |file| {
         let FileLocation { store, path } = location::resolve(snapshot.location(), index.path(file))?;
         let key = CopyKey::new(store.as_str(), snapshot.id(), &meta(index, file, path.clone()));
-        Ok(Original { key, store: stores.get_store(store.as_ref())?, path, runtime: runtime.clone() })
+        Ok(Original {
+            key,
+            name: name.clone(),
+            store: stores.get_store(store.as_ref())?,
+            path,
+            runtime: runtime.clone(),
+        })
     };
-    (0..index.len()).map(original).collect()
+    files.map(original).collect()
 }
 
 /// What tells hot copies of the files of a table from all others, by position in the index.

@@ -14,13 +14,14 @@ use std::{
 use foyer::{DefaultHasher, StorageFilterCondition, StorageFilterResult};
 use parking_lot::Mutex;
 
-use super::key::BlockKey;
+use super::{key::BlockKey, ledger::Ledger};
 use crate::CacheCounts;
 
 /// Judges the blocks of one folder. Safe to call from many threads.
 pub(super) struct Admission {
     state: Mutex<State>,
     counts: Arc<CacheCounts>,
+    ledger: Arc<Ledger>,
 }
 
 #[derive(Debug)]
@@ -37,10 +38,10 @@ struct State {
 
 impl Admission {
     /// For a folder with `room` left, which has places for so many blocks.
-    pub fn new(room: u64, places: usize, counts: Arc<CacheCounts>) -> Arc<Self> {
+    pub fn new(room: u64, places: usize, (counts, ledger): (Arc<CacheCounts>, Arc<Ledger>)) -> Arc<Self> {
         let recent = || Recent { max: places.max(1), ..Recent::default() };
         let state = State { room, seen: recent(), used: recent(), may_stay: 0 };
-        Arc::new(Self { state: Mutex::new(state), counts })
+        Arc::new(Self { state: Mutex::new(state), counts, ledger })
     }
 
     /// A block was fetched: is it kept on disk?
@@ -48,12 +49,31 @@ impl Admission {
         let mut state = self.state.lock();
         let admitted = state.room >= bytes || state.seen.contains(hash(key));
         if admitted {
-            state.room = state.room.saturating_sub(bytes);
-            state.may_stay += bytes;
+            state.enter(bytes);
         } else {
             state.seen.insert(hash(key));
         }
         admitted
+    }
+
+    /// A block that was just written comes in.
+    pub fn enter(&self, bytes: u64) {
+        self.state.lock().enter(bytes);
+    }
+
+    /// A block that somebody asked for comes in.
+    pub fn force(&self, key: &BlockKey, bytes: u64) {
+        let mut state = self.state.lock();
+        state.enter(bytes);
+        state.used.insert(hash(key));
+    }
+
+    /// A block is gone: what it took is room for others.
+    pub fn forget(&self, key: &BlockKey, bytes: u64) {
+        let mut state = self.state.lock();
+        state.used.remove(hash(key));
+        state.seen.remove(hash(key));
+        state.room += bytes;
     }
 
     /// A block was of use.
@@ -64,6 +84,13 @@ impl Admission {
     /// Asks whether a block whose turn to go has come stays.
     pub fn stays(self: &Arc<Self>) -> impl StorageFilterCondition + use<> {
         Stays(Arc::downgrade(self))
+    }
+}
+
+impl State {
+    fn enter(&mut self, bytes: u64) {
+        self.room = self.room.saturating_sub(bytes);
+        self.may_stay += bytes;
     }
 }
 
@@ -87,12 +114,13 @@ impl StorageFilterCondition for Stays {
         }
         drop(state);
         admission.counts.removed(true);
+        admission.ledger.went(hash, true);
         StorageFilterResult::Reject
     }
 }
 
 /// As the library hashes it.
-fn hash(key: &BlockKey) -> u64 {
+pub(super) fn hash(key: &BlockKey) -> u64 {
     DefaultHasher::default().hash_one(key)
 }
 
@@ -132,7 +160,7 @@ mod tests {
 
     #[test]
     fn with_room_all_come_in_then_what_is_fetched_again_soon() {
-        let admission = Admission::new(25, 4, Arc::default());
+        let admission = Admission::new(25, 4, Default::default());
         let admitted = |numbers: std::ops::Range<u32>| {
             numbers.filter(|number| admission.admits(&key(*number), 10)).collect::<Vec<_>>()
         };
@@ -145,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_was_of_use_stays_but_never_more_than_comes_in() {
-        let admission = Admission::new(20, 4, Arc::default());
+        let admission = Admission::new(20, 4, Default::default());
         let (condition, statistics) = (admission.stays(), Arc::new(foyer::Statistics::new(foyer::Throttle::default())));
         let stays = |number| condition.filter(&statistics, hash(&key(number)), 10).is_admitted();
         assert!(admission.admits(&key(0), 10) && admission.admits(&key(1), 10));

@@ -5,8 +5,11 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -14,16 +17,19 @@ use foyer::{
     BlockEngineConfig, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
     HybridCacheProperties, Location, PsyncIoEngineConfig, RecoverMode, S3FifoConfig, StorageFilter,
 };
+use object_store::ObjectMeta;
 use tracing::{debug, info, warn};
 
 use super::{
     WarmOptions,
-    admission::Admission,
+    admission::{Admission, hash},
     flight::Flights,
-    key::BlockKey,
-    layout::{BLOCK_BYTES, TAIL, TAIL_BYTES},
+    key::{BlockKey, FileKey},
+    layout::{BLOCK_BYTES, Layout, TAIL, TAIL_BYTES},
+    ledger::{Ledger, TableMark},
+    written::HeldBytes,
 };
-use crate::{CacheCounts, CacheUsage, hot::Disk};
+use crate::{CacheCounts, CacheUsage, TableCacheUsage, hot::Disk};
 
 /// Another form of what lies in the folder gets another name.
 const FORM: &str = "1";
@@ -39,6 +45,8 @@ const UNITS_MIN: u64 = 4;
 const WAITING_BYTES_MAX: usize = 64 << 20;
 /// What tells whether a unit holds something.
 const PAGE_BYTES: usize = 4 << 10;
+/// What waits to be written is written in less, but for a disk that takes nothing any more.
+const WAIT_MAX: Duration = Duration::from_secs(15);
 /// A block's key and header on disk.
 const HEADER_BYTES: u64 = 4 << 10;
 
@@ -50,13 +58,22 @@ pub(crate) struct Blocks {
     folder: Option<Held>,
     options: WarmOptions,
     counts: Arc<CacheCounts>,
+    ledger: Arc<Ledger>,
+    pub(super) held: HeldBytes,
 }
 
 /// Blocks of one kind, which do not push out those of another.
 struct Shelf {
     kept: HybridCache<BlockKey, Bytes>,
     admission: Arc<Admission>,
+    /// What it can hold where blocks stay.
+    bytes_max: u64,
+    /// The disk takes nothing any more.
+    is_stuck: AtomicBool,
 }
+
+/// Counts of all, and by table.
+type Both = (Arc<CacheCounts>, Arc<Ledger>);
 
 impl Blocks {
     /// `None` when nothing is to be kept. With a folder that cannot be used, or that another process uses,
@@ -65,7 +82,8 @@ impl Blocks {
         if options.bytes_max == 0 {
             return None;
         }
-        let counts = Arc::new(CacheCounts::default());
+        let (counts, ledger) = Both::default();
+        let both = (counts.clone(), ledger.clone());
         let mut options = options.clone();
         let folder = match Held::new(&mut options) {
             Ok(folder) => Some(folder),
@@ -84,19 +102,28 @@ impl Blocks {
             let bytes = (options.bytes_max / TAILS_PART * part, options.memory_bytes_max / TAILS_PART * part);
             let place = folder.as_ref().map(|folder| folder.path.join(format!("{name}-{FORM}")));
             let shelf = match place {
-                Some(place) => match Shelf::open(&place, bytes, block, &counts).await {
+                Some(place) => match Shelf::open(&place, bytes, block, &both).await {
                     Ok(shelf) => Ok(shelf),
                     Err(error) => {
                         warn!(folder = %place.display(), %error, "warm blocks are kept in memory alone");
-                        Shelf::in_memory(bytes.1, &counts).await
+                        Shelf::in_memory(bytes.1, &both).await
                     }
                 },
-                None => Shelf::in_memory(bytes.1, &counts).await,
+                None => Shelf::in_memory(bytes.1, &both).await,
             };
             shelves.push(shelf.inspect_err(|error| warn!(%error, "no warm blocks")).ok()?);
         }
         let (rows, tails) = (shelves.pop()?, shelves.pop()?);
-        Some(Arc::new(Self { rows, tails, flights: Flights::default(), folder, options, counts }))
+        Some(Arc::new(Self {
+            rows,
+            tails,
+            flights: Flights::default(),
+            folder,
+            options,
+            counts,
+            ledger,
+            held: HeldBytes::default(),
+        }))
     }
 
     fn shelf(&self, key: &BlockKey) -> &Shelf {
@@ -108,8 +135,13 @@ impl Blocks {
         self.shelf(key).kept.contains(key)
     }
 
-    /// The block, if it is there and whole.
-    pub(super) async fn get(&self, key: &BlockKey) -> Option<Bytes> {
+    /// A table by its Delta id, and the name that it has now.
+    pub(crate) fn mark(&self, id: &str, name: &str) -> TableMark {
+        self.ledger.mark(id, name)
+    }
+
+    /// The block of a table's file, if it is there and whole.
+    pub(super) async fn get(&self, key: &BlockKey, table: TableMark) -> Option<Bytes> {
         let shelf = self.shelf(key);
         let found = match shelf.kept.contains(key) {
             true => shelf.kept.get(key).await.unwrap_or_else(|error| {
@@ -119,27 +151,98 @@ impl Blocks {
             false => None,
         };
         self.counts.asked(found.is_some());
-        if found.is_some() {
-            shelf.admission.used(key);
+        let is_counted = self.ledger.asked(table, hash(key), found.is_some());
+        let Some(found) = found else {
+            self.ledger.went(hash(key), false);
+            return None;
+        };
+        let block = found.value().clone();
+        shelf.admission.used(key);
+        if !is_counted && shelf.keeps(key) {
+            self.came(key, &block, table);
         }
-        found.map(|block| block.value().clone())
+        Some(block)
     }
 
     /// Keeps a block that was fetched, in memory at least.
-    pub(super) fn put(&self, key: BlockKey, block: Bytes) {
+    pub(super) fn put(&self, key: BlockKey, block: Bytes, table: TableMark) {
         let shelf = self.shelf(&key);
-        let location = match shelf.admission.admits(&key, block.len() as u64 + HEADER_BYTES) {
-            true => Location::Default,
-            false => Location::InMem,
-        };
+        let is_admitted = shelf.admission.admits(&key, block.len() as u64 + HEADER_BYTES);
+        let location = if is_admitted { shelf.location() } else { Location::InMem };
+        if is_admitted || !shelf.kept.is_hybrid() {
+            self.came(&key, &block, table);
+        }
         let properties = HybridCacheProperties::default().with_location(location);
         shelf.kept.insert_with_properties(key, block, properties);
     }
 
-    /// Waits until what is to be kept on disk is there.
+    /// Keeps a block that somebody asked for, on the disk where there is a folder.
+    pub(super) fn keep(&self, key: BlockKey, block: Bytes, table: TableMark) {
+        let shelf = self.shelf(&key);
+        if shelf.keeps(&key) {
+            return shelf.admission.used(&key);
+        }
+        self.came(&key, &block, table);
+        shelf.admission.force(&key, block.len() as u64 + HEADER_BYTES);
+        let properties = HybridCacheProperties::default().with_location(shelf.location());
+        shelf.kept.insert_with_properties(key, block, properties);
+    }
+
+    /// Keeps a block of a file that was just written, which nobody has read.
+    pub(super) fn put_written(&self, key: BlockKey, block: Bytes, table: TableMark) {
+        let shelf = self.shelf(&key);
+        shelf.admission.enter(block.len() as u64 + HEADER_BYTES);
+        self.came(&key, &block, table);
+        let properties = HybridCacheProperties::default().with_location(shelf.location());
+        shelf.kept.insert_with_properties(key, block, properties);
+    }
+
+    fn came(&self, key: &BlockKey, block: &Bytes, table: TableMark) {
+        if self.ledger.came(table, hash(key), key, block.len() as u64) {
+            self.ledger.look(|key| self.keeps(key));
+        }
+    }
+
+    /// What is kept of each table whose files were read, in no order.
+    pub(crate) fn table_usages(&self) -> Vec<TableCacheUsage> {
+        self.ledger.look(|key| self.keeps(key));
+        self.ledger.usages()
+    }
+
+    /// Whether a block is where it stays: on the disk, where there is a folder.
+    pub(super) fn keeps(&self, key: &BlockKey) -> bool {
+        self.shelf(key).keeps(key)
+    }
+
+    /// What one statement may ask for.
+    pub(crate) fn fill_bytes_max(&self) -> u64 {
+        self.rows.bytes_max
+    }
+
+    /// Gives up the blocks of a file of the store at `url`. Returns their bytes, of the file.
+    pub(crate) fn release(&self, url: &str, meta: &ObjectMeta) -> u64 {
+        let file = FileKey::new(url, meta.location.as_ref(), meta.size);
+        let layout = Layout::of(meta.size);
+        let mut bytes = 0;
+        for number in layout.all() {
+            let key = BlockKey { file: file.clone(), number };
+            let (shelf, span) = (self.shelf(&key), layout.span(number));
+            if shelf.keeps(&key) {
+                shelf.admission.forget(&key, span.end - span.start + HEADER_BYTES);
+                bytes += span.end - span.start;
+            }
+            if self.may_have(&key) {
+                shelf.kept.remove(&key);
+                self.ledger.went(hash(&key), false);
+            }
+        }
+        bytes
+    }
+
+    /// Waits until what is to be kept on disk is there, or can be seen not to come there.
     pub(crate) async fn idle(&self) {
         for shelf in [&self.rows, &self.tails] {
-            shelf.kept.storage().wait().await;
+            shelf.idle().await;
         }
     }
 
@@ -169,14 +272,14 @@ impl fmt::Debug for Blocks {
 
 impl Shelf {
     /// In a folder, with what it holds. `bytes`: on disk, and in memory.
-    async fn open(place: &Path, bytes: (u64, u64), block: u64, counts: &Arc<CacheCounts>) -> foyer::Result<Self> {
+    async fn open(place: &Path, bytes: (u64, u64), block: u64, both: &Both) -> foyer::Result<Self> {
         let unit = UNIT_BYTES.min(bytes.0 / UNITS_MIN).max(2 * (block + HEADER_BYTES));
         let units = (bytes.0 / unit).max(UNITS_MIN);
         shrink(place, units).and_then(|()| make_room(place, units)).map_err(foyer::Error::io_error)?;
         // One is always being written, and one empty.
         let room = ((units - 2) * unit).saturating_sub(bytes_in(place));
         let places = usize::try_from(units * unit / (block + HEADER_BYTES)).unwrap_or(usize::MAX);
-        let admission = Admission::new(room, places, counts.clone());
+        let admission = Admission::new(room, places, both.clone());
         let capacity = usize::try_from(units * unit).unwrap_or(usize::MAX);
         let device = FsDeviceBuilder::new(place).with_capacity(capacity).build()?;
         let engine = BlockEngineConfig::new(device)
@@ -187,11 +290,41 @@ impl Shelf {
             .with_io_engine_config(PsyncIoEngineConfig::new())
             .with_engine_config(engine)
             .with_recover_mode(RecoverMode::Quiet);
-        Ok(Self { kept: kept.build().await?, admission })
+        Ok(Self {
+            kept: kept.build().await?,
+            admission,
+            bytes_max: (units - 2) * unit,
+            is_stuck: AtomicBool::new(false),
+        })
     }
 
-    async fn in_memory(bytes: u64, counts: &Arc<CacheCounts>) -> foyer::Result<Self> {
-        Ok(Self { kept: builder(bytes).build().await?, admission: Admission::new(0, 0, counts.clone()) })
+    async fn in_memory(bytes: u64, both: &Both) -> foyer::Result<Self> {
+        let admission = Admission::new(0, 0, both.clone());
+        Ok(Self { kept: builder(bytes).build().await?, admission, bytes_max: bytes, is_stuck: AtomicBool::new(false) })
+    }
+
+    /// Waits until all that is on its way is on the disk. Where a disk is full the library waits for ever for a unit to
+    /// write into: then nothing more is sent there until the folder is opened anew.
+    async fn idle(&self) {
+        if self.is_stuck.load(Ordering::Relaxed) {
+            return;
+        }
+        let waited = tokio::time::timeout(WAIT_MAX, self.kept.storage().wait()).await;
+        if waited.is_err() && !self.is_stuck.swap(true, Ordering::Relaxed) {
+            warn!("warm blocks are kept in memory alone: the disk takes no more of them");
+        }
+    }
+
+    /// Where a block goes that has a right to its place on the disk.
+    fn location(&self) -> Location {
+        if self.is_stuck.load(Ordering::Relaxed) { Location::InMem } else { Location::Default }
+    }
+
+    fn keeps(&self, key: &BlockKey) -> bool {
+        match self.kept.is_hybrid() {
+            true => self.kept.storage().may_contains(key),
+            false => self.kept.memory().contains(key),
+        }
     }
 }
 

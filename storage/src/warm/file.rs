@@ -1,6 +1,11 @@
 //! One data file as its reader sees it: a store whose blocks are kept.
 
-use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -12,21 +17,25 @@ use futures::{
 };
 use object_store::{
     Attributes, CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
+    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, Result, coalesce_ranges, path::Path,
 };
 
 use super::{
-    Blocks,
+    Blocks, Fill,
     flight::{Origin, fetch},
     key::FileKey,
     layout::Layout,
+    ledger::TableMark,
 };
 
 /// What becomes of blocks that are not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Keep {
     /// They are fetched and kept.
     Fetched,
+    /// They are fetched and kept, and so are those that are there, whatever others are read.
+    Asked(Arc<Fill>),
     /// Who reads once does not fill the cache: exactly what is asked for is read.
     Nothing,
 }
@@ -41,7 +50,8 @@ pub(crate) struct Meters {
 
 /// A store that serves ranges of one file from its blocks; all else goes to the store itself.
 pub(crate) struct WarmFile {
-    blocks: Arc<Blocks>,
+    /// Without them it only counts.
+    blocks: Option<Arc<Blocks>>,
     origin: Origin,
     meta: ObjectMeta,
     keep: Keep,
@@ -51,7 +61,7 @@ pub(crate) struct WarmFile {
 impl WarmFile {
     /// `url` is that of the store.
     pub(crate) fn new(
-        blocks: Arc<Blocks>,
+        (blocks, table): (Option<Arc<Blocks>>, TableMark),
         store: Arc<dyn ObjectStore>,
         url: &str,
         meta: ObjectMeta,
@@ -59,41 +69,74 @@ impl WarmFile {
         meters: Meters,
     ) -> Self {
         let file = FileKey::new(url, meta.location.as_ref(), meta.size);
-        let origin = Origin { store, path: meta.location.clone(), layout: Layout::of(file.size()), file };
+        let origin = Origin { store, path: meta.location.clone(), layout: Layout::of(file.size()), file, table };
         Self { blocks, origin, meta, keep, meters }
+    }
+
+    /// Reads all blocks of the file, so that they are kept as the reader was told.
+    pub(crate) async fn bring(&self) -> Result<()> {
+        let Some(blocks) = &self.blocks else { return Ok(()) };
+        let layout = self.origin.layout;
+        for run in layout.runs(&layout.all().collect::<Vec<_>>()) {
+            let mut found = self.find(blocks, run).await;
+            self.complete(blocks, &mut found).await?;
+        }
+        Ok(())
     }
 
     /// The bytes of ranges that are not empty and lie in the file.
     async fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let layout = self.origin.layout;
-        let mut found: BTreeMap<u32, Option<Bytes>> =
-            ranges.iter().flat_map(|range| layout.blocks(range)).map(|number| (number, None)).collect();
-        if self.keep == Keep::Nothing && !found.keys().all(|number| self.blocks.may_have(&self.origin.key(*number))) {
+        let Some(blocks) = &self.blocks else { return self.read_through(ranges).await };
+        let numbers: BTreeSet<u32> = ranges.iter().flat_map(|range| self.origin.layout.blocks(range)).collect();
+        let reads_once = matches!(self.keep, Keep::Nothing);
+        if reads_once && !numbers.iter().all(|number| blocks.may_have(&self.origin.key(*number))) {
             return self.read_through(ranges).await;
         }
-        let kept = found.iter_mut().map(|(number, block)| async {
-            *block = self.blocks.get(&self.origin.key(*number)).await;
-        });
-        join_all(kept).await;
+        let mut found = self.find(blocks, numbers).await;
+        if reads_once && found.values().any(Option::is_none) {
+            return self.read_through(ranges).await;
+        }
+        self.complete(blocks, &mut found).await?;
+        ranges.iter().map(|range| self.cut(&found, range)).collect()
+    }
+
+    /// These blocks, as far as they are there.
+    async fn find(&self, blocks: &Blocks, numbers: impl IntoIterator<Item = u32>) -> BTreeMap<u32, Option<Bytes>> {
+        let kept = numbers
+            .into_iter()
+            .map(|number| async move { (number, blocks.get(&self.origin.key(number), self.origin.table).await) });
+        join_all(kept).await.into_iter().collect()
+    }
+
+    /// Fetches those that are missing.
+    async fn complete(&self, blocks: &Arc<Blocks>, found: &mut BTreeMap<u32, Option<Bytes>>) -> Result<()> {
         let missing: Vec<u32> = found.iter().filter(|(_, block)| block.is_none()).map(|(number, _)| *number).collect();
-        if self.keep == Keep::Nothing && !missing.is_empty() {
-            return self.read_through(ranges).await;
-        }
         self.meters.warm.add(found.values().flatten().map(Bytes::len).sum());
         if !missing.is_empty() {
-            let (fetched, requests) = fetch(&self.blocks, &self.origin, &missing).await?;
+            let (fetched, requests) = fetch(blocks, &self.origin, &missing).await?;
             self.meters.store.add(fetched.iter().map(Bytes::len).sum());
             self.meters.requests.add(requests);
             found.extend(missing.into_iter().zip(fetched.into_iter().map(Some)));
         }
-        ranges.iter().map(|range| self.cut(&found, range)).collect()
+        if let Keep::Asked(fill) = &self.keep {
+            let read = found.iter().filter_map(|(number, block)| Some((self.origin.key(*number), block.clone()?)));
+            fill.take(blocks, self.origin.table, read.collect()).await;
+        }
+        Ok(())
     }
 
+    /// As the store itself does it, which answers near ranges with one request, and with each request counted.
     async fn read_through(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let read = self.origin.store.get_ranges(&self.origin.path, ranges).await?;
-        self.meters.store.add(read.iter().map(Bytes::len).sum());
-        self.meters.requests.add(1);
-        Ok(read)
+        let fetch = |range: Range<u64>| {
+            let (store, path, meters) = (self.origin.store.clone(), self.origin.path.clone(), self.meters.clone());
+            async move {
+                meters.requests.add(1);
+                let bytes = store.get_range(&path, range).await?;
+                meters.store.add(bytes.len());
+                Ok(bytes)
+            }
+        };
+        coalesce_ranges(ranges, fetch, OBJECT_STORE_COALESCE_DEFAULT).await
     }
 
     /// A range out of its blocks.

@@ -20,6 +20,7 @@ use super::{
     Blocks,
     key::{BlockKey, FileKey},
     layout::Layout,
+    ledger::TableMark,
 };
 
 /// Ends for all who wait for it.
@@ -37,6 +38,7 @@ pub(super) struct Origin {
     pub path: Path,
     pub file: FileKey,
     pub layout: Layout,
+    pub table: TableMark,
 }
 
 impl Origin {
@@ -53,7 +55,7 @@ pub(super) async fn fetch(blocks: &Arc<Blocks>, origin: &Origin, missing: &[u32]
     let mut aboard = board(blocks, origin, missing, true);
     let mut gone = Vec::new();
     for number in std::mem::take(&mut aboard.landed) {
-        match blocks.get(&origin.key(number)).await {
+        match blocks.get(&origin.key(number), origin.table).await {
             Some(block) => drop(found.insert(number, block)),
             None => gone.push(number),
         }
@@ -131,7 +133,7 @@ async fn fly(origin: Origin, run: Vec<u32>, landing: Landing) -> Landed {
     let parts = spans.iter().map(|span| Bytes::copy_from_slice(&bytes[part(span.start)..part(span.end)]));
     let parts: Vec<Bytes> = if spans.len() == 1 { vec![bytes.clone()] } else { parts.collect() };
     for (key, part) in landing.keys.iter().zip(&parts) {
-        landing.blocks.put(key.clone(), part.clone());
+        landing.blocks.put(key.clone(), part.clone(), origin.table);
     }
     Ok(Arc::new(parts))
 }

@@ -48,6 +48,12 @@ impl Layout {
         (number(range.start)..=number(range.end - 1)).collect()
     }
 
+    /// All blocks of the file, the tail last.
+    pub fn all(&self) -> impl Iterator<Item = u32> + use<> {
+        let blocks = u32::try_from(self.size.div_ceil(self.block)).unwrap_or(TAIL - 1);
+        (0..blocks).chain((self.size > self.tail).then_some(TAIL))
+    }
+
     /// Blocks, sorted, as runs of neighbours that one request fetches.
     pub fn runs(&self, blocks: &[u32]) -> Vec<Vec<u32>> {
         let mut runs: Vec<Vec<u32>> = Vec::new();
@@ -84,6 +90,9 @@ mod tests {
         ] {
             assert_eq!(layout.blocks(&range), blocks, "{range:?}");
         }
+        assert_eq!(layout.all().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, TAIL]);
+        assert_eq!(Layout { size: 80, ..layout }.all().collect::<Vec<_>>(), [0]);
+        assert_eq!(Layout { size: 0, ..layout }.all().count(), 0);
         // A file that is no longer than its tail is one block.
         assert_eq!(Layout { size: 80, ..layout }.blocks(&(0..80)), [0]);
         assert_eq!(layout.runs(&[1, 2, 4, 5, 6, TAIL]), [vec![1, 2], vec![4, 5, 6], vec![TAIL]]);

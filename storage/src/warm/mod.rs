@@ -12,18 +12,25 @@
 //! ```
 //!
 //! In reading order: `key` is what a block is a part of, `layout` which blocks a range needs, `blocks` where they are kept,
-//! `admission` which of them on disk, `flight` fetches what is not there, `file` is what a reader sees.
+//! `admission` which of them on disk, `flight` fetches what is not there, `fill` are those that somebody asked for,
+//! `ledger` tells whose they are, `file` is what a reader sees, `written` what a writer leaves.
 
 mod admission;
 mod blocks;
 mod file;
+mod fill;
 mod flight;
 mod key;
 mod layout;
+mod ledger;
 mod options;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub(crate) use blocks::Blocks;
 pub(crate) use file::{Keep, Meters, WarmFile};
+pub(crate) use fill::Fill;
+pub(crate) use ledger::TableMark;
 pub use options::WarmOptions;
+pub(crate) use written::{BeingWritten, Written};

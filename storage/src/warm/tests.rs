@@ -1,5 +1,8 @@
 //! Whatever is read, in whatever order, beside whoever: the bytes are those of the store.
 
+mod near;
+mod process;
+
 use std::{
     fs,
     ops::Range,
@@ -11,7 +14,7 @@ use bytes::Bytes;
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 use url::Url;
 
-use super::{Blocks, Keep, WarmFile, WarmOptions, file::Meters};
+use super::{Blocks, Fill, Keep, WarmFile, WarmOptions, file::Meters};
 use crate::{StorageOptions, store::Stores};
 
 const MIB: usize = 1 << 20;
@@ -69,7 +72,9 @@ impl Place {
     }
 
     fn file(&self, blocks: &Arc<Blocks>, meta: &ObjectMeta, keep: Keep) -> WarmFile {
-        WarmFile::new(blocks.clone(), self.store.clone(), "memory:///", meta.clone(), keep, Meters::default())
+        let table = blocks.mark("1", "main.t");
+        let store = self.store.clone();
+        WarmFile::new((Some(blocks.clone()), table), store, "memory:///", meta.clone(), keep, Meters::default())
     }
 
     fn requests(&self) -> u64 {
@@ -101,7 +106,14 @@ async fn any_mix_of_reads_restarts_and_damage_gives_the_bytes_of_the_store() {
         let blocks = place.open_with(random.below(8) << 20).await;
         for _ in 0..40 {
             let (meta, content) = &files[random.below(files.len() as u64) as usize];
-            let keep = if random.below(5) == 0 { Keep::Nothing } else { Keep::Fetched };
+            let keep = match random.below(6) {
+                0 => Keep::Nothing,
+                1 => Keep::Asked(Fill::new(random.below(40) << 20)),
+                _ => Keep::Fetched,
+            };
+            if random.below(10) == 0 {
+                blocks.release("memory:///", meta);
+            }
             let file = place.file(&blocks, meta, keep);
             let ranges: Vec<Range<u64>> = (0..=random.below(4))
                 .map(|_| {

@@ -17,16 +17,13 @@ use super::{
     data::{FileLayout, Held, Written, write_held, write_or_hold},
     group::commit_append,
     identity::numbered,
+    near_store::near_store,
     once::done_before,
     rows::Rows,
     rules::Rules,
     transaction::{Operation, Transaction},
 };
-use crate::{
-    Lake, Snapshot, StorageError,
-    table::{scanned_snapshot, table_store},
-    task_context,
-};
+use crate::{Lake, Snapshot, StorageError, table::scanned_snapshot, task_context};
 
 /// Appends what `plan` yields. Its columns are matched to the table's by name (any order); a missing column becomes NULL,
 /// an unknown column, a NULL in a NOT NULL column or a type that could lose something is refused before a file is written.
@@ -77,7 +74,7 @@ async fn append_to(
 ) -> Result<Committed, StorageError> {
     let table = target.name();
     rules.check_complete(target)?;
-    let store = table_store(lake.store_registry(), target.location())?;
+    let store = near_store(lake.store_registry(), target)?;
     if let Some(done) = done_before(lake, target, info).await? {
         return Ok(done);
     }

@@ -20,6 +20,7 @@ use super::{
     drop::{keep_name, make_room},
     features,
     found::{Beginning, found},
+    near_store::near_store_at,
     rows::Rows,
     rules::Rules,
     transaction::{Operation, Transaction},
@@ -132,6 +133,8 @@ async fn fill(
         Some((plan, rules, session)) => {
             let plan = conform(&definition.name, &definition.schema, rules, plan)?;
             let rows = Rows::plan(&definition.name, &plan, session.as_ref()).await?;
+            let named = (definition.metadata.id(), definition.name.as_str());
+            let store = near_store_at(lake.store_registry(), &location, named, lake.warm())?;
             write_rows(&FileLayout::of_definition(definition), &rows, &store, &task_context(session.as_ref())).await?
         }
     };

@@ -19,6 +19,7 @@ use super::{
     CommitInfo, Committed,
     commit::STATEMENT_CHARS_MAX,
     data::{FileLayout, Held, write_held},
+    near_store::near_store,
     transaction::Transaction,
 };
 use crate::{Lake, StorageError, lake::Home, table::table_store};
@@ -165,7 +166,7 @@ async fn write_into(home: &Home, append: &mut Transaction, held: &[&Held]) -> Re
     if held.iter().all(|held| held.rows() == 0) {
         return Ok(());
     }
-    let store = table_store(&home.stores, append.base().location())?;
+    let store = near_store(&home.stores, append.base())?;
     let files = write_held(&FileLayout::of_table(append.base()), held, &store).await?;
     append.append_written(files)
 }

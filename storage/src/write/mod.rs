@@ -32,6 +32,7 @@ mod identity;
 mod in_place;
 mod literal;
 mod lossless;
+mod near_store;
 mod once;
 mod parquet;
 mod partition;

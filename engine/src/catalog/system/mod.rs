@@ -1,5 +1,6 @@
 //! `system`: the running process, users and marts described as tables. One file per table; rows are gathered when they are read.
 
+mod cache;
 mod caches;
 mod exports;
 mod marts;

@@ -15,11 +15,15 @@ use crate::{ErrorKind, QueryRecord};
 
 type Number = fn(&QueryRecord) -> u64;
 
-const NUMBERS: [(&str, Number); 9] = [
+const NUMBERS: [(&str, Number); 13] = [
     ("rows", |query| query.rows),
     ("bytes_read", |query| query.usage.bytes_read),
     ("files_read", |query| query.usage.files_read),
     ("files_skipped", |query| query.usage.files_skipped),
+    ("bytes_hot", |query| query.usage.bytes_hot),
+    ("bytes_warm", |query| query.usage.bytes_warm),
+    ("bytes_fetched", |query| query.usage.bytes_fetched),
+    ("requests", |query| query.usage.requests),
     ("memory_bytes_peak", |query| query.usage.memory_bytes_peak),
     ("queued_us", |query| query.queued_us),
     ("planning_us", |query| query.planning_us),

@@ -11,11 +11,12 @@ use datafusion::{
 };
 use futures::stream;
 
-use super::{caches, exports, marts, queries, tiers, upkeep, users};
+use super::{cache, caches, exports, marts, queries, tiers, upkeep, users};
 use crate::{Engine, Identity, catalog::TableName, statement::Context, tier};
 
 /// Tables of `system`, sorted.
 pub(crate) const TABLES: &[&str] = &[
+    "cache",
     "caches",
     "mart_columns",
     "mart_exports",
@@ -33,6 +34,7 @@ pub(crate) const TABLES: &[&str] = &[
 pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn TableProvider>> {
     let (kind, schema) = match name.name.as_str() {
         _ if name.schema != "system" => return None,
+        "cache" => (Kind::Cache, cache::schema()),
         "caches" => (Kind::Caches, caches::schema()),
         "mart_columns" => (Kind::MartColumns, marts::column_schema()),
         "mart_exports" => (Kind::MartExports, exports::schema()),
@@ -53,6 +55,7 @@ pub(crate) fn table(context: &Context, name: &TableName) -> Option<Arc<dyn Table
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
+    Cache,
     Caches,
     MartColumns,
     MartExports,
@@ -90,6 +93,7 @@ impl PartitionStream for Source {
         let caller = self.caller.clone();
         let batch = async move {
             Ok(match kind {
+                Kind::Cache => cache::rows(&schema, &engine.lake().table_cache_usages())?,
                 Kind::Caches => caches::rows(&schema, &engine.cache_usages().await)?,
                 Kind::MartColumns => marts::column_rows(&schema, &marts::all(engine.lake()).await.map_err(external)?)?,
                 Kind::MartExports => exports::rows(&schema, &exports::all(engine.lake()).await.map_err(external)?)?,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Lake, Snapshot, StorageError,
-    table::{Addressed, prune, scanned_snapshot, table_store},
+    table::{Addressed, prune, scanned_snapshot},
     task_context,
     write::{
         CommitInfo, Committed,
@@ -32,6 +32,7 @@ use crate::{
         fed::{Fed, write_fed},
         feed::{self, Taken},
         identity::numbered,
+        near_store::near_store,
         once::done_before,
         rewrite::Patches,
         rows::Rows,
@@ -73,7 +74,7 @@ pub async fn change(
     let done = Arc::new(Done { patches: patches.clone(), ..Done::default() });
     let given = if target.keeps_feed() { Arc::new(feed::fed_columns(&columns)) } else { columns };
     let exec = Arc::new(ChangeExec::new(query, roles, target, given.clone(), done.clone()));
-    let (store, rows) = (table_store(lake.store_registry(), target.location())?, Rows::of(exec));
+    let (store, rows) = (near_store(lake.store_registry(), target)?, Rows::of(exec));
     let task = task_context(session.as_ref());
     let written = match target.keeps_feed() {
         true => write_fed(&layout, &feed_layout, &rows, &store, &task).await,

@@ -12,9 +12,9 @@ use tokio::task::JoinError;
 use super::exec::is_counted;
 use crate::{
     Lake, Snapshot, StorageError,
-    table::table_store,
     write::{
         discard::Discard,
+        near_store::near_store,
         recorder::Recorder,
         rewrite::{FileChange, Patches, Rewritten, rewrite, write_decoded},
     },
@@ -69,7 +69,7 @@ pub(super) async fn write_rest(
     if changes.is_empty() {
         return Ok(Rest::default());
     }
-    let store = table_store(lake.store_registry(), target.location())?;
+    let store = near_store(lake.store_registry(), target)?;
     let discard = Discard::new(store.clone());
     let recorder: Arc<dyn ObjectStore> = Arc::new(Recorder { inner: store, begun: discard.list() });
     let index = target.files()?;
