@@ -107,7 +107,7 @@ impl TestS3 {
         let service = service.build();
         let rights = Arc::new(Lock::new(Rights::All));
         let weather = Arc::new(Lock::new(Weather::default()));
-        let (seen, archived) = (Arc::default(), Arc::<Lock<Option<String>>>::default());
+        let (seen, archived) = (Arc::default(), Archived::default());
         let (granted, noted, fated) = (rights.clone(), Arc::clone(&seen), weather.clone());
         let restored = archived.clone();
         let (stop, stopped) = oneshot::channel();
@@ -211,12 +211,15 @@ impl Drop for TestS3 {
     }
 }
 
+/// A part of the paths of objects that lie in an archive.
+type Archived = Arc<Lock<Option<String>>>;
+
 async fn serve(
     listener: TcpListener,
     service: S3Service,
     rights: Arc<Lock<Rights>>,
     weather: Arc<Lock<Weather>>,
-    (seen, archived): (Arc<Lock<BTreeSet<String>>>, Arc<Lock<Option<String>>>),
+    (seen, archived): (Arc<Lock<BTreeSet<String>>>, Archived),
 ) {
     let changes = Arc::new(Mutex::new(()));
     while let Ok((socket, _)) = listener.accept().await {
