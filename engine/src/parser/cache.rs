@@ -1,4 +1,4 @@
-//! `CACHE [TABLE] t [WHERE predicate]`, `CACHE SELECT ...`, `UNCACHE [TABLE] [IF EXISTS] t`.
+//! `CACHE TABLE t [WHERE predicate]`, `CACHE SELECT ...`, `UNCACHE TABLE [IF EXISTS] t`.
 
 use datafusion::sql::sqlparser::{
     ast::{ObjectName, Query, SetExpr, TableFactor},

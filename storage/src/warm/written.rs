@@ -81,6 +81,7 @@ impl BeingWritten {
             parts.extend(payload.iter().cloned());
         } else {
             self.parts = None;
+            self.write.blocks.held.give_back(std::mem::take(&mut self.bytes));
         }
     }
 
