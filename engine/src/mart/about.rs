@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use boathouse_storage::catalog::{MartDocument, MartLateness};
+use boathouse_storage::catalog::{MartColumn, MartDocument, MartLateness};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     interval::Intervals,
     project::{Mart, Project},
 };
-use crate::{EngineError, statement::data_type::sql_type};
+use crate::EngineError;
 
 /// Documents read together.
 const READS_AT_ONCE: usize = 16;
@@ -35,23 +35,12 @@ pub struct About {
     pub freshness: Option<String>,
     /// How late it is.
     pub late: Option<MartLateness>,
-    pub columns: Vec<AboutColumn>,
+    pub columns: Vec<MartColumn>,
     pub tests: Vec<AboutTest>,
     /// Names of the tables that it reads, marts among them.
     pub reads: Vec<String>,
     pub sql: String,
     pub runs: Arc<MartDocument>,
-}
-
-/// A column of a mart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AboutColumn {
-    pub name: String,
-    pub data_type: String,
-    pub not_null: bool,
-    pub description: Option<String>,
-    pub owner: Option<String>,
-    pub tags: Vec<String>,
 }
 
 /// A test of a mart.
@@ -83,17 +72,6 @@ impl Project {
 impl Mart {
     fn about(&self, document: Arc<MartDocument>, now_ms: i64) -> About {
         let definition = &self.definition;
-        let columns = self.columns.iter().map(|field| {
-            let declared = definition.columns.iter().find(|column| column.name == *field.name());
-            AboutColumn {
-                name: field.name().clone(),
-                data_type: sql_type(field.data_type()),
-                not_null: !field.is_nullable(),
-                description: field.metadata().get("comment").cloned(),
-                owner: declared.and_then(|column| column.owner.clone()),
-                tags: declared.map(|column| column.tags.clone()).unwrap_or_default(),
-            }
-        });
         let tests = definition
             .tests
             .iter()
@@ -113,7 +91,7 @@ impl Mart {
             refresh: definition.refresh.as_ref().map(ToString::to_string),
             freshness: definition.freshness.map(|freshness| freshness.to_string()),
             late: definition.freshness.and_then(|freshness| lateness(freshness, &document, now_ms)),
-            columns: columns.collect(),
+            columns: self.told_columns(),
             tests: tests.collect(),
             reads: self.reads.iter().map(ToString::to_string).collect(),
             sql: sql.trim().to_owned(),

@@ -67,7 +67,7 @@ mod told;
 mod written;
 
 pub use self::{
-    about::{About, AboutColumn, AboutTest},
+    about::{About, AboutTest},
     clock::Clock,
     definition::Definition,
     diff::{Diff, DiffOptions, diff},

@@ -1,6 +1,7 @@
 //! What people are told of a mart, and how long they let it run.
 
 use boathouse_storage::catalog::{MartColumn, MartDefinition};
+use datafusion::arrow::datatypes::FieldRef;
 
 use super::{duration, project::Mart};
 use crate::{EngineError, ErrorKind, statement::data_type::sql_type};
@@ -17,8 +18,24 @@ impl Mart {
     /// What people are told of it.
     pub(super) fn told(&self) -> MartDefinition {
         let definition = &self.definition;
-        let columns = self.columns.iter().map(|field| {
-            let declared = definition.columns.iter().find(|column| column.name == *field.name());
+        MartDefinition {
+            text: definition.text.clone(),
+            strategy: definition.strategy.word().to_owned(),
+            description: definition.description.clone(),
+            owner: definition.owner.clone(),
+            tags: definition.tags.clone(),
+            columns: self.told_columns(),
+            reads: self.reads.iter().map(ToString::to_string).collect(),
+            fingerprint: definition.fingerprint.clone(),
+            refresh: definition.refresh.as_ref().map(ToString::to_string),
+            freshness: definition.freshness.map(|freshness| freshness.to_string()),
+        }
+    }
+
+    /// Its columns in their order, with what the definition says of them.
+    pub(super) fn told_columns(&self) -> Vec<MartColumn> {
+        let column = |field: &FieldRef| {
+            let declared = self.definition.columns.iter().find(|column| column.name == *field.name());
             MartColumn {
                 name: field.name().clone(),
                 data_type: sql_type(field.data_type()),
@@ -27,18 +44,7 @@ impl Mart {
                 owner: declared.and_then(|column| column.owner.clone()),
                 tags: declared.map(|column| column.tags.clone()).unwrap_or_default(),
             }
-        });
-        MartDefinition {
-            text: definition.text.clone(),
-            strategy: definition.strategy.word().to_owned(),
-            description: definition.description.clone(),
-            owner: definition.owner.clone(),
-            tags: definition.tags.clone(),
-            columns: columns.collect(),
-            reads: self.reads.iter().map(ToString::to_string).collect(),
-            fingerprint: definition.fingerprint.clone(),
-            refresh: definition.refresh.as_ref().map(ToString::to_string),
-            freshness: definition.freshness.map(|freshness| freshness.to_string()),
-        }
+        };
+        self.columns.iter().map(column).collect()
     }
 }

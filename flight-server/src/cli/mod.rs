@@ -9,6 +9,7 @@ mod dispatch;
 pub mod login;
 pub mod mart;
 pub mod serve;
+mod show;
 pub mod sql;
 pub mod tier;
 pub mod user;

@@ -8,10 +8,11 @@ use boathouse_engine::{
 };
 use chrono::Utc;
 
+use super::show::show;
 use crate::{
     client::Embedded,
     config::{Config, Flags},
-    shell::{Out, Screen, Settings, Shell, output::Format},
+    shell::output::Format,
 };
 
 /// The flags of `boathouse tier`.
@@ -224,19 +225,5 @@ async fn status(place: &Place) -> Result<bool, String> {
          sum(files_due) AS files_due, sum(bytes_due) AS bytes_due, sum(cost_month) AS cost_month \
          FROM system.tiers{only} GROUP BY table_name, tier, storage_class ORDER BY table_name, tier DESC"
     );
-    let screen = Screen::detect();
-    let settings = Settings::new(Format::Table, false);
-    let mut shell = Shell::new(Box::new(client), settings, screen, Out::standard(screen), false);
-    let shown = async {
-        shell.run_script(sql.as_bytes(), "").await?;
-        shell.finish()
-    };
-    match shown.await {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_reader_gone() => Ok(true),
-        Err(error) => {
-            error.report(screen);
-            Ok(false)
-        }
-    }
+    Ok(show(client, &sql, Format::Table).await)
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use boathouse_engine::mart::full_name;
 
 use crate::{
+    cli::show::show,
     client::Embedded,
     config::{Config, Flags},
-    shell::{Out, Screen, Settings, Shell, output::Format},
+    shell::output::Format,
 };
 
 /// The flags of `boathouse mart history`.
@@ -40,19 +41,5 @@ pub(super) async fn run(args: &Args) -> Result<bool, String> {
     let sql = format!(
         "SELECT started_at, mart, state, rows, version, inputs, error FROM system.mart_runs{only} ORDER BY started_at DESC, mart"
     );
-    let screen = Screen::detect();
-    let settings = Settings::new(args.format, false);
-    let mut shell = Shell::new(Box::new(client), settings, screen, Out::standard(screen), false);
-    let shown = async {
-        shell.run_script(sql.as_bytes(), "").await?;
-        shell.finish()
-    };
-    match shown.await {
-        Ok(()) => Ok(true),
-        Err(error) if error.is_reader_gone() => Ok(true),
-        Err(error) => {
-            error.report(screen);
-            Ok(false)
-        }
-    }
+    Ok(show(client, &sql, args.format).await)
 }
