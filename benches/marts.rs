@@ -1,7 +1,8 @@
 //! What running marts costs: `cargo bench -p boathouse-benches --profile dist --bench marts -- --scale 1 --runs 3`.
 //!
 //! Fifty marts over TPC-H, some on others, each with a test: all of them anew, beside the same queries by hand, and again
-//! when nothing has changed.
+//! when nothing has changed. Then those that aggregate, over copies of the tables of which 1 % of the orders change: runs
+//! that look at the changed rows, beside full ones of the same rows.
 
 use std::{
     path::Path,
@@ -103,7 +104,79 @@ async fn run(args: &Args) -> Result<()> {
     }
     let each = unchanged.as_secs_f64() * 1e3 / count as f64;
     println!("nothing changed: {:.0} ms, {each:.1} ms a mart", unchanged.as_secs_f64() * 1e3);
+    changed(engine, args.runs).await
+}
+
+/// What becomes of 1 % of the orders in round `$1`, by which orders are chosen. Keys of new orders are far above all others.
+const CHANGES: [(&str, &[&str]); 2] = [
+    ("updated", &["UPDATE changed.lineitem SET l_extendedprice = l_extendedprice + 1 WHERE l_orderkey % 100 = $1"]),
+    (
+        "added",
+        &[
+            "INSERT INTO changed.orders SELECT o_orderkey + 100000000 * ($1 + 1), * EXCEPT (o_orderkey) FROM orders
+             WHERE o_orderkey % 100 = $1",
+            "INSERT INTO changed.lineitem SELECT l_orderkey + 100000000 * ($1 + 1), * EXCEPT (l_orderkey) FROM lineitem
+             WHERE l_orderkey % 100 = $1",
+        ],
+    ),
+];
+
+/// The marts that aggregate, when 1 % of the orders changed: the best times of a run and of a full one.
+async fn changed(engine: &Arc<Engine>, rounds: u64) -> Result<()> {
+    let session = engine.session();
+    session.execute("CREATE SCHEMA IF NOT EXISTS changed").await?;
+    for table in ["lineitem", "orders"] {
+        session.execute(&format!("DROP TABLE IF EXISTS changed.{table}")).await?;
+        session.execute(&format!("CREATE TABLE changed.{table} SHALLOW CLONE {table}")).await?;
+        let feed = format!("ALTER TABLE changed.{table} SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')");
+        session.execute(&feed).await?;
+    }
+    let mut definitions = Vec::new();
+    for (name, query) in queries().into_iter().filter(|(name, _)| name.starts_with("first")) {
+        let query = query.replace("lineitem", "changed.lineitem").replace("JOIN orders", "JOIN changed.orders");
+        let text = format!("/*---\nname = \"marts.changed_{name}\"\n---*/\n{query}");
+        definitions.push(Definition::parse(&name, &text).map_err(|fault| fault.to_string())?);
+    }
+    let project = Project::open(engine, definitions, MartOptions::default()).await;
+    let project = project.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let names = project.names();
+    each(&project, &names, true).await?;
+    for (what, statements) in CHANGES {
+        let mut best = vec![[Duration::MAX; 2]; names.len()];
+        for round in 0..=rounds {
+            for sql in statements {
+                session.execute(&sql.replace("$1", &round.to_string())).await?;
+            }
+            // The full run has nothing to do that the other did not, but it does all of it.
+            let times = [each(&project, &names, false).await?, each(&project, &names, true).await?];
+            for (at, best) in best.iter_mut().enumerate().filter(|_| round > 0) {
+                *best = [best[0].min(times[0][at]), best[1].min(times[1][at])];
+            }
+        }
+        println!("1 % of the orders {what}:");
+        for (name, [run, full]) in names.iter().zip(&best) {
+            let [run, full] = [run, full].map(|time| time.as_secs_f64() * 1e3);
+            println!("  {name}: {run:.0} ms, full {full:.0} ms, ratio {:.1}", full / run);
+        }
+        let [run, full] = [0, 1].map(|at| best.iter().map(|times| times[at].as_secs_f64() * 1e3).sum::<f64>());
+        println!("  together: {run:.0} ms, full {full:.0} ms, ratio {:.1}", full / run);
+    }
     Ok(())
+}
+
+/// The time of each mart, run by itself.
+async fn each(project: &Project, names: &[String], force: bool) -> Result<Vec<Duration>> {
+    let mut times = Vec::with_capacity(names.len());
+    for name in names {
+        let started = Instant::now();
+        let reports = project.run(std::slice::from_ref(name), force, |_| ()).await?;
+        times.push(started.elapsed());
+        match reports.first().map(|report| &report.outcome) {
+            Some(MartOutcome::Succeeded { .. }) => {}
+            other => return Err(format!("{name}: {other:?}").into()),
+        }
+    }
+    Ok(times)
 }
 
 /// All marts, definitions read and checked anew, as the command line does.

@@ -31,6 +31,7 @@ use crate::{
 };
 
 pub use self::load::Batches;
+pub(crate) use self::load::once;
 
 /// A client's session. Methods may be called at once; settings apply to statements prepared after them.
 #[derive(Debug)]

@@ -80,7 +80,7 @@
 //! [destinations.bucket]
 //! kind = "files"
 //! url = "s3://bucket/exports"     # or a folder
-//! format = "parquet"              # or csv
+//! format = "parquet"              # or csv, delta
 //!
 //! [destinations.crm]
 //! kind = "http"

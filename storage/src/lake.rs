@@ -6,6 +6,7 @@
 
 mod background;
 mod begun;
+mod beside;
 mod clones;
 mod discover;
 mod exports;

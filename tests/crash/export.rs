@@ -2,12 +2,18 @@
 //! to its end, and nothing gets there twice. What a destination does is one step that is there or is not; whether anybody heard
 //! of it makes no difference.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use boathouse_engine::{
     Definition, EngineError, MartOptions, Project, RowStream,
-    mart::{Clock, Delivery, Destination, Export, ExportMark, FileExports, FileFormat, LeaseTimes, Progress},
+    mart::{
+        Clock, Delivery, DeltaExports, Destination, Export, ExportMark, FileExports, FileFormat, LeaseTimes, Progress,
+    },
 };
 use boathouse_tests::store::{Request, RequestKind, RequestLog};
 use datafusion::arrow::{
@@ -20,7 +26,7 @@ use parking_lot::Mutex;
 
 use crate::{
     mart::die_behind,
-    place::{answers, copy, engine, session},
+    place::{answers, copy, engine, engine_at, session},
 };
 
 async fn ids(mut rows: RowStream) -> Result<Vec<i64>, EngineError> {
@@ -114,6 +120,7 @@ async fn project(store: &Arc<InMemory>, log: &Arc<RequestLog>, mode: &str, to: A
         lease: LeaseTimes { beat, dead_after, look },
         clock: Clock::of(|| 0),
         destinations: [("to".to_owned(), to)].into_iter().collect(),
+        ..MartOptions::default()
     };
     let text = format!("/*---\nexport = [{{ to = \"to\", mode = \"{mode}\" }}]\n---*/\nSELECT id FROM t");
     let definition = Definition::parse("m.rows.sql", &text).unwrap();
@@ -247,4 +254,44 @@ async fn a_delivery_of_files() {
         assert_eq!(export(&store, &Arc::default(), "replace", files()).await, Some("up to date"), "request {at}");
     }
     assert!(found.iter().all(|count| *count > 0), "{found:?}: faults of too few kinds");
+}
+
+/// The rows of the Delta table, and its commits, as another process finds them.
+async fn shared(store: &Arc<InMemory>) -> (String, u64) {
+    let engine = engine_at("memory:///share", store, &Arc::default()).await;
+    let rows = answers(&engine.session(), "SELECT id FROM m.rows ORDER BY id").await.unwrap();
+    (rows, engine.lake().table("m", "rows").await.unwrap().version())
+}
+
+/// The commit is the delivery: what comes behind it, or before, makes no difference.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_to_a_delta_table() {
+    let delta = || -> Arc<dyn Destination> { Arc::new(DeltaExports::new("memory:///share").unwrap()) };
+    for mode in ["append", "replace"] {
+        let start = behind(mode, delta()).await;
+        let (end, log) = (copy(&start), Arc::new(RequestLog::default()));
+        let old = shared(&start).await;
+        assert_eq!(export(&end, &log, mode, delta()).await, Some("delivered"));
+        let new = shared(&end).await;
+        assert_eq!(new.1, old.1 + 1, "one delivery is one commit");
+        // What became of the table, and what the next process had to do: before the commit, and behind it.
+        let mut found = BTreeSet::new();
+        for at in changes(&log.take()) {
+            let (store, log) = (copy(&start), Arc::new(RequestLog::default()));
+            die_behind(&log, at);
+            let _ = export(&store, &log, mode, delta()).await;
+            let between = shared(&store).await;
+            assert!(between == old || between == new, "{mode}, request {at}: {between:?}");
+            let again = export(&store, &Arc::default(), mode, delta()).await.unwrap_or("nothing");
+            assert_eq!(shared(&store).await, new, "{mode}, request {at}");
+            found.insert((between == new, again));
+            assert_eq!(
+                export(&store, &Arc::default(), mode, delta()).await,
+                Some("up to date"),
+                "{mode}, request {at}"
+            );
+        }
+        let expected = [(false, "delivered"), (true, "up to date")];
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{mode}: faults of too few kinds");
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! `kill.rs` tries the requests of one statement (the cases are below), `mart.rs` those of a run of a mart, `export.rs` those
 //! of its delivery to destinations outside of the lake, `begun.rs` those of a CREATE TABLE AS whose name nobody takes again,
-//! `dropped.rs` those of one over a dropped table, `staged.rs` the files of a folder that are written half, `storm.rs` long
+//! `point.rs` ends a process at every point of a run of marts and of its deliveries, by name, `dropped.rs` those of one over a dropped table, `staged.rs` the files of a folder that are written half, `storm.rs` long
 //! runs of statements whose requests fail at random, against a twin lake whose requests do not. Seeds are printed.
 //! `BOATHOUSE_TEST_FAULTS=all` leaves out no request, `BOATHOUSE_TEST_STORMS=200` lets more storms come, `BOATHOUSE_TEST_SEED=7` begins with another seed.
 
@@ -15,6 +15,7 @@ mod kill;
 mod mart;
 mod orphan;
 mod place;
+mod point;
 mod staged;
 mod storm;
 

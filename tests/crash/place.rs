@@ -10,9 +10,14 @@ use object_store::{ObjectStore, memory::InMemory};
 
 /// An engine as in a process of its own: nothing is in its caches. Its requests go through `log`.
 pub async fn engine(store: &Arc<InMemory>, log: &Arc<RequestLog>) -> Arc<Engine> {
+    engine_at("memory:///lake", store, log).await
+}
+
+/// The same on another lake of the store.
+pub async fn engine_at(url: &str, store: &Arc<InMemory>, log: &Arc<RequestLog>) -> Arc<Engine> {
     let (store, watch) = (store.clone(), log.layer());
     let layer: StoreLayer = Arc::new(move |_| watch(store.clone() as Arc<dyn ObjectStore>));
-    let lake = Lake::open_layered("memory:///lake", &StorageOptions::default(), Some(layer)).await.unwrap();
+    let lake = Lake::open_layered(url, &StorageOptions::default(), Some(layer)).await.unwrap();
     let config = EngineConfig { threads: 1, memory_bytes_max: 64 << 20, ..EngineConfig::default() };
     Engine::on(lake, config).unwrap()
 }

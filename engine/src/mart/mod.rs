@@ -48,6 +48,7 @@ mod notice;
 mod outcome;
 mod parameter;
 mod plan;
+mod point;
 mod project;
 mod publish;
 mod quarantine;
@@ -72,7 +73,7 @@ pub use self::{
     definition::Definition,
     diff::{Diff, DiffOptions, diff},
     export::{
-        Delivery, Destination, Destinations, Export, ExportMode, ExportOutcome, ExportReport, Progress,
+        Delivery, DeltaExports, Destination, Destinations, Export, ExportMode, ExportOutcome, ExportReport, Progress,
         files::{FileExports, FileFormat},
     },
     fault::Fault,
@@ -82,6 +83,7 @@ pub use self::{
     notice::{Notice, NoticeKind},
     outcome::{Outcome as MartOutcome, Report, TestReport},
     plan::{Change, Planned},
+    point::{Point, Points},
     project::{MartOptions, Project, full_name},
     scheduler::Scheduler,
     stored::read_lake,

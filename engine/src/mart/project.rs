@@ -22,7 +22,9 @@ use super::{
     definition::Definition,
     export::{self, Destinations},
     fault::Fault,
-    graph, lag, quarantine, scd2,
+    graph, lag,
+    point::Points,
+    quarantine, scd2,
     strategy::Strategy,
     test::{Check, Test},
 };
@@ -42,6 +44,8 @@ pub struct MartOptions {
     pub lease: LeaseTimes,
     /// Where marts may be exported to.
     pub destinations: Destinations,
+    /// Who is told how far runs and deliveries are.
+    pub points: Points,
 }
 
 impl MartOptions {

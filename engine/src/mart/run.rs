@@ -22,6 +22,7 @@ use super::{
     lease::{self, Lease, OfRun, Taken},
     outcome::Outcome,
     plan::{Inputs, published},
+    point::Point,
     project::{Mart, Project},
     publish, quarantine, scd2,
     steps::{self, Step},
@@ -85,6 +86,7 @@ impl Project {
                 return Ok(Ran { pins: inputs.pins, ..Ran::of(outcome) });
             }
         };
+        self.options.points.pass(Point::RunTaken);
         let looked = async {
             // DROP MART takes the definition away and then the lease: who takes one behind that finds it out here.
             if is_gone(lake, &mart.definition).await? {
@@ -230,6 +232,7 @@ impl Running<'_> {
             engine.session().execute(&sql).await?;
         }
         self.comment().await?;
+        self.pass(Point::RunBegun);
         let live = engine.queries().begin(&Origin::default(), &format!("MART RUN {name}"), Phase::Queued);
         live.is_a("MART");
         let permit = Arc::new(engine.permits().acquire(None, live).await?);
@@ -275,10 +278,12 @@ impl Running<'_> {
         };
         let known = Arc::new(known);
         let (found, name, looking) = (self.found.clone(), definition.name.clone(), context.clone());
+        let points = self.project.options.points.clone();
         let look = move |staged: Arc<Snapshot>| {
-            let (found, name, tests) = (found.clone(), name.clone(), tests.clone());
+            let (found, name, tests, points) = (found.clone(), name.clone(), tests.clone(), points.clone());
             let (context, taken, known) = (looking.again(), taken.clone(), known.clone());
             async move {
+                points.pass(Point::RowsWritten);
                 context.pinned.keep_provider(name.clone(), staged.provider()?);
                 let audited = audit(&context, &name, &tests.iter().collect::<Vec<_>>(), &known, now_ms).await;
                 let refused = match &audited {
@@ -297,6 +302,9 @@ impl Running<'_> {
                     }
                 }
                 let table = name.to_string();
+                if refused.is_none() {
+                    points.pass(Point::RowsTested);
+                }
                 refused.map_or(Ok(()), |reason| Err(StorageError::Refused { table, reason }))
             }
             .boxed()
@@ -338,6 +346,9 @@ impl Running<'_> {
                 }
             };
             let written = carry_out(&context, ast).await;
+            if written.is_ok() {
+                self.pass(Point::RowsPublished);
+            }
             if !replays.next(&context, written.as_ref().err()).await {
                 return written.map_err(|error| self.found.lock().error.take().unwrap_or(error));
             }
@@ -358,6 +369,7 @@ impl Running<'_> {
         let audited = audit(&looking, &rows, &tests, &Known::default(), self.project.options.clock.now_ms()).await?;
         if !quarantine::tests(definition).is_empty() {
             self.quarantine(context, step, query).await?;
+            self.pass(Point::RowsPutAside);
         }
         Ok(audited.tests)
     }
@@ -383,6 +395,10 @@ impl Running<'_> {
                 return written;
             }
         }
+    }
+
+    fn pass(&self, point: Point) {
+        self.project.options.points.pass(point);
     }
 
     /// When a server is to try again: where the fault is none of the definition, the rows or the person.
@@ -427,6 +443,7 @@ impl Running<'_> {
         if let Err(error) = lease.end(Some(&run), &self.mart.told()).await {
             tracing::warn!(mart = %self.mart.definition.name, %error, "how a run went could not be written down");
         }
+        self.pass(Point::RunTold);
         let intervals = match outcome {
             Outcome::Succeeded { .. } => self.steps.iter().filter(|step| step.interval.is_some()).count(),
             _ => 0,

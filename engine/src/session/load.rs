@@ -66,7 +66,7 @@ fn not_a_table() -> EngineError {
 }
 
 /// A plan that yields `rows`, the first time it runs.
-pub(super) fn once(schema: SchemaRef, rows: Batches, count: Arc<AtomicU64>) -> Result<LogicalPlan, DataFusionError> {
+pub(crate) fn once(schema: SchemaRef, rows: Batches, count: Arc<AtomicU64>) -> Result<LogicalPlan, DataFusionError> {
     let partition = Once { schema: schema.clone(), rows: Mutex::new(Some(rows)), count };
     let table = StreamingTable::try_new(schema, vec![Arc::new(partition)])?;
     LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None)?.build()

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use boathouse_engine::{
-    Secret,
-    mart::{Destination, Destinations, FileExports, FileFormat},
+    EngineError, Secret,
+    mart::{DeltaExports, Destination, Destinations, FileExports, FileFormat},
 };
 use serde::Deserialize;
 
@@ -65,13 +65,17 @@ fn one(variable: &dyn Fn(&str) -> Option<String>, written: Written) -> Result<Ar
             Arc::new(BoathouseExports::new(BoathouseOptions::checked(&url, token, token_file, tls_ca)?))
         }
         Written::Files { url, format } => {
-            let format = match format.as_deref() {
-                None | Some("parquet") => FileFormat::Parquet,
-                Some("csv") => FileFormat::Csv,
-                Some(other) => return Err(format!("format = \"{other}\" is not supported: write parquet or csv")),
-            };
             let url = filled(variable, &url)?;
-            Arc::new(FileExports::new(url.reveal(), format).map_err(|error| error.to_string())?)
+            let files = |format| Ok::<Arc<dyn Destination>, _>(Arc::new(FileExports::new(url.reveal(), format)?));
+            let made = match format.as_deref() {
+                None | Some("parquet") => files(FileFormat::Parquet),
+                Some("csv") => files(FileFormat::Csv),
+                Some("delta") => DeltaExports::new(url.reveal()).map(|delta| Arc::new(delta) as _),
+                Some(other) => {
+                    return Err(format!("format = \"{other}\" is not supported: write parquet, csv or delta"));
+                }
+            };
+            made.map_err(|error: EngineError| error.to_string())?
         }
         Written::Http { url, headers, authorization_file, batch_rows, timeout } => {
             let url = filled(variable, &url)?;
@@ -121,6 +125,10 @@ mod tests {
             kind = 'files'
             url = 's3://bucket/exports'
             format = 'csv'
+            [share]
+            kind = 'files'
+            url = 's3://bucket/share'
+            format = 'delta'
             [crm]
             kind = 'http'
             url = 'https://crm.example.org/rows'
@@ -134,7 +142,16 @@ mod tests {
         let found = destinations(text).unwrap();
         let kinds: Vec<_> = found.names().map(|name| (name.to_owned(), found.get(name).unwrap().kind())).collect();
         let kinds: Vec<_> = kinds.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
-        assert_eq!(kinds, [("bucket", "files"), ("crm", "http"), ("lake", "boathouse"), ("warehouse", "postgres")]);
+        assert_eq!(
+            kinds,
+            [
+                ("bucket", "files"),
+                ("crm", "http"),
+                ("lake", "boathouse"),
+                ("share", "files"),
+                ("warehouse", "postgres")
+            ]
+        );
         assert!(!format!("{found:?}").contains("s3cret"), "{found:?}");
     }
 

@@ -133,6 +133,11 @@ impl Snapshot {
         self.log.transactions.get(program).copied()
     }
 
+    /// The programs that committed application transactions, each with the number of its last one, in no order.
+    pub fn transactions(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.log.transactions.iter().map(|(program, number)| (program.as_str(), *number))
+    }
+
     /// Milliseconds since 1970, UTC.
     pub fn created_ms(&self) -> Option<i64> {
         self.log.metadata.created_time()

@@ -19,7 +19,7 @@ use crate::{
     catalog::TableName,
     exec::plain_field,
     mart::{
-        MartOptions, fingerprint,
+        MartOptions, Point, fingerprint,
         lease::{self, Lease, Taken},
         plan::published,
     },
@@ -117,6 +117,7 @@ impl Order {
             Taken::Ours(claim, _) => claim,
             Taken::Busy { holder } => return Ok((ExportOutcome::Busy { holder }, true)),
         };
+        self.options.points.pass(Point::ExportTaken);
         let state = claim.state();
         // Another process may have delivered it between the look and the claim.
         let delivered = state.delivered.as_ref().filter(|known| !self.again && covers(Some(&known.mark), &wanted));
@@ -176,6 +177,7 @@ impl Order {
             // Before the first row: whoever ends from here on has perhaps delivered some of this version.
             claim.change_state(|state| state.part = Some(kept.clone())).await?;
         }
+        self.options.points.pass(Point::ExportBegun);
         let progress = Progress::new(claim.clone(), kept, part.map_or(0, |part| part.rows));
         let rows = destination.deliver(&delivery, rows, &progress).await?;
         Ok(Done { mark: delivery.mark, rows: Some(rows) })
@@ -196,6 +198,7 @@ impl Order {
             since: None,
             again_ms: self.again.then(|| self.options.clock.now_ms()),
             engine: self.engine.clone(),
+            points: self.options.points.clone(),
         }
     }
 
@@ -257,6 +260,7 @@ impl Order {
                     // A destination with a ledger tells the next process; of others it would be delivered twice.
                     tracing::warn!(mart = %self.mart, to = self.export.to, %error, "a delivery could not be written down");
                 }
+                self.options.points.pass(Point::ExportTold);
                 let outcome = match rows {
                     Some(rows) => ExportOutcome::Delivered { rows, version: mark.version },
                     None => ExportOutcome::UpToDate { version: mark.version },

@@ -7,7 +7,10 @@ use boathouse_storage::catalog::ExportMark;
 use datafusion::arrow::datatypes::FieldRef;
 
 use super::{Export, ExportMode, Progress};
-use crate::{Engine, EngineError, RowStream};
+use crate::{
+    Engine, EngineError, RowStream,
+    mart::{Point, Points},
+};
 
 /// A place outside of the lake.
 #[async_trait]
@@ -60,9 +63,15 @@ pub struct Delivery {
     /// It is delivered once more, though the place has it, for somebody who asked for that at this time.
     pub again_ms: Option<i64>,
     pub(super) engine: Arc<Engine>,
+    pub(super) points: Points,
 }
 
 impl Delivery {
+    /// Tells how far the delivery is, for a destination that knows.
+    pub fn pass(&self, point: Point) {
+        self.points.pass(point);
+    }
+
     /// Names these rows: equal for the same ones, whoever delivers them, and however often.
     pub fn name(&self) -> String {
         let table = self.mark.table.get(..8).unwrap_or(&self.mark.table);

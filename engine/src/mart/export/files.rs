@@ -35,6 +35,7 @@ use crate::{
         csv::Dialect,
         writer::{Encoding, Writer},
     },
+    mart::Point,
 };
 
 /// Bytes of one file.
@@ -76,16 +77,7 @@ pub struct FileExports {
 impl FileExports {
     /// `url` is a folder (`./exports`, `/data/exports`) or a bucket (`s3://bucket/exports`).
     pub fn new(url: &str, format: FileFormat) -> Result<Self, EngineError> {
-        let folder = Location::parse(url)?;
-        if folder.has_wildcards() {
-            return Err(EngineError::invalid(format!("\"{url}\" is not a folder: it has wildcards")));
-        }
-        // The place is told in manifests and in errors.
-        if !folder.url().username().is_empty() || folder.url().password().is_some() {
-            let error = EngineError::invalid("the url has a user or a password in it");
-            return Err(error.with_hint("Leave them out: a bucket is reached as [s3] says."));
-        }
-        Ok(Self { folder, format })
+        Ok(Self { folder: folder(url)?, format })
     }
 
     fn place(&self, target: &str) -> Result<Folder, EngineError> {
@@ -95,6 +87,20 @@ impl FileExports {
         let url = Location::parse(&text)?.folder_url();
         Ok(Folder { text, url })
     }
+}
+
+/// The folder of a destination, checked.
+pub(super) fn folder(url: &str) -> Result<Location, EngineError> {
+    let folder = Location::parse(url)?;
+    if folder.has_wildcards() {
+        return Err(EngineError::invalid(format!("\"{url}\" is not a folder: it has wildcards")));
+    }
+    // The place is told in manifests and in errors.
+    if !folder.url().username().is_empty() || folder.url().password().is_some() {
+        let error = EngineError::invalid("the url has a user or a password in it");
+        return Err(error.with_hint("Leave them out: a bucket is reached as [s3] says."));
+    }
+    Ok(folder)
 }
 
 /// Where the files of an export are.
@@ -140,9 +146,7 @@ impl Destination for FileExports {
     async fn last(&self, delivery: &Delivery, _: Option<ExportMark>) -> Result<Option<ExportMark>, EngineError> {
         let (lake, place) = (delivery.engine.lake(), self.place(&delivery.target)?);
         if place.url.as_str().starts_with(lake.url().as_str()) {
-            let message =
-                format!("\"{}\" lies in the lake, whose folders are its schemas and tables", self.folder.text());
-            return Err(EngineError::new(ErrorKind::Denied, message).with_hint("Choose a place outside of the lake."));
+            return Err(in_the_lake(self.folder.text()));
         }
         let found = manifest::read(lake.stores().as_ref(), &place).await?;
         match found {
@@ -163,14 +167,26 @@ impl Destination for FileExports {
         let entries = delivery.engine.runtime().spawn(written).await??;
         let before = manifest::read(stores.as_ref(), &place).await?;
         if before.as_ref().map(Manifest::mark) != delivery.last {
-            let message = format!("another process has delivered to \"{}\" meanwhile", delivery.target);
-            return Err(EngineError::new(ErrorKind::Conflict, message));
+            return Err(outrun(&delivery.target));
         }
+        delivery.pass(Point::RowsBrought);
         let manifest = Manifest::of(delivery, self.format.extension(), entries);
         manifest::replace(stores.as_ref(), &place, &manifest).await?;
+        delivery.pass(Point::RowsDelivered);
         manifest::clean(stores.as_ref(), &place, &manifest, before.as_ref()).await;
+        delivery.pass(Point::ExportCleaned);
         Ok(manifest.meta.record_count)
     }
+}
+
+pub(super) fn in_the_lake(place: &str) -> EngineError {
+    let message = format!("\"{place}\" lies in the lake, whose folders are its schemas and tables");
+    EngineError::new(ErrorKind::Denied, message).with_hint("Choose a place outside of the lake.")
+}
+
+/// What others delivered between the look and the delivery.
+pub(super) fn outrun(target: &str) -> EngineError {
+    EngineError::new(ErrorKind::Conflict, format!("another process has delivered to \"{target}\" meanwhile"))
 }
 
 fn taken(found: &Manifest, delivery: &Delivery) -> EngineError {

@@ -8,12 +8,13 @@
 //! A destination ([`Destination`]) carries out a delivery so that a repetition delivers nothing twice: by a ledger that it
 //! writes in the same transaction as the rows, by a manifest that is replaced in one step, or by keys that the receiver
 //! knows again. What is written down in the lake comes behind it, and may be lost. Destinations that are reached over the
-//! network live above this crate; [`files`] is the one that object stores carry.
+//! network live above this crate; [`files`] and [`DeltaExports`] are those that object stores carry.
 
 mod check;
 mod claim;
 mod definition;
 mod deliver;
+mod delta;
 mod destination;
 mod due;
 mod exporter;
@@ -34,6 +35,7 @@ pub(super) use self::{
 };
 pub use self::{
     definition::{Export, ExportMode},
+    delta::DeltaExports,
     destination::{Delivery, Destination, Destinations},
     progress::Progress,
     report::{ExportOutcome, ExportReport},

@@ -1,5 +1,6 @@
 //! Exports to destinations that a test keeps in its hands, and to files.
 
+mod delta;
 mod ordered;
 mod told;
 
@@ -124,6 +125,7 @@ impl Place {
             clock: Clock::of(move || now.load(Ordering::SeqCst)),
             lease: LeaseTimes::default(),
             destinations: std::iter::once(("kept".to_owned(), kept)).chain(more).collect(),
+            ..MartOptions::default()
         }
     }
 
