@@ -26,8 +26,9 @@ use super::{
     interval::{Interval, Intervals},
     parameter,
     refresh::Refresh,
+    scd2,
     strategy::Strategy,
-    test::Test,
+    test::{Check, OnViolation, Test},
 };
 use crate::{
     EngineError,
@@ -235,6 +236,20 @@ impl Definition {
     /// The query as it can be planned, for what holds in any interval.
     pub(super) fn sample(&self) -> Result<Query, EngineError> {
         self.query_of(self.interval.as_ref().map(Intervals::empty).as_ref())
+    }
+
+    /// The columns that tell the table's rows apart, as every run makes sure; none when nothing does.
+    pub(super) fn row_key(&self) -> Vec<String> {
+        let unique = self.tests.iter().find_map(|test| match &test.check {
+            Check::Unique(columns) if test.on_violation == OnViolation::Fail => Some(columns.clone()),
+            _ => None,
+        });
+        match self.strategy {
+            Strategy::Merge => self.key.clone(),
+            // A key has a row for each state that it was in.
+            Strategy::Scd2 => self.key.iter().cloned().chain([scd2::COLUMNS[0].to_owned()]).collect(),
+            _ => unique.unwrap_or_default(),
+        }
     }
 
     /// The column by which the rows of an interval take the place of those that were made in it before.

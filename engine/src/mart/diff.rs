@@ -20,10 +20,7 @@ use super::{
     definition::Definition,
     plan::published,
     project::full_name,
-    scd2,
     stored::stored_of,
-    strategy::Strategy,
-    test::{Check, OnViolation},
     test_sql::{quoted, table},
 };
 use crate::{
@@ -126,16 +123,7 @@ async fn key(context: &Context, name: &TableName) -> Result<Vec<String>, EngineE
         None => lake.mart(&name.to_string()).await?.definition.text.clone(),
     };
     let Ok(definition) = Definition::parse(&format!("{name}.sql"), &text) else { return Ok(Vec::new()) };
-    let unique = definition.tests.iter().find_map(|test| match &test.check {
-        Check::Unique(columns) if test.on_violation == OnViolation::Fail => Some(columns.clone()),
-        _ => None,
-    });
-    Ok(match definition.strategy {
-        Strategy::Merge => definition.key,
-        // A key has a row for each state that it was in.
-        Strategy::Scd2 => definition.key.into_iter().chain([scd2::COLUMNS[0].to_owned()]).collect(),
-        _ => unique.unwrap_or_default(),
-    })
+    Ok(definition.row_key())
 }
 
 fn version_of(name: &TableName, version: u64) -> String {

@@ -25,7 +25,7 @@ use crate::{
     EngineError,
     catalog::TableName,
     parser::{self, Ast, create::Create},
-    statement::{check_property, data_type::sql_type},
+    statement::{PRIMARY_KEY, check_property, data_type::sql_type},
 };
 
 /// The statement that publishes the rows of `query` in the mart's table.
@@ -85,7 +85,7 @@ pub(super) fn made(
         columns,
         partition_by: &definition.partition_by,
         comment: definition.description.as_deref(),
-        properties: target.map(|target| kept_properties(target, columns)).unwrap_or_default(),
+        properties: properties(definition, target, columns),
     };
     made.filled_with(query)
 }
@@ -136,13 +136,19 @@ pub(super) fn unplaced(merge: &mut Merge) {
     merge.clauses.iter_mut().for_each(|clause| clause.when_token = AttachedToken::empty());
 }
 
-/// The statements that give the table the comments that the definition says: no row and no reader depends on them.
+/// The statements that give the table the comments and the key that the definition says: no row depends on them.
 pub(super) fn comments(definition: &Definition, columns: &[FieldRef], target: &Snapshot) -> Vec<String> {
     let name = table(&definition.name);
     let is = |comment: Option<&str>| comment.map_or("NULL".to_owned(), text);
     let mut statements = Vec::new();
     if target.comment() != definition.description.as_deref() {
         statements.push(format!("COMMENT ON TABLE {name} IS {}", is(definition.description.as_deref())));
+    }
+    if let Some(key) = told_key(definition)
+        && target.properties().get(PRIMARY_KEY) != Some(&key)
+    {
+        let (property, key) = (text(PRIMARY_KEY), text(&key));
+        statements.push(format!("ALTER TABLE {name} SET TBLPROPERTIES ({property} = {key})"));
     }
     for column in columns {
         let comment = |field: &FieldRef| field.metadata().get("comment").cloned();
@@ -239,6 +245,22 @@ fn difference(definition: &Definition, columns: &[FieldRef], target: &Snapshot) 
 /// Names as a list in SQL.
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.into_iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// What clients are told tells the rows apart. A name with a comma cannot be said.
+fn told_key(definition: &Definition) -> Option<String> {
+    let key = definition.row_key();
+    (!key.is_empty() && key.iter().all(|name| !name.contains(','))).then(|| key.join(", "))
+}
+
+/// What people set on the table, and what the definition says.
+fn properties(definition: &Definition, target: Option<&Snapshot>, columns: &[FieldRef]) -> Vec<(String, String)> {
+    let mut properties = target.map(|target| kept_properties(target, columns)).unwrap_or_default();
+    if let Some(key) = told_key(definition) {
+        properties.retain(|(known, _)| known != PRIMARY_KEY);
+        properties.push((PRIMARY_KEY.to_owned(), key));
+    }
+    properties
 }
 
 /// What people set on the table stays when it is made anew.

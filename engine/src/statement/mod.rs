@@ -66,7 +66,7 @@ pub(crate) use self::{
     insert::{under_names, unfit},
     name::place as name_place,
     prepare::{Kept, constant},
-    property::{check as check_property, primary_key},
+    property::{PRIMARY_KEY, check as check_property, primary_key},
     settings::Settings,
     show::functions,
 };

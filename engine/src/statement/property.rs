@@ -47,7 +47,7 @@ const DELTA: &[(&str, Shape)] = &[
 /// INSERT and MERGE add columns that the table does not have, without being asked.
 const SCHEMA_EVOLUTION: &str = "boathouse.schemaEvolution";
 /// Clients are told that these columns tell the rows apart. Nothing enforces it.
-const PRIMARY_KEY: &str = "boathouse.primaryKey";
+pub(crate) const PRIMARY_KEY: &str = "boathouse.primaryKey";
 const OWN: &[(&str, Shape)] = &[
     (PRIMARY_KEY, Shape::Columns),
     (SCHEMA_EVOLUTION, Shape::Boolean),
