@@ -256,24 +256,32 @@ async fn a_delivery_of_files() {
     assert!(found.iter().all(|count| *count > 0), "{found:?}: faults of too few kinds");
 }
 
-/// The rows of the Delta table, and its commits, as another process finds them.
-async fn shared(store: &Arc<InMemory>) -> (String, u64) {
+/// The rows of the Delta table, and its version, as another process finds them, if it is there.
+async fn shared(store: &Arc<InMemory>) -> Option<(String, u64)> {
     let engine = engine_at("memory:///share", store, &Arc::default()).await;
-    let rows = answers(&engine.session(), "SELECT id FROM m.rows ORDER BY id").await.unwrap();
-    (rows, engine.lake().table("m", "rows").await.unwrap().version())
+    let rows = answers(&engine.session(), "SELECT id FROM m.rows ORDER BY id").await.ok()?;
+    Some((rows, engine.lake().table("m", "rows").await.unwrap().version()))
+}
+
+/// A lake in which version 0 is to be delivered, and nothing is at the destination.
+async fn first(mode: &str, to: Arc<dyn Destination>) -> Arc<InMemory> {
+    let store = place().await;
+    run(&store, mode, to).await;
+    store
 }
 
 /// The commit is the delivery: what comes behind it, or before, makes no difference.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_delivery_to_a_delta_table() {
     let delta = || -> Arc<dyn Destination> { Arc::new(DeltaExports::new("memory:///share").unwrap()) };
-    for mode in ["append", "replace"] {
-        let start = behind(mode, delta()).await;
+    for (mode, is_first) in [("append", false), ("replace", false), ("append", true), ("replace", true)] {
+        let start = if is_first { first(mode, delta()).await } else { behind(mode, delta()).await };
         let (end, log) = (copy(&start), Arc::new(RequestLog::default()));
         let old = shared(&start).await;
         assert_eq!(export(&end, &log, mode, delta()).await, Some("delivered"));
         let new = shared(&end).await;
-        assert_eq!(new.1, old.1 + 1, "one delivery is one commit");
+        let version = |found: &Option<(String, u64)>| found.as_ref().map_or(0, |(_, version)| version + 1);
+        assert_eq!(version(&new), version(&old) + 1, "one delivery is one commit");
         // What became of the table, and what the next process had to do: before the commit, and behind it.
         let mut found = BTreeSet::new();
         for at in changes(&log.take()) {

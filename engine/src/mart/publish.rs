@@ -264,7 +264,7 @@ fn properties(definition: &Definition, target: Option<&Snapshot>, columns: &[Fie
 }
 
 /// What people set on the table stays when it is made anew.
-fn kept_properties(target: &Snapshot, columns: &[FieldRef]) -> Vec<(String, String)> {
+pub(super) fn kept_properties(target: &Snapshot, columns: &[FieldRef]) -> Vec<(String, String)> {
     let properties = target.properties().iter();
     let kept = properties.filter(|(key, value)| check_property(key, value, columns).is_ok());
     kept.map(|(key, value)| (key.clone(), value.clone())).collect()

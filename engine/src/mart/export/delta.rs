@@ -4,11 +4,12 @@
 //! <url>/<schema>/<table>/part-... .parquet
 //! <url>/<schema>/<table>/_delta_log/00000000000000000012.json     txn (mart and version), rows that go, rows that come
 //! ```
-//! The table's log is the ledger: the commit that adds the rows holds two application transactions, which checkpoints keep.
-//! One tells the version of the mart, by the id of its table; the other in which order such tables came, where a mart was
-//! made anew under its name. The place is laid out as a lake, so Boathouse opens it as one; other readers open the table.
+//! The table's log is the ledger: the commit that adds the rows holds two application transactions, which checkpoints keep
+//! unless the table says for how long. One tells the version of the mart, by the id of its table; the other in which order
+//! such tables came, where a mart was made anew under its name. A property of the table tells which mart's exports made it:
+//! nobody else may replace its rows. The place is laid out as a lake, so Boathouse opens it as one.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use boathouse_storage::{
@@ -23,6 +24,7 @@ use datafusion::arrow::{
     error::ArrowError,
 };
 use futures::{FutureExt, StreamExt};
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::{
@@ -31,7 +33,7 @@ use super::{
 };
 use crate::{
     Engine, EngineError, ErrorKind, Pins, RowStream,
-    mart::Point,
+    mart::{Point, publish::kept_properties},
     session::once,
     statement::{Context, rules},
 };
@@ -40,6 +42,8 @@ use crate::{
 const DELIVERED: &str = "boathouse-export:";
 /// Of a commit: which one of the table it is.
 const ORDER: &str = "boathouse-export-order:";
+/// Property of a table: the lake and the mart whose export made it.
+const MADE_BY: &str = "boathouse-export.madeBy";
 /// Tables that are named without a schema.
 const MAIN: &str = "main";
 
@@ -47,24 +51,36 @@ const MAIN: &str = "main";
 #[derive(Debug)]
 pub struct DeltaExports {
     folder: Location,
+    /// The place, as the engine reaches it that asked last.
+    opened: Mutex<Option<(Weak<Engine>, Arc<Lake>)>>,
 }
 
 impl DeltaExports {
     /// `url` is a folder (`./exports`, `/data/exports`) or a bucket (`s3://bucket/exports`).
     pub fn new(url: &str) -> Result<Self, EngineError> {
-        Ok(Self { folder: folder(url)? })
+        Ok(Self { folder: folder(url)?, opened: Mutex::default() })
     }
 
     fn place(&self, delivery: &Delivery) -> Result<Place, EngineError> {
         let (schema, table) = parts(&delivery.target)?;
-        let own = delivery.engine.lake();
-        // As a path, not as a URL: in a URL a name may also be another place.
-        let text = format!("{}/", self.folder.absolute().trim_end_matches('/'));
-        let lake = Arc::new(own.beside(&Location::parse(&text)?.folder_url())?);
-        if lake.table_url(schema, table).as_str().starts_with(own.url().as_str()) {
+        let (own, root) = (delivery.engine.lake().url(), self.folder.folder_url());
+        // Before anything is made there.
+        if format!("{root}{schema}/{table}/").starts_with(own.as_str()) {
             return Err(in_the_lake(self.folder.text()));
         }
-        Ok(Place { lake, schema: schema.to_owned(), table: table.to_owned() })
+        Ok(Place { lake: self.lake(&delivery.engine)?, schema: schema.to_owned(), table: table.to_owned() })
+    }
+
+    fn lake(&self, engine: &Arc<Engine>) -> Result<Arc<Lake>, EngineError> {
+        let mut opened = self.opened.lock();
+        if let Some((known, lake)) = opened.as_ref()
+            && known.ptr_eq(&Arc::downgrade(engine))
+        {
+            return Ok(lake.clone());
+        }
+        let lake = Arc::new(engine.lake().beside(&self.folder.folder_url())?);
+        *opened = Some((Arc::downgrade(engine), lake.clone()));
+        Ok(lake)
     }
 }
 
@@ -86,14 +102,17 @@ impl Destination for DeltaExports {
         write::check_new(&new_table(schema, table, columns)).map_err(EngineError::from)
     }
 
-    async fn last(&self, delivery: &Delivery, _: Option<ExportMark>) -> Result<Option<ExportMark>, EngineError> {
-        let place = self.place(delivery)?;
-        let Some(table) = place.find().await? else { return Ok(None) };
+    async fn last(&self, delivery: &Delivery, known: Option<ExportMark>) -> Result<Option<ExportMark>, EngineError> {
+        let Some(table) = self.place(delivery)?.find().await? else { return Ok(None) };
+        check_maker(&table, delivery)?;
         let last = last(&table, delivery);
-        if last.is_none() && delivery.mode == ExportMode::Replace {
-            let message = format!("the table \"{}\" is there, and no export of the mart has made it", delivery.target);
-            let hint = "Name another one with table in the export, or take that one away.";
-            return Err(EngineError::new(ErrorKind::AlreadyExists, message).with_hint(hint));
+        if last.is_none() && known.is_some() && delivery.mode == ExportMode::Append && delivery.again_ms.is_none() {
+            let message = format!("the table \"{}\" does not tell which rows of the mart it has", delivery.target);
+            let hint = format!(
+                "Bring it in order, then boathouse mart export {} --again delivers all rows into it.",
+                delivery.mart
+            );
+            return Err(EngineError::unsupported(message).with_hint(hint));
         }
         Ok(last)
     }
@@ -116,13 +135,27 @@ impl Place {
     async fn find(&self) -> Result<Option<Arc<Snapshot>>, EngineError> {
         match self.lake.table(&self.schema, &self.table).await {
             Ok(table) => Ok(Some(table)),
-            Err(StorageError::TableNotFound { .. } | StorageError::SchemaNotFound { .. }) => Ok(None),
+            Err(StorageError::SchemaNotFound { .. }) => Ok(None),
+            Err(StorageError::TableNotFound { .. }) => {
+                match self.lake.catalog(&self.schema).await?.has_entry(&self.table) {
+                    true => {
+                        let message =
+                            format!("\"{}.{}\" is a view there, or a table elsewhere", self.schema, self.table);
+                        let error = EngineError::new(ErrorKind::AlreadyExists, message);
+                        Err(error.with_hint("Name another one with table in the export."))
+                    }
+                    false => Ok(None),
+                }
+            }
             Err(error) => Err(error.into()),
         }
     }
 
     async fn deliver(&self, delivery: &Delivery, rows: RowStream) -> Result<u64, EngineError> {
         let before = self.find().await?;
+        if let Some(table) = &before {
+            check_maker(table, delivery)?;
+        }
         if before.as_ref().and_then(|table| last(table, delivery)) != delivery.last {
             return Err(outrun(&delivery.target));
         }
@@ -134,7 +167,7 @@ impl Place {
         }
         let info = CommitInfo {
             statement: Some(format!("export of mart {}, version {}", delivery.mart, delivery.mark.version)),
-            publication: Some(Arc::new(publication(delivery, before.as_ref()))),
+            publication: Some(Arc::new(self.publication(delivery, before.as_ref()))),
             ..CommitInfo::default()
         };
         let schema = rows.schema();
@@ -143,13 +176,22 @@ impl Place {
             .map_err(|error| EngineError::internal("the rows of an export cannot be planned").with_source(error))?;
         let context = context(&delivery.engine);
         let state = context.state.clone();
-        let committed = match before.filter(|_| delivery.mode == ExportMode::Append) {
+        let (appended, replaced) = match delivery.mode {
+            ExportMode::Append => (before, None),
+            _ => (None, before),
+        };
+        let committed = match appended {
             Some(table) => {
                 let rules = rules::of(&context, &table)?;
                 write::append(&self.lake, &table, plan, &rules, state, &info).await
             }
             None => {
                 let mut table = new_table(&self.schema, &self.table, &delivery.columns);
+                if let Some(before) = &replaced {
+                    table.properties = kept_properties(before, &delivery.columns).into_iter().collect();
+                    table.comment = before.comment().map(str::to_owned);
+                }
+                table.properties.insert(MADE_BY.to_owned(), maker(delivery));
                 table.replace = delivery.mode == ExportMode::Replace;
                 write::create_as(&self.lake, &table, plan, &Rules::default(), state, &info).await
             }
@@ -166,48 +208,88 @@ impl Place {
         delivery.pass(Point::ExportCleaned);
         Ok(committed?.rows_inserted)
     }
+
+    /// What the commit must pass, and what it says: it follows the version that was looked at, or there is none.
+    fn publication(&self, delivery: &Delivery, before: Option<&Arc<Snapshot>>) -> Publication {
+        let next = before.map_or(0, |table| table.version() + 1);
+        let number = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
+        let of = of_mart(delivery) + &delivery.mark.table;
+        let ExportMark { table, version } = &delivery.mark;
+        let told = json!({ "mart": delivery.mart, "table": table, "version": version });
+        let id = before.map(|table| table.id().to_owned());
+        let (lake, schema, table) = (self.lake.clone(), self.schema.clone(), self.table.clone());
+        let (target, points) = (delivery.target.clone(), delivery.points.clone());
+        let look = move |staged: Arc<Snapshot>| {
+            let (lake, schema, table, id) = (lake.clone(), schema.clone(), table.clone(), id.clone());
+            let (target, points) = (target.clone(), points.clone());
+            async move {
+                // A number may also be that of another table, which was made under the name meanwhile.
+                let follows = match &id {
+                    _ if staged.version() != next => false,
+                    Some(id) => lake.table(&schema, &table).await?.id() == id,
+                    None => true,
+                };
+                if !follows {
+                    let source = "another version came between".into();
+                    return Err(StorageError::Conflict { table: target, source });
+                }
+                points.pass(Point::RowsBrought);
+                Ok(())
+            }
+            .boxed()
+        };
+        Publication::new(format!("{DELIVERED}{of}"), number(*version), told, look)
+            .with(format!("{ORDER}{of}"), number(next))
+    }
 }
 
 fn context(engine: &Arc<Engine>) -> Context {
     Context::new(engine, &engine.session(), "", &Pins::new())
 }
 
-/// What the commit must pass, and what it says: it follows the version that was looked at, or there is none.
-fn publication(delivery: &Delivery, before: Option<&Arc<Snapshot>>) -> Publication {
-    let next = before.map_or(0, |table| table.version() + 1);
-    let number = |version: u64| i64::try_from(version).unwrap_or(i64::MAX);
-    let of = of_mart(delivery) + &delivery.mark.table;
-    let ExportMark { table, version } = &delivery.mark;
-    let told = json!({ "mart": delivery.mart, "table": table, "version": version });
-    let (target, points) = (delivery.target.clone(), delivery.points.clone());
-    let look = move |staged: Arc<Snapshot>| {
-        let follows = match staged.version() == next {
-            true => {
-                points.pass(Point::RowsBrought);
-                Ok(())
-            }
-            false => {
-                Err(StorageError::Conflict { table: target.clone(), source: "another version came between".into() })
-            }
-        };
-        async move { follows }.boxed()
-    };
-    Publication::new(format!("{DELIVERED}{of}"), number(*version), told, look)
-        .with(format!("{ORDER}{of}"), number(next))
-}
-
-/// What a table says was delivered last of a mart.
+/// What a table says was delivered last of a mart. The lake may lie elsewhere by now: the id of the mart's table tells, too.
 fn last(table: &Snapshot, delivery: &Delivery) -> Option<ExportMark> {
-    let prefix = format!("{ORDER}{}", of_mart(delivery));
-    let orders = table.transactions().filter_map(|(program, order)| Some((order, program.strip_prefix(&prefix)?)));
-    let (_, id) = orders.max()?;
-    let version = table.transaction(&format!("{DELIVERED}{}{id}", of_mart(delivery)))?;
+    let orders = table.transactions().filter_map(|(program, order)| {
+        let of = program.strip_prefix(ORDER)?;
+        let mut parts = of.splitn(3, '/');
+        let (lake, mart, id) = (parts.next()?, parts.next()?, parts.next()?);
+        let ours = mart == delivery.mart && (lake == delivery.lake || id == delivery.mark.table);
+        ours.then_some((order, of, id))
+    });
+    let (_, of, id) = orders.max()?;
+    let version = table.transaction(&format!("{DELIVERED}{of}"))?;
     Some(ExportMark { table: id.to_owned(), version: u64::try_from(version).ok()? })
 }
 
-/// The lake and the mart, in front of the id of its table.
+/// Nobody's rows are replaced but those of this mart's exports, and nothing is added to what another one replaces.
+fn check_maker(table: &Snapshot, delivery: &Delivery) -> Result<(), EngineError> {
+    let made_by = table.properties().get(MADE_BY);
+    let ours = made_by.is_some_and(|made_by| {
+        let mart = made_by.split_once('/').map(|(_, mart)| mart);
+        *made_by == maker(delivery) || (mart == Some(delivery.mart.as_str()) && last(table, delivery).is_some())
+    });
+    let target = &delivery.target;
+    let message = match made_by {
+        _ if ours => return Ok(()),
+        None if delivery.mode == ExportMode::Append => return Ok(()),
+        None => format!("the table \"{target}\" is there, and no export of the mart has made it"),
+        Some(made_by) => {
+            let mart = made_by.split_once('/').map_or(made_by.as_str(), |(_, mart)| mart);
+            format!("the table \"{target}\" was made by the exports of another mart, \"{mart}\"")
+        }
+    };
+    let hint = "Name another one with table in the export, or take that one away.";
+    Err(EngineError::new(ErrorKind::AlreadyExists, message).with_hint(hint))
+}
+
+/// The lake and the mart.
+fn maker(delivery: &Delivery) -> String {
+    format!("{}/{}", delivery.lake, delivery.mart)
+}
+
+/// The same, in front of the id of the mart's table.
 fn of_mart(delivery: &Delivery) -> String {
-    format!("{}/{}/", delivery.lake, delivery.mart)
+    maker(delivery) + "/"
 }
 
 /// Schema and table.
