@@ -88,6 +88,10 @@ fn internal(text: &str) -> EngineError {
 
 /// What is written in a wrong place is told as not supported.
 fn unsupported(text: &str) -> EngineError {
+    // The rest is the tree of the statement.
+    if text.starts_with("Unsupported ast node") {
+        return EngineError::unsupported("an expression of this kind is not supported");
+    }
     let said = phrase::planning(text);
     if said.hint.is_some() { said } else { EngineError::unsupported(said.message) }
 }

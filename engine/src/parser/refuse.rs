@@ -238,6 +238,22 @@ impl Visitor for Clauses<'_> {
                 TableFactor::Derived { sample: Some(_), .. } => {
                     self.refuse("TABLESAMPLE", "Write WHERE random() < 0.1.", None)
                 }
+                TableFactor::Pivot { .. } => {
+                    let hint = "Write an aggregate for each value: sum(x) FILTER (WHERE name = 'a') AS a.";
+                    self.refuse("PIVOT", hint, None)
+                }
+                TableFactor::Unpivot { .. } => {
+                    self.refuse("UNPIVOT", "Write a SELECT for each column, with UNION ALL between them.", None)
+                }
+                TableFactor::MatchRecognize { .. } => {
+                    self.refuse("MATCH_RECOGNIZE", "Look at neighbours with lag() and lead().", None)
+                }
+                TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } | TableFactor::XmlTable { .. } => {
+                    self.refuse("a table made of JSON or XML", "Read files of JSON with read_json('files').", None)
+                }
+                TableFactor::UNNEST { with_offset: true, .. } => {
+                    self.refuse("WITH OFFSET", "Use row_number() OVER ().", None)
+                }
                 _ => ControlFlow::Continue(()),
             };
         };
@@ -278,6 +294,9 @@ mod tests {
             "ALTER TABLE t CLUSTER BY (b)",
             "GRANT SELECT ON t TO someone",
             "SELECT * FROM t TABLESAMPLE (10 PERCENT)",
+            "SELECT * FROM t PIVOT (sum(d) FOR name IN ('a', 'b'))",
+            "SELECT * FROM t UNPIVOT (v FOR name IN (a, b))",
+            "SELECT * FROM UNNEST([1, 2]) WITH OFFSET",
             "SELECT * FROM t FOR UPDATE",
             "SELECT * INTO u FROM t",
             "SELECT * FROM t FETCH FIRST 3 ROWS ONLY",
