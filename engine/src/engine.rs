@@ -17,8 +17,8 @@ use crate::{
     identity::{Identity, Users},
     mart,
     optimizer::{
-        CheapConjunctsFirst, DecimalsToFloats, QuickConjuncts, QuickDecimals, RuntimeFilters, SpillingJoins, UnknownIn,
-        WholeTimestamps, YieldingRows, physical_rules,
+        CheapConjunctsFirst, CorrelatedSubqueries, DecimalsToFloats, Planner, QuickConjuncts, QuickDecimals,
+        RuntimeFilters, SpillingJoins, UnknownIn, WholeTimestamps, YieldingRows, physical_rules,
     },
     queries::Queries,
     statement::{data_type::MapTypes, settings},
@@ -60,10 +60,11 @@ impl Engine {
     /// On a lake that is open.
     pub fn on(lake: Lake, config: EngineConfig) -> Result<Arc<Self>, EngineError> {
         let runtime = CpuRuntime::new(config.threads)?;
-        // First of all rules: the library's make types equal. The last one needs that.
+        // First of all rules: the library's make types equal. The last ones need that.
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
             vec![Arc::new(DecimalsToFloats), Arc::new(WholeTimestamps)];
         analyzer.extend(Analyzer::new().rules);
+        analyzer.push(Arc::new(CorrelatedSubqueries));
         analyzer.push(Arc::new(UnknownIn));
         let mut template = SessionStateBuilder::new()
             .with_config(settings::base_config(&config))
@@ -71,6 +72,7 @@ impl Engine {
             .with_default_features()
             .with_analyzer_rules(analyzer)
             .with_type_planner(Arc::new(MapTypes))
+            .with_query_planner(Arc::new(Planner))
             .with_optimizer_rule(Arc::new(QuickDecimals))
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(CheapConjunctsFirst))

@@ -11,6 +11,7 @@ use object_store::memory::InMemory;
 
 use crate::{
     chance::{Random, number},
+    feed,
     orphan::orphans,
     place::{a_day_passes, answers, copy, engine, session},
 };
@@ -24,6 +25,8 @@ pub struct Case {
     pub look: &'static str,
     /// What a later writer does. It changes the answer of `look`.
     pub write: &'static str,
+    /// The first version whose changes the table `t` keeps.
+    pub fed_from: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,7 @@ pub async fn check(case: Case) {
             assert!(found == old || found == new, "{place}\n{found:?}");
             assert!(done.is_err() || found == new, "acknowledged and lost: {place}\n{found:?}");
             outcomes[usize::from(found == new)] += 1;
+            look_at_changes(&store, &case, &place).await;
             go_on(&store, &case, &place, &found).await;
         }
     }
@@ -105,6 +109,13 @@ fn counts(fault: Fault, kind: RequestKind, random: &mut Random) -> bool {
 
 async fn look(store: &Arc<InMemory>, case: &Case) -> Result<String, String> {
     answers(&*session(store).await, case.look).await
+}
+
+/// Whatever became of the statement, the feed tells just that.
+async fn look_at_changes(store: &Arc<InMemory>, case: &Case, place: &str) {
+    if let Some(first) = case.fed_from {
+        feed::check(&*session(store).await, first, place).await;
+    }
 }
 
 /// The one that will be killed: it has opened the lake and read nothing.
@@ -140,6 +151,7 @@ async fn go_on(store: &Arc<InMemory>, case: &Case, place: &str, found: &Result<S
     answers(&session, case.write).await.unwrap_or_else(|error| panic!("{place}: {error}"));
     let written = answers(&session, case.look).await;
     assert!(written != *found, "{place}: a later write is not there");
+    look_at_changes(store, case, place).await;
     session.execute(RETENTION).await.unwrap();
     a_day_passes(store).await;
     for (schema, table) in tables(&session).await {

@@ -1,7 +1,7 @@
 //! A writer is killed before and after every request that a statement sends to the store: what comes after sees the table
 //! as it was, or as the statement leaves it, whole, can write, and cleans up what the dead writer left.
 //!
-//! `kill.rs` tries the requests of one statement (the cases are below), `mart.rs` those of a run of a mart, `export.rs` those
+//! `kill.rs` tries the requests of one statement (the cases are below; `feed.rs` looks at what a change feed tells), `mart.rs` those of a run of a mart, `export.rs` those
 //! of its delivery to destinations outside of the lake, `begun.rs` those of a CREATE TABLE AS whose name nobody takes again,
 //! `point.rs` ends a process at every point of a run of marts and of its deliveries, by name, `dropped.rs` those of one over a dropped table, `staged.rs` the files of a folder that are written half, `storm.rs` long
 //! runs of statements whose requests fail at random, against a twin lake whose requests do not. Seeds are printed.
@@ -11,6 +11,7 @@ mod begun;
 mod chance;
 mod dropped;
 mod export;
+mod feed;
 mod kill;
 mod mart;
 mod orphan;
@@ -24,6 +25,7 @@ use crate::kill::{Case, MOVE, check};
 const MAKE: &str = "CREATE TABLE t AS SELECT value AS id, value * 10 AS x FROM generate_series(1, 5)";
 const MAPPED: &str = "ALTER TABLE t SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')";
 const VECTORS: &str = "ALTER TABLE t SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')";
+const FEED: &str = "ALTER TABLE t SET TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true')";
 const WIDER: &str = "ALTER TABLE t SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')";
 const NARROW: &str = "CREATE TABLE t (id INT NOT NULL, x INT, home STRUCT<zip INT>)";
 const ROWS: &str = "SELECT id, x FROM t ORDER BY id, x";
@@ -44,10 +46,19 @@ const MERGE: &str =
 
 macro_rules! cases {
     ($($name:ident: $before:expr, $statement:expr, $look:expr, $write:expr;)+) => {
+        cases!(None; $($name: $before, $statement, $look, $write;)+);
+    };
+    ($fed_from:expr; $($name:ident: $before:expr, $statement:expr, $look:expr, $write:expr;)+) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let case =
-                Case { name: stringify!($name), before: &$before, statement: $statement, look: $look, write: $write };
+            let case = Case {
+                name: stringify!($name),
+                before: &$before,
+                statement: $statement,
+                look: $look,
+                write: $write,
+                fed_from: $fed_from,
+            };
             check(case).await;
         })+
     };
@@ -86,6 +97,20 @@ cases!(
     restore: [MAKE, WRITE, "DELETE FROM t WHERE id = 1"], "RESTORE TABLE t TO VERSION AS OF 0", ROWS, WRITE;
     restore_vectors: [MAKE, VECTORS, "DELETE FROM t WHERE id = 1", "OPTIMIZE t"],
         "RESTORE TABLE t TO VERSION AS OF 2", ROWS, WRITE;
+);
+
+// The first version with changes is that of WRITE.
+cases!(Some(2);
+    delete_with_feed: [MAKE, FEED, WRITE], "DELETE FROM t WHERE id IN (2, 1000)", ROWS, WRITE;
+    update_with_feed: [MAKE, FEED, WRITE], "UPDATE t SET x = x + 1 WHERE id > 3", ROWS, WRITE;
+    merge_with_feed: [MAKE, FEED, WRITE], MERGE, ROWS, WRITE;
+    overwrite_with_feed: [MAKE, FEED, WRITE], "INSERT OVERWRITE t VALUES (8, 80)", ROWS, WRITE;
+);
+
+cases!(Some(3);
+    delete_with_feed_and_vectors: [MAKE, VECTORS, FEED, WRITE], "DELETE FROM t WHERE id = 2", ROWS, WRITE;
+    update_with_feed_and_vectors: [MAKE, VECTORS, FEED, WRITE], "UPDATE t SET x = x + 1 WHERE id > 3", ROWS, WRITE;
+    merge_with_feed_and_vectors: [MAKE, VECTORS, FEED, WRITE], MERGE, ROWS, WRITE;
 );
 
 cases!(
@@ -128,6 +153,7 @@ cases!(
     rename_column: [MAKE, MAPPED], "ALTER TABLE t RENAME COLUMN x TO y", TABLE, ADD;
     move_column: [MAKE], "ALTER TABLE t ALTER COLUMN x FIRST", TABLE, ADD;
     set_not_null: [MAKE], "ALTER TABLE t ALTER COLUMN id SET NOT NULL", TABLE, ADD;
+    set_not_null_of_a_field: [NARROW], "ALTER TABLE t ALTER COLUMN home.zip SET NOT NULL", TABLE, ADD;
     drop_not_null: [NARROW], "ALTER TABLE t ALTER COLUMN id DROP NOT NULL", TABLE, ADD;
     widen_column: [NARROW, WIDER, ADD], "ALTER TABLE t ALTER COLUMN x TYPE BIGINT", TABLE, ADD;
     set_default: [MAKE], "ALTER TABLE t ALTER COLUMN x SET DEFAULT 5", TABLE, ADD;

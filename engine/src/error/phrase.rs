@@ -55,7 +55,7 @@ fn plain_types(text: &str) -> String {
     text.replace("Utf8View", "Utf8").replace("BinaryView", "Binary")
 }
 
-pub(super) const DATA_FILE_GONE: &str = "Something deleted a file that this version of the table names (of an old version, perhaps VACUUM): restore it, or read another version.";
+pub(super) const DATA_FILE_GONE: &str = "It is gone. VACUUM deletes files that only old versions need: read a newer version (DESCRIBE HISTORY lists them). A file of the newest version was deleted by something else: restore it, or RESTORE TABLE ... TO an older version.";
 
 /// `Parquet error: Failed to fetch metadata for file a/b.parquet: Object Store error: ...`: the reader keeps the file's name
 /// and its store's fault in words only.

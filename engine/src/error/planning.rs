@@ -13,7 +13,6 @@ const CURES: &[(&str, &str)] = &[
     ("Failed to coerce", "CAST them to one type."),
     ("Can not find compatible types to compare", "CAST them to one type."),
     ("Incompatible inputs for Union", "CAST the columns of one side to the types of the other."),
-    ("Inconsistent data type across values list", "CAST the values of a column to one type."),
     ("Inconsistent data length across values list", "Give every row as many values as the first."),
     ("Cannot create filter with non-boolean predicate", "A condition is true or false: compare it with something."),
     ("Join condition must be boolean type", "A condition is true or false: compare it with something."),
@@ -36,11 +35,60 @@ pub(super) fn said(text: &str) -> Option<EngineError> {
     if let Some((_, cure)) = CURES.iter().find(|(words, _)| text.starts_with(words)) {
         return Some(EngineError::invalid(plain(&tidy(text))).with_hint(*cure));
     }
-    having(text)
+    values_types(text)
+        .or_else(|| having(text))
         .or_else(|| same_name(text))
         .or_else(|| qualifier(text))
         .or_else(|| alias_columns(text))
         .or_else(|| misplaced(text))
+}
+
+/// `Inconsistent data type across values list at row 1 column 0. Was Date32 but found Utf8`
+fn values_types(text: &str) -> Option<EngineError> {
+    let rest = text.strip_prefix("Inconsistent data type across values list at row ")?;
+    let (row, rest) = rest.split_once(" column ")?;
+    let (column, rest) = rest.split_once(". Was ")?;
+    let (before, found) = rest.split_once(" but found ")?;
+    let (row, column) = (row.parse::<usize>().ok()? + 1, column.parse::<usize>().ok()? + 1);
+    let message = format!(
+        "the values of column {column} are {} up to row {row}, where one is {}",
+        sql_name(before),
+        sql_name(found)
+    );
+    Some(EngineError::invalid(message).with_hint("CAST the values of a column to one type."))
+}
+
+/// A type as SQL calls it, of one in the library's words.
+fn sql_name(kind: &str) -> String {
+    const NAMES: [(&str, &str); 20] = [
+        ("Boolean", "BOOLEAN"),
+        ("Int8", "TINYINT"),
+        ("Int16", "SMALLINT"),
+        ("Int32", "INT"),
+        ("Int64", "BIGINT"),
+        ("UInt64", "BIGINT UNSIGNED"),
+        ("Float32", "REAL"),
+        ("Float64", "DOUBLE"),
+        ("Decimal", "DECIMAL"),
+        ("Utf8", "VARCHAR"),
+        ("LargeUtf8", "VARCHAR"),
+        ("Binary", "BINARY"),
+        ("Date", "DATE"),
+        ("Time32", "TIME"),
+        ("Time64", "TIME"),
+        ("Interval", "INTERVAL"),
+        ("Duration", "INTERVAL"),
+        ("List(", "ARRAY"),
+        ("Struct(", "STRUCT"),
+        ("Map(", "MAP"),
+    ];
+    if let Some(inner) = kind.strip_prefix("Timestamp(") {
+        return if inner.contains(',') { "TIMESTAMP WITH TIME ZONE" } else { "TIMESTAMP" }.to_owned();
+    }
+    let known =
+        NAMES.iter().find(|(name, _)| kind == *name || kind.starts_with(&format!("{}(", name.trim_end_matches('('))));
+    let known = known.or_else(|| NAMES.iter().find(|(name, _)| kind.starts_with(name)));
+    known.map_or_else(|| kind.to_owned(), |(_, sql)| (*sql).to_owned())
 }
 
 /// `HAVING clause references: orders.price > Int64(1) must appear in the GROUP BY clause or ...`
@@ -123,6 +171,19 @@ mod tests {
         assert_eq!(error.unwrap().message, "a window function is not allowed here");
         let error = said("Physical plan does not support logical expression Exists(Exists { subquery: <subquery> })");
         assert!(error.unwrap().message.starts_with("EXISTS, IN and ANY of a subquery"));
+    }
+
+    #[test]
+    fn types_of_values_are_those_of_sql() {
+        let text = |before: &str, found: &str| {
+            let text =
+                format!("Inconsistent data type across values list at row 1 column 0. Was {before} but found {found}");
+            said(&text).unwrap().message
+        };
+        assert_eq!(text("Date32", "Utf8"), "the values of column 1 are DATE up to row 2, where one is VARCHAR");
+        assert!(text("Int64", "List(Int64)").ends_with("are BIGINT up to row 2, where one is ARRAY"));
+        assert!(text("Decimal128(5, 2)", "Timestamp(µs, \"UTC\")").contains("are DECIMAL up"));
+        assert!(text("Timestamp(µs)", "Timestamp(µs, \"UTC\")").ends_with("where one is TIMESTAMP WITH TIME ZONE"));
     }
 
     #[test]

@@ -34,6 +34,7 @@ use datafusion::{
 
 use super::{
     build_side::BuildSide,
+    named_faults::NamedFaults,
     padded::PaddedSides,
     route::{Routes, names_are_plain},
     stored_order::StoredOrder,
@@ -43,7 +44,7 @@ const EARLY: &str = "FilterPushdown";
 const LATE: &str = "FilterPushdown(Post)";
 
 /// DataFusion's rules for physical plans, with this one in the place of its own and those that must stand among them:
-/// [`PaddedSides`] and [`StoredOrder`] before all, [`BuildSide`] behind the choice of sides.
+/// [`NamedFaults`], [`PaddedSides`] and [`StoredOrder`] before all, [`BuildSide`] behind the choice of sides.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     for rule in &mut rules {
@@ -58,6 +59,7 @@ pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Syn
     rules.insert(after, Arc::new(BuildSide));
     rules.insert(0, Arc::new(StoredOrder));
     rules.insert(0, Arc::new(PaddedSides));
+    rules.insert(0, Arc::new(NamedFaults));
     rules
 }
 

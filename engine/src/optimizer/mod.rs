@@ -2,10 +2,13 @@
 
 mod build_side;
 mod conjuncts;
+mod correlated;
 mod decimals;
 mod filter_pushdown;
 mod floats;
+mod named_faults;
 mod padded;
+mod planner;
 mod predicate;
 mod quick_conjuncts;
 mod route;
@@ -18,9 +21,12 @@ mod unknown_in;
 mod yielding;
 
 pub(crate) use conjuncts::CheapConjunctsFirst;
+pub(crate) use correlated::CorrelatedSubqueries;
 pub(crate) use decimals::QuickDecimals;
 pub(crate) use filter_pushdown::physical_rules;
 pub(crate) use floats::DecimalsToFloats;
+pub(crate) use named_faults::value_for;
+pub(crate) use planner::Planner;
 pub(crate) use quick_conjuncts::QuickConjuncts;
 pub(crate) use runtime_filters::RuntimeFilters;
 pub(crate) use spilling::SpillingJoins;

@@ -16,6 +16,7 @@ use super::{
     Context, Outcome,
     change::{Select, Target, outcome, plain_rows, shorten},
     name, parameter,
+    refused::{Clause, refuse},
 };
 use crate::{EngineError, error::Place};
 
@@ -33,7 +34,7 @@ impl Delete {
     pub async fn plan(context: &Context, delete: ast::Delete) -> Result<Self, EngineError> {
         let mut delete = delete;
         let at = Place::of_token_span(delete.delete_token.0.span);
-        refuse(&delete).map_err(|error| error.at(&context.sql, at))?;
+        refuse(context, refused(&delete), at)?;
         let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
         let [TableWithJoins { relation, joins }] = tables.as_slice() else {
             return Err(EngineError::unsupported("DELETE FROM several tables is not supported")
@@ -89,17 +90,16 @@ impl Delete {
 }
 
 /// What other products take in DELETE.
-fn refuse(delete: &ast::Delete) -> Result<(), EngineError> {
-    let refused = [
-        (delete.returning.is_some() || delete.output.is_some(), "RETURNING", "Query the rows before."),
-        (!delete.tables.is_empty(), "DELETE of several tables", "Write one DELETE for each."),
-        (!delete.order_by.is_empty(), "ORDER BY in DELETE", "Write WHERE id IN (SELECT id ... ORDER BY ... LIMIT n)."),
-        (delete.limit.is_some(), "LIMIT in DELETE", "Write WHERE id IN (SELECT id ... ORDER BY ... LIMIT n)."),
-        (matches!(delete.from, FromTable::WithoutKeyword(_)), "DELETE without FROM", "Write DELETE FROM t."),
-        (!delete.optimizer_hints.is_empty(), "a hint in DELETE", "Leave it out."),
-    ];
-    match refused.into_iter().find(|(is, ..)| *is) {
-        Some((_, what, hint)) => Err(EngineError::unsupported(format!("{what} is not supported")).with_hint(hint)),
-        None => Ok(()),
-    }
+fn refused(delete: &ast::Delete) -> [Clause; 7] {
+    let in_subquery = "Write WHERE id IN (SELECT id ... ORDER BY ... LIMIT n).";
+    let without_from = matches!(delete.from, FromTable::WithoutKeyword(_));
+    [
+        (delete.returning.is_some(), "RETURNING", "RETURNING", "Query the rows before."),
+        (delete.output.is_some(), "OUTPUT", "OUTPUT", "Query the rows before."),
+        (!delete.tables.is_empty(), "DELETE of several tables", "", "Write one DELETE for each."),
+        (!delete.order_by.is_empty(), "ORDER BY in DELETE", "ORDER BY", in_subquery),
+        (delete.limit.is_some(), "LIMIT in DELETE", "LIMIT", in_subquery),
+        (without_from, "DELETE without FROM", "", "Write DELETE FROM t."),
+        (!delete.optimizer_hints.is_empty(), "a hint in DELETE", "", "Leave it out."),
+    ]
 }

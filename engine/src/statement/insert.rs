@@ -15,6 +15,7 @@ mod default;
 pub(super) mod evolve;
 mod given;
 mod many;
+mod mixed;
 mod replace;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -34,7 +35,9 @@ use self::replace::{Equal, Replaced};
 use super::{
     Context, Outcome,
     change::{inserted, outcome},
-    name, parameter, property, rules,
+    name, parameter, property,
+    refused::{Clause, refuse},
+    rules,
     view::folded,
 };
 use crate::{
@@ -76,7 +79,7 @@ pub(crate) struct Insert {
 
 impl Insert {
     pub async fn plan(context: &Context, insert: ast::Insert, evolution: Evolution) -> Result<Self, EngineError> {
-        refuse(context, &insert)?;
+        refuse(context, refused(&insert), Place::of_token_span(insert.insert_token.0.span))?;
         let overwrite = insert.overwrite.then(|| (Box::new(insert.clone()), evolution));
         let ast::TableObject::TableName(object) = &insert.table else {
             return Err(EngineError::unsupported("INSERT INTO other than a table is not supported"));
@@ -257,6 +260,18 @@ impl From<EngineError> for Misfit {
 impl Target<'_> {
     /// The rows as `source` gives them, and under the table's names and types.
     pub async fn plan(&self, context: &Context, source: ast::Query) -> Result<(LogicalPlan, LogicalPlan), Misfit> {
+        match mixed::settled(self, &source) {
+            Ok(None) => self.plan_given(context, source).await,
+            // Only where the rows have no type in common are texts anything else than texts.
+            settled => match (self.plan_given(context, source).await, settled) {
+                (Err(_), Ok(Some(settled))) => self.plan_given(context, settled).await,
+                (Err(_), Err(misfit)) => Err(misfit),
+                (planned, _) => planned,
+            },
+        }
+    }
+
+    async fn plan_given(&self, context: &Context, source: ast::Query) -> Result<(LogicalPlan, LogicalPlan), Misfit> {
         let Self { name, schema, columns, new, rules } = self;
         let plan = context.plan_query(source).await?;
         let given = plan.schema().fields().len();
@@ -308,30 +323,25 @@ pub(crate) fn unfit(error: StorageError) -> EngineError {
 }
 
 /// What other products take after INSERT.
-fn refuse(context: &Context, insert: &ast::Insert) -> Result<(), EngineError> {
-    let refused = [
-        (insert.replace_into, "REPLACE INTO", "Write INSERT OVERWRITE, or MERGE by a key."),
-        (insert.or.is_some() || insert.ignore, "INSERT OR ...", "Leave it out: tables have no unique keys."),
-        (insert.on.is_some(), "ON CONFLICT", "Leave it out: tables have no unique keys."),
-        (insert.returning.is_some() || insert.output.is_some(), "RETURNING", "Query the table afterwards."),
-        (insert.partitioned.is_some(), "PARTITION in INSERT", "Give the partition columns as values like all others."),
-        (
-            !insert.after_columns.is_empty(),
-            "PARTITION in INSERT",
-            "Give the partition columns as values like all others.",
-        ),
-        (!insert.assignments.is_empty(), "INSERT ... SET", "Write INSERT INTO t (a, b) VALUES (1, 2)."),
-        (insert.table_alias.is_some() || insert.insert_alias.is_some(), "an alias in INSERT", "Leave it out."),
-        (insert.settings.is_some() || insert.format_clause.is_some(), "SETTINGS or FORMAT in INSERT", "Leave it out."),
-        (insert.multi_table_insert_type.is_some(), "INSERT into several tables", "Write one INSERT for each."),
-        (insert.priority.is_some(), "a priority in INSERT", "Leave it out."),
-    ];
-    match refused.into_iter().find(|(is, ..)| *is) {
-        Some((_, clause, hint)) => Err(EngineError::unsupported(format!("{clause} is not supported"))
-            .with_hint(hint)
-            .at(&context.sql, Place::of_token_span(insert.insert_token.0.span))),
-        None => Ok(()),
-    }
+fn refused(insert: &ast::Insert) -> [Clause; 12] {
+    let no_keys = "Leave it out: tables have no unique keys.";
+    let partition = "Give the partition columns as values like all others.";
+    let alias = insert.table_alias.is_some() || insert.insert_alias.is_some();
+    let settings = insert.settings.is_some() || insert.format_clause.is_some();
+    [
+        (insert.replace_into, "REPLACE INTO", "", "Write INSERT OVERWRITE, or MERGE by a key."),
+        (insert.or.is_some() || insert.ignore, "INSERT OR ...", "", no_keys),
+        (insert.on.is_some(), "ON CONFLICT", "ON", no_keys),
+        (insert.returning.is_some(), "RETURNING", "RETURNING", "Query the table afterwards."),
+        (insert.output.is_some(), "OUTPUT", "OUTPUT", "Query the table afterwards."),
+        (insert.partitioned.is_some(), "PARTITION in INSERT", "PARTITION", partition),
+        (!insert.after_columns.is_empty(), "PARTITION in INSERT", "PARTITION", partition),
+        (!insert.assignments.is_empty(), "INSERT ... SET", "SET", "Write INSERT INTO t (a, b) VALUES (1, 2)."),
+        (alias, "an alias in INSERT", "", "Leave it out."),
+        (settings, "SETTINGS or FORMAT in INSERT", "", "Leave it out."),
+        (insert.multi_table_insert_type.is_some(), "INSERT into several tables", "", "Write one INSERT for each."),
+        (insert.priority.is_some(), "a priority in INSERT", "", "Leave it out."),
+    ]
 }
 
 /// The table to write to, as it is pinned for this statement.
@@ -474,6 +484,7 @@ fn check_parameters(plan: &LogicalPlan, values: &[ScalarValue]) -> Result<(), En
 
 fn misfit(parameter: &Field, value: &ScalarValue) -> EngineError {
     let wanted = super::data_type::sql_type(parameter.data_type());
-    let message = format!("parameter ${} is {wanted}, but the value given is {value}", parameter.name());
+    let message =
+        format!("parameter ${} is {wanted}, but the value given is {}", parameter.name(), write::value_text(value));
     EngineError::invalid(message).with_hint("Give a value that the type holds without a loss.")
 }

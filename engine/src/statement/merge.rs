@@ -32,7 +32,9 @@ use self::clause::{Clause, Kind};
 use super::{
     Context, Outcome,
     change::{Sets, Target, outcome, shorten},
-    name, parameter, property, rules,
+    name, parameter, property,
+    refused::refuse,
+    rules,
 };
 use crate::{EngineError, error::Place, parser};
 
@@ -66,15 +68,11 @@ impl Merge {
     pub async fn plan(context: &Context, merge: ast::Merge, asked: bool) -> Result<Self, EngineError> {
         let mut merge = merge;
         let at = Place::of_token_span(merge.merge_token.0.span);
-        let refused = |what: &str, hint: &str| {
-            Err(EngineError::unsupported(format!("{what} is not supported")).with_hint(hint).at(&context.sql, at))
-        };
-        if merge.output.is_some() {
-            return refused("RETURNING", "Query the rows afterwards.");
-        }
-        if !merge.optimizer_hints.is_empty() {
-            return refused("a hint in MERGE", "Leave it out.");
-        }
+        let clauses = [
+            (merge.output.is_some(), "RETURNING", "RETURNING", "Query the rows afterwards."),
+            (!merge.optimizer_hints.is_empty(), "a hint in MERGE", "", "Leave it out."),
+        ];
+        refuse(context, clauses, at)?;
         let mut target = Target::open(context, &merge.table, NAME).await?;
         shorten(context, &target, &mut merge);
         let mut source = Source::of(&merge.source).map_err(|error| error.at(&context.sql, at))?;

@@ -34,6 +34,7 @@ mod prepare;
 mod property;
 mod query;
 mod refresh_mart;
+mod refused;
 mod rename_table;
 pub(crate) mod replay;
 mod restore;

@@ -7,7 +7,7 @@
 //! The text is kept in the session. Each EXECUTE looks its names up again, and plans it again unless all of them stand for
 //! what they stood for, so it always reads the newest tables.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::{DataType, SchemaRef},
@@ -15,7 +15,7 @@ use datafusion::{
     logical_expr::LogicalPlan,
     logical_expr::{Expr, simplify::SimplifyContext},
     optimizer::simplify_expressions::ExprSimplifier,
-    sql::sqlparser::ast::{self, ExprWithAlias, Ident},
+    sql::sqlparser::ast::{self, ExprWithAlias, Ident, Visit, Visitor},
 };
 
 use super::{Context, Effect, Outcome, Statement, data_type, once, parameter::counted, query::Query};
@@ -222,9 +222,15 @@ fn key(name: &Ident) -> String {
     if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
 }
 
-/// The value of an expression without columns.
+/// The value of an expression without columns, which is known before anything is read.
 pub(crate) fn constant(context: &Context, expr: ast::Expr) -> Result<ScalarValue, EngineError> {
     let text = expr.to_string();
+    if Visit::visit(&expr, &mut AnyQuery).is_break() {
+        let message = format!("a constant expression is needed here: {text} is computed by a query");
+        return Err(
+            EngineError::unsupported(message).with_hint("Run the query first, and write the value that it gives.")
+        );
+    }
     let schema = DFSchema::empty();
     let expr = ExprWithAlias { expr, alias: None };
     let expr = context.state.create_logical_expr_from_sql_expr(expr, &schema).map_err(|error| context.error(error))?;
@@ -240,5 +246,16 @@ pub(crate) fn constant(context: &Context, expr: ast::Expr) -> Result<ScalarValue
     match expr {
         Expr::Literal(value, _) => Ok(value),
         _ => Err(EngineError::invalid(format!("the value {text} is not a constant"))),
+    }
+}
+
+/// Breaks at a query.
+struct AnyQuery;
+
+impl Visitor for AnyQuery {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &ast::Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
     }
 }

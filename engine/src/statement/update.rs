@@ -16,10 +16,12 @@ use datafusion::{
 use super::{
     Context, Outcome,
     change::{
-        Assigned, Select, Sets, Target, assignments, column, conform, conform_to, outcome, plain_rows, put_together,
-        refuse_subqueries, shorten,
+        Assigned, Select, Sets, Target, ValueOf, assignments, column, conform, conform_to, outcome, plain_rows,
+        put_together, refuse_subqueries, shorten,
     },
-    name, parameter, rules,
+    name, parameter,
+    refused::{Clause, refuse},
+    rules,
 };
 use crate::{EngineError, error::Place};
 
@@ -43,13 +45,13 @@ impl Update {
     pub async fn plan(context: &Context, update: ast::Update) -> Result<Self, EngineError> {
         let mut update = update;
         let at = Place::of_token_span(update.update_token.0.span);
-        refuse(&update).map_err(|error| error.at(&context.sql, at))?;
+        refuse(context, refused(&update), at)?;
         let target = Target::open(context, &update.table.relation, NAME).await?;
         shorten(context, &target, &mut update);
         let rules = rules::of_changed(context, target.snapshot())?;
         let assigned = assignments(context, &target, &update.assignments)?;
         let mut select = Select::addresses(&target);
-        let mut types: Vec<Option<FieldRef>> = vec![None; select.items.len()];
+        let mut values: Vec<Option<ValueOf>> = vec![None; select.items.len()];
         let sets = Sets::new(&target, &rules, assigned.iter().map(|assigned| &assigned.column));
         let is_given = |field: &FieldRef| {
             !target.snapshot().is_generated(field.name()) && sets.as_ref().is_none_or(|sets| sets.needs(field))
@@ -60,12 +62,12 @@ impl Update {
                 Some(assigned) => assigned.value.clone(),
                 None => column(&target.alias, field.name()),
             };
+            values.push(Some(ValueOf::new(&target, field, &value)));
             select.item(value, field.name());
-            types.push(Some(field.clone()));
         }
         for Assigned { value, value_column, .. } in assigned.iter().filter(|assigned| !assigned.path.is_empty()) {
+            values.push(Some(ValueOf::new(&target, value_column, value)));
             select.item(value.clone(), value_column.name());
-            types.push(Some(value_column.clone()));
         }
         let of_target = TableWithJoins { relation: target.factor.clone(), joins: Vec::new() };
         let from = match &update.from {
@@ -77,7 +79,7 @@ impl Update {
         let place = |name: &str| assigned.iter().find(|to| to.value_column.name() == name).and_then(Assigned::place);
         let planned = select.planned(context, "UPDATE").await?;
         refuse_subqueries(context, &planned, place)?;
-        let rows = plain_rows(context, planned, &types)?;
+        let rows = plain_rows(context, planned, &values)?;
         let mut planned = Self { ast: update, target, assigned, rules, sets, plan: rows.clone(), rows };
         planned.plan = planned.conformed(context, planned.rows.clone())?;
         Ok(planned)
@@ -126,23 +128,18 @@ impl Update {
 }
 
 /// What other products take in UPDATE.
-fn refuse(update: &ast::Update) -> Result<(), EngineError> {
+fn refused(update: &ast::Update) -> [Clause; 8] {
     let in_subquery = "Write WHERE id IN (SELECT id ... ORDER BY ... LIMIT n).";
-    let refused = [
-        (update.returning.is_some() || update.output.is_some(), "RETURNING", "Query the rows afterwards."),
-        (!update.table.joins.is_empty(), "a join before SET", "Write UPDATE t SET ... FROM u WHERE t.id = u.id."),
-        (
-            matches!(update.from, Some(UpdateTableFromKind::BeforeSet(_))),
-            "FROM before SET",
-            "Write UPDATE t SET ... FROM u WHERE t.id = u.id.",
-        ),
-        (update.or.is_some(), "UPDATE OR ...", "Leave it out: tables have no unique keys."),
-        (!update.order_by.is_empty(), "ORDER BY in UPDATE", in_subquery),
-        (update.limit.is_some(), "LIMIT in UPDATE", in_subquery),
-        (!update.optimizer_hints.is_empty(), "a hint in UPDATE", "Leave it out."),
-    ];
-    match refused.into_iter().find(|(is, ..)| *is) {
-        Some((_, what, hint)) => Err(EngineError::unsupported(format!("{what} is not supported")).with_hint(hint)),
-        None => Ok(()),
-    }
+    let join = "Write UPDATE t SET ... FROM u WHERE t.id = u.id.";
+    let before_set = matches!(update.from, Some(UpdateTableFromKind::BeforeSet(_)));
+    [
+        (update.returning.is_some(), "RETURNING", "RETURNING", "Query the rows afterwards."),
+        (update.output.is_some(), "OUTPUT", "OUTPUT", "Query the rows afterwards."),
+        (!update.table.joins.is_empty(), "a join before SET", "JOIN", join),
+        (before_set, "FROM before SET", "FROM", join),
+        (update.or.is_some(), "UPDATE OR ...", "OR", "Leave it out: tables have no unique keys."),
+        (!update.order_by.is_empty(), "ORDER BY in UPDATE", "ORDER BY", in_subquery),
+        (update.limit.is_some(), "LIMIT in UPDATE", "LIMIT", in_subquery),
+        (!update.optimizer_hints.is_empty(), "a hint in UPDATE", "", "Leave it out."),
+    ]
 }

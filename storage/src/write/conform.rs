@@ -21,7 +21,7 @@ use super::{
     check::{not_null, whole_micros},
     computed::computed,
     in_place::in_place,
-    literal::{constant_exprs, describe, is_clock, rounded, survives, value},
+    literal::{constant_exprs, described, is_clock, rounded, rounded_beside, survives, value},
     lossless::{cuts_nanoseconds, fits},
     required::{has_required, with_required},
     row_check::row_check,
@@ -223,10 +223,14 @@ fn check_constants(table: &str, want: &Field, from: &DataType, exprs: &[&Expr]) 
         // The rows of VALUES share a type: what the value became in it counts as well.
         let shared = value.cast_to(from).unwrap_or_else(|_| value.clone());
         if !survives(&value, want.data_type()) || !survives(&shared, want.data_type()) {
-            return Err(mismatch(table, want, describe(&value)));
+            return Err(mismatch(table, want, described(&value)));
         }
         if let Some(written) = rounded(expr, &value, want.data_type()) {
             let given = format!("{written}, to which {value} is the nearest DOUBLE");
+            return Err(mismatch(table, want, given));
+        }
+        if let Some(written) = rounded_beside(expr, &value, want.data_type()) {
+            let given = format!("{written}, to which {value}, its value beside a DOUBLE, is only the nearest");
             return Err(mismatch(table, want, given));
         }
     }

@@ -17,7 +17,10 @@ use datafusion::{
     scalar::ScalarValue,
 };
 
-use super::lossless::{fits, is_number};
+use super::{
+    lossless::{fits, is_number},
+    row_check::value_text,
+};
 use crate::table::nullable_parts;
 
 /// The expressions that yield column `index` of `plan`, when it is made of expressions without columns alone.
@@ -126,6 +129,13 @@ pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
     }
 }
 
+/// A text as it reads in a type that it can be kept as.
+pub fn kept_text(text: &str, target: &DataType) -> Option<String> {
+    let value = ScalarValue::from(text);
+    let kept = value.cast_to(target).ok().filter(|kept| !kept.is_null() && survives(&value, target))?;
+    kept.cast_to(&DataType::Utf8).ok()?.try_as_str()?.map(str::to_owned)
+}
+
 /// The same for each value in a struct, a list or a map. `None` when they are made otherwise than the target.
 fn parts_survive(value: &ScalarValue, target: &DataType) -> Option<bool> {
     let survive = |values: &ArrayRef, target: &DataType| {
@@ -160,6 +170,17 @@ pub(super) fn rounded<'a>(expr: &'a Expr, value: &ScalarValue, kind: &DataType) 
     let (mut number, kept) = (Digits::of(text)?, Digits::of(kept.try_as_str()??)?);
     number.is_negative ^= is_negative && !number.digits.is_empty();
     (number != kept).then_some(text)
+}
+
+/// An exact number that a row of VALUES beside it makes a DOUBLE, when a column of type `kind` would keep another one for it.
+pub(super) fn rounded_beside(expr: &Expr, value: &ScalarValue, kind: &DataType) -> Option<String> {
+    let Expr::Cast(cast) = expr else { return None };
+    let Expr::Literal(written, _) = cast.expr.as_ref() else { return None };
+    let is_exact = |kind: &DataType| kind.is_integer() || kind.is_decimal();
+    if !is_exact(&written.data_type()) || !value.data_type().is_floating() || !is_exact(kind) {
+        return None;
+    }
+    (written.cast_to(kind).ok() != value.cast_to(kind).ok()).then(|| written.to_string())
 }
 
 /// The text of a number with an exponent, and whether a minus stands before it.
@@ -204,9 +225,9 @@ impl Digits {
 }
 
 /// A constant in an error's text: its type, and what it is.
-pub(super) fn describe(value: &ScalarValue) -> String {
+pub fn described(value: &ScalarValue) -> String {
     const TEXT_MAX: usize = 60;
-    let text = value.to_string();
+    let text = value_text(value);
     let short = match text.char_indices().nth(TEXT_MAX) {
         Some((cut, _)) => format!("{}...", &text[..cut]),
         None => text,

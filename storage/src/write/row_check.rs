@@ -92,7 +92,7 @@ fn text(value: &ScalarValue) -> String {
     if value.is_null() {
         return "NULL".into();
     }
-    let text = value.to_string();
+    let text = value_text(value);
     let short = match text.char_indices().nth(VALUE_CHARS_MAX) {
         Some((cut, _)) => format!("{}...", &text[..cut]),
         None => text,
@@ -100,6 +100,18 @@ fn text(value: &ScalarValue) -> String {
     match value.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => format!("'{short}'"),
         _ => short,
+    }
+}
+
+/// A value as a person would write it: a time as a time, and not as the number that stands for it.
+pub fn value_text(value: &ScalarValue) -> String {
+    let kind = value.data_type();
+    match kind.is_temporal().then(|| value.cast_to(&DataType::Utf8)) {
+        Some(Ok(ScalarValue::Utf8(Some(text)))) if matches!(kind, DataType::Timestamp(..)) => {
+            text.replacen('T', " ", 1)
+        }
+        Some(Ok(ScalarValue::Utf8(Some(text)))) => text,
+        _ => value.to_string(),
     }
 }
 

@@ -5,7 +5,7 @@ use boathouse_storage::{
     write::{CONSTRAINT_PREFIX, Change, Check, Identity},
 };
 
-use super::{column, tier};
+use super::{column, path, tier};
 use crate::{
     EngineError,
     catalog::TableName,
@@ -31,7 +31,8 @@ pub(super) struct Planned {
 /// What every row must fulfil.
 #[derive(Debug)]
 pub(super) enum Wanted {
-    NotNull(String),
+    /// A value in a column, or in a field of each STRUCT that is one: the names that lead there.
+    NotNull(Vec<String>),
     Check(Check),
 }
 
@@ -51,12 +52,12 @@ pub(super) fn plan(
             Ok(Planned { changes, operation: "DROP COLUMNS", ..Planned::default() })
         }
         Action::RenameColumn { path, to } => {
-            let path = column::find(context, table, snapshot, path)?;
+            let path = path::of_field(context, table, snapshot, path)?;
             let change = Change::RenameColumn { to: column::new_name(&path, to), path };
             Ok(Planned { changes: vec![change], operation: "RENAME COLUMN", ..Planned::default() })
         }
         Action::AlterColumn { path, change: ColumnChange::SyncIdentity } => {
-            let found = column::find(context, table, snapshot, path)?.join(".");
+            let found = path::find(context, table, snapshot, path)?.join(".");
             let Some(identity) = snapshot.identity(&found) else {
                 let error = EngineError::invalid(format!("column \"{found}\" of table \"{table}\" numbers no rows"));
                 let error = error.with_hint("Only columns GENERATED ... AS IDENTITY can be synchronized.");
@@ -66,9 +67,9 @@ pub(super) fn plan(
         }
         Action::AlterColumn { path, change } => {
             let operation = "CHANGE COLUMN";
-            let found = column::find(context, table, snapshot, path)?;
-            let wanted = match (change, found.as_slice()) {
-                (ColumnChange::SetNotNull, [column]) => Some(Wanted::NotNull(column.clone())),
+            let found = path::of_change(context, table, snapshot, path, change)?;
+            let wanted = match change {
+                ColumnChange::SetNotNull => Some(Wanted::NotNull(found.clone())),
                 _ => None,
             };
             let change = column::change(context, table, snapshot, found, change)?;

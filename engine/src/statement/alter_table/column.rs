@@ -1,75 +1,19 @@
-//! Actions on columns: names and paths found, types and defaults judged.
+//! Actions on columns: types and defaults judged.
 
 use boathouse_storage::{
     Snapshot,
     write::{Change, DEFAULT_KEY, Position},
 };
-use datafusion::{
-    arrow::datatypes::{DataType, Field, FieldRef, Fields},
-    sql::sqlparser::ast::Ident,
-};
+use datafusion::{arrow::datatypes::Field, sql::sqlparser::ast::Ident};
 
+use super::path::{self, find, written};
 use crate::{
     EngineError,
     catalog::TableName,
-    error::{Place, did_you_mean},
+    error::Place,
     parser::alter::{self, ColumnChange, NewColumn, Path},
-    statement::{Context, create_table, data_type, definition, view::folded},
+    statement::{Context, create_table, data_type, definition},
 };
-
-/// The path as the table spells it.
-pub(super) fn find(
-    context: &Context,
-    table: &TableName,
-    snapshot: &Snapshot,
-    path: &[Ident],
-) -> Result<Vec<String>, EngineError> {
-    let schema = snapshot.schema();
-    let mut fields: Fields = schema.fields().clone();
-    let mut found: Vec<String> = Vec::with_capacity(path.len());
-    for ident in path {
-        let Some(field) = of_name(&fields, ident, found.is_empty()) else {
-            let name = written(ident, found.is_empty());
-            let message = match found.is_empty() {
-                true => format!("column \"{name}\" does not exist in table \"{table}\""),
-                false => format!("\"{}\" of table \"{table}\" has no field \"{name}\"", found.join(".")),
-            };
-            let mut error = EngineError::not_found(message);
-            error.hint = did_you_mean(&name, fields.iter().map(|field| field.name().as_str()));
-            return Err(error.at(&context.sql, Place::of_token_span(ident.span)));
-        };
-        found.push(field.name().clone());
-        fields = inside(field.data_type());
-    }
-    Ok(found)
-}
-
-/// What a name behind a column can mean: a field, or as in Delta the `element` of an ARRAY, the `key` and `value` of a MAP.
-fn inside(kind: &DataType) -> Fields {
-    let named = |name: &str, field: &FieldRef| field.as_ref().clone().with_name(name);
-    match kind {
-        DataType::Struct(fields) => fields.clone(),
-        DataType::List(element) => vec![named("element", element)].into(),
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(pair) => {
-                ["key", "value"].into_iter().zip(pair).map(|(name, field)| named(name, field)).collect()
-            }
-            _ => Fields::empty(),
-        },
-        _ => Fields::empty(),
-    }
-}
-
-/// Columns are SQL names, folded without quotes; a struct's field is data and is as it is written.
-fn of_name<'f>(fields: &'f Fields, ident: &Ident, is_column: bool) -> Option<&'f FieldRef> {
-    let exact = |name: &str| fields.iter().find(|field| field.name() == name);
-    let folded = || exact(&folded(ident));
-    if is_column { folded() } else { exact(&ident.value).or_else(folded) }
-}
-
-fn written(ident: &Ident, is_column: bool) -> String {
-    if is_column { folded(ident) } else { ident.value.clone() }
-}
 
 /// The new name of the column at `path`.
 pub(super) fn new_name(path: &[String], to: &Ident) -> String {
@@ -86,7 +30,7 @@ pub(super) fn add(
     let mut changes = Vec::with_capacity(columns.len());
     for new in columns {
         let at = |error: EngineError| error.at(&context.sql, Place::of_token_span(new.column.name.span));
-        let mut path = find(context, table, snapshot, &new.outer)?;
+        let mut path = path::of_struct(context, table, snapshot, &new.outer, &new.column.name)?;
         let is_there = {
             let mut whole: Path = new.outer.clone();
             whole.push(new.column.name.clone());
@@ -169,9 +113,8 @@ pub(super) fn drop_all(
     if_exists: bool,
     paths: &[Path],
 ) -> Result<Vec<Change>, EngineError> {
-    let found = paths.iter().map(|path| find(context, table, snapshot, path));
-    let wanted = found.filter(|found| !(if_exists && found.is_err()));
-    wanted.map(|found| found.map(|path| Change::DropColumn { path })).collect()
+    let wanted = paths.iter().filter(|path| !(if_exists && find(context, table, snapshot, path).is_err()));
+    wanted.map(|path| Ok(Change::DropColumn { path: path::of_field(context, table, snapshot, path)? })).collect()
 }
 
 pub(super) fn change(
@@ -187,7 +130,6 @@ pub(super) fn change(
             .with_hint("Change the column that holds it."))
     };
     Ok(match change {
-        ColumnChange::SetNotNull if !is_column => return only_columns("SET NOT NULL"),
         ColumnChange::SetDefault(_) | ColumnChange::DropDefault if !is_column => return only_columns("DEFAULT"),
         ColumnChange::SetNotNull => Change::Nullable { path, nullable: false },
         ColumnChange::DropNotNull => Change::Nullable { path, nullable: true },

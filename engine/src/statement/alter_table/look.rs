@@ -10,6 +10,7 @@ use datafusion::{
     arrow::{array::Int64Array, record_batch::RecordBatch},
     common::ScalarValue,
     datasource::provider_as_source,
+    functions::core::expr_fn::get_field,
     functions_aggregate::expr_fn::{count, max, min},
     logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, col, ident, lit},
     physical_plan::collect,
@@ -21,7 +22,7 @@ use crate::{EngineError, statement::Context};
 /// An error that counts the rows in the way and shows one.
 pub(super) async fn all_rows(context: &Context, table: &Arc<Snapshot>, wanted: &Wanted) -> Result<(), EngineError> {
     let broken = match wanted {
-        Wanted::NotNull(column) => ident(column).is_null(),
+        Wanted::NotNull(path) => lacks(path),
         Wanted::Check(check) => check.expr.clone().is_not_true(),
     };
     let shown: Vec<String> = match wanted {
@@ -45,11 +46,25 @@ pub(super) async fn all_rows(context: &Context, table: &Arc<Snapshot>, wanted: &
     let number = number.unwrap_or(1);
     let rows = if number == 1 { "1 row".to_owned() } else { format!("{number} rows") };
     let message = match wanted {
-        Wanted::NotNull(column) => format!("column \"{column}\" of table \"{name}\" has no value in {rows}"),
+        Wanted::NotNull(path) => format!("column \"{}\" of table \"{name}\" has no value in {rows}", path.join(".")),
         Wanted::Check(check) => format!("{rows} of table \"{name}\" would break the {}: {}", check.rule, check.sql),
     };
     let values = write::row_text(&shown, &first_row(&row)?);
     Err(EngineError::invalid(message).with_detail(format!("One has {values}.")))
+}
+
+/// Whether a row has no value at the end of the path, and every STRUCT on the way: below one that is NULL nothing is missing.
+fn lacks(path: &[String]) -> Expr {
+    let Some((column, fields)) = path.split_first() else { return lit(false) };
+    let mut value = ident(column);
+    let mut structs: Option<Expr> = None;
+    for field in fields {
+        let is_there = value.clone().is_not_null();
+        structs = Some(structs.map_or(is_there.clone(), |outer| outer.and(is_there)));
+        value = get_field(value, field.as_str());
+    }
+    let is_null = value.is_null();
+    structs.map_or(is_null.clone(), |structs| structs.and(is_null))
 }
 
 /// The number of an identity column that is furthest in its direction; nothing where no row has one.

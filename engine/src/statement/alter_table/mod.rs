@@ -15,11 +15,13 @@
 //! TYPE may be about `a.element`, `a.key` and `a.value` themselves. Each statement is one commit and touches no data file.
 //! DROP and RENAME COLUMN ask for the property `delta.columnMapping.mode` = `name`, which changes the protocol for all
 //! readers and is therefore set by a statement of its own; TYPE asks for `delta.enableTypeWidening` for the same reason. A
-//! DEFAULT holds for rows that come later. A condition must be TRUE for the rows that are there, or the statement is refused.
+//! DEFAULT holds for rows that come later. A condition must be TRUE for the rows that are there, or the statement is refused;
+//! likewise every row must have a value in what becomes NOT NULL: a column, or a field of a STRUCT that is not NULL itself.
 
 mod change;
 mod column;
 mod look;
+mod path;
 mod statement;
 mod tier;
 

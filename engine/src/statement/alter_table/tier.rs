@@ -6,7 +6,7 @@ use boathouse_storage::{
     write::{Altered, Change},
 };
 
-use super::column;
+use super::path;
 use crate::{
     EngineError,
     catalog::TableName,
@@ -25,7 +25,7 @@ pub(super) fn set(
     if let Some(span) = tier.hot {
         return Err(property::no_hot_tier().at(&context.sql, Place::of_token_span(span)));
     }
-    let on = column::find(context, table, snapshot, std::slice::from_ref(&tier.on))?.join(".");
+    let on = path::find(context, table, snapshot, std::slice::from_ref(&tier.on))?.join(".");
     let schema = snapshot.schema();
     let columns: Vec<_> = schema.fields().iter().cloned().collect();
     let pairs = [(property::TIER_COLD_AFTER, tier.cold_after.as_str()), (property::TIER_ON, on.as_str())];

@@ -9,7 +9,7 @@ use boathouse_storage::{
 use datafusion::{
     arrow::datatypes::{DataType, FieldRef, Schema},
     common::{DFSchema, tree_node::TreeNode},
-    logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, cast, expr::Placeholder},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, expr::Placeholder},
     sql::sqlparser::{
         ast::{self, Assignment, AssignmentTarget, Ident, ObjectName, Spanned},
         tokenizer::Span,
@@ -20,6 +20,7 @@ use super::{Target, nested::field_of, qualifier::qualifier};
 use crate::{
     EngineError,
     error::{Place, did_you_mean, misplaced_subquery},
+    optimizer::value_for,
     statement::{Context, insert::unfit, name, parameter, rules, view::folded},
 };
 
@@ -161,33 +162,48 @@ fn column(target: &Target, object: &ObjectName) -> Result<(FieldRef, Vec<String>
     Err(error)
 }
 
-/// The rows with parameters typed and types coerced. `columns` says, item by item, which column an item is a value of.
+/// What an item of a query is a value of.
+#[derive(Debug, Clone)]
+pub(crate) struct ValueOf {
+    table: String,
+    column: FieldRef,
+    /// The value as the statement writes it.
+    sql: String,
+}
+
+impl ValueOf {
+    pub fn new(target: &Target, column: &FieldRef, value: &ast::Expr) -> Self {
+        Self { table: target.name.to_string(), column: column.clone(), sql: value.to_string() }
+    }
+}
+
+/// The rows with parameters typed and types coerced. `values` says, item by item, which column an item is a value of.
 ///
 /// A parameter that is a whole value gets its column's type. Exact numbers are wider than they look, `a + 1` is BIGINT and
 /// `price - 5` has more digits than `price`: they go into a narrower column by a cast, which fails for a row whose number
-/// does not fit.
+/// does not fit. Whatever fails for a row names the column.
 pub(crate) fn plain_rows(
     context: &Context,
     projection: Projection,
-    columns: &[Option<FieldRef>],
+    values: &[Option<ValueOf>],
 ) -> Result<LogicalPlan, EngineError> {
-    let column = |at: usize| columns.get(at).and_then(Option::as_ref);
-    let exprs = projection.expr.into_iter().enumerate().map(|(at, expr)| typed(expr, column(at))).collect();
+    let value = |at: usize| values.get(at).and_then(Option::as_ref);
+    let exprs = projection.expr.into_iter().enumerate().map(|(at, expr)| typed(expr, value(at))).collect();
     let plan = LogicalPlan::Projection(Projection::try_new(exprs, projection.input)?);
     let plan = context.analyze(parameter::settle(plan)?)?;
     let LogicalPlan::Projection(Projection { expr, input, .. }) = plan else {
         return Err(EngineError::internal("a query without its columns"));
     };
-    let exprs = expr.into_iter().enumerate().map(|(at, expr)| narrowed(expr, column(at), input.schema()));
+    let exprs = expr.into_iter().enumerate().map(|(at, expr)| named(expr, value(at), input.schema()));
     let exprs = exprs.collect::<Result<Vec<_>, _>>().map_err(|error| context.error(error))?;
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, input)?))
 }
 
-fn typed(expr: Expr, column: Option<&FieldRef>) -> Expr {
-    match (expr, column) {
-        (Expr::Alias(mut alias), Some(column)) => {
+fn typed(expr: Expr, of: Option<&ValueOf>) -> Expr {
+    match (expr, of) {
+        (Expr::Alias(mut alias), Some(of)) => {
             if let Expr::Placeholder(Placeholder { id, field: None }) = alias.expr.as_ref() {
-                let placeholder = Placeholder { id: id.clone(), field: Some(parameter::of_column(column)) };
+                let placeholder = Placeholder { id: id.clone(), field: Some(parameter::of_column(&of.column)) };
                 alias.expr = Box::new(Expr::Placeholder(placeholder));
             }
             Expr::Alias(alias)
@@ -196,14 +212,19 @@ fn typed(expr: Expr, column: Option<&FieldRef>) -> Expr {
     }
 }
 
-fn narrowed(expr: Expr, column: Option<&FieldRef>, input: &DFSchema) -> datafusion::error::Result<Expr> {
-    let (Expr::Alias(mut alias), Some(column)) = (expr.clone(), column) else { return Ok(expr) };
+/// The value in the column's type, as far as only rows can tell whether it fits, under the column's name for its faults.
+fn named(expr: Expr, of: Option<&ValueOf>, input: &DFSchema) -> datafusion::error::Result<Expr> {
+    let (Expr::Alias(mut alias), Some(ValueOf { table, column, sql })) = (expr.clone(), of) else { return Ok(expr) };
     let from = alias.expr.get_type(input)?;
-    let to = column.data_type();
     // A constant is judged by its value; what a subquery yields only its run tells.
-    let is_constant = alias.expr.column_refs().is_empty() && !has_subquery(&alias.expr);
-    if from != *to && keeps_digits(&from, to) && !is_constant {
-        alias.expr = Box::new(cast(*alias.expr, to.clone()));
+    if alias.expr.column_refs().is_empty() && !has_subquery(&alias.expr) {
+        return Ok(expr);
+    }
+    let narrows = from != *column.data_type() && keeps_digits(&from, column.data_type());
+    // A column as it is does not fail.
+    if narrows || !matches!(*alias.expr, Expr::Column(_)) {
+        let to = if narrows { column.data_type() } else { &from };
+        alias.expr = Box::new(value_for(*alias.expr, table, column.name(), sql, to));
     }
     Ok(Expr::Alias(alias))
 }

@@ -15,7 +15,7 @@ mod sets;
 mod target;
 
 pub(super) use self::{
-    assignment::{Assigned, assignments, conform, conform_to, is_default, plain_rows, refuse_subqueries},
+    assignment::{Assigned, ValueOf, assignments, conform, conform_to, is_default, plain_rows, refuse_subqueries},
     nested::{inlined, put_together},
     qualifier::shorten,
     query::{Select, column},

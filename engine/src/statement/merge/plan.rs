@@ -26,7 +26,8 @@ use crate::{
     statement::{
         Context,
         change::{
-            Assigned, Select, Sets, Target, column, conform_to, inlined, plain_rows, put_together, refuse_subqueries,
+            Assigned, Select, Sets, Target, ValueOf, column, conform_to, inlined, plain_rows, put_together,
+            refuse_subqueries,
         },
     },
 };
@@ -114,22 +115,22 @@ async fn parts(
 ) -> Result<Parts, EngineError> {
     let mut select = Select::addresses(target).from([join]);
     select.item(column(&source.alias, PRESENT), PRESENT);
-    let mut types: Vec<Option<FieldRef>> = vec![None; select.items.len()];
+    let mut of: Vec<Option<ValueOf>> = vec![None; select.items.len()];
     for (number, clause) in clauses.iter().enumerate() {
         if let Some(condition) = &clause.condition {
             select.item(condition.clone(), &format!("condition {number}"));
-            types.push(None);
+            of.push(None);
         }
         for Assigned { value_column, value, .. } in given(clause) {
             select.item(value.clone(), &format!("value {number} {}", value_column.name()));
-            types.push(Some(value_column.clone()));
+            of.push(Some(ValueOf::new(target, value_column, value)));
         }
     }
     let planned = select.planned(context, "MERGE").await?;
     // `condition 1`, `value 1 a`
     let place = |name: &str| clauses.get(name.split(' ').nth(1)?.parse::<usize>().ok()?)?.place;
     refuse_subqueries(context, &planned, place)?;
-    let LogicalPlan::Projection(Projection { expr, input, .. }) = plain_rows(context, planned, &types)? else {
+    let LogicalPlan::Projection(Projection { expr, input, .. }) = plain_rows(context, planned, &of)? else {
         return Err(EngineError::internal("a join without its columns"));
     };
     let mut exprs = expr.into_iter().map(Expr::unalias);

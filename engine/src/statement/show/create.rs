@@ -5,6 +5,7 @@ use boathouse_storage::{
     catalog::{ExternalTable, View},
     write::CONSTRAINT_PREFIX,
 };
+use datafusion::arrow::datatypes::{DataType, Fields};
 
 use crate::{
     EngineError,
@@ -70,7 +71,23 @@ fn of_table(name: &str, snapshot: &Snapshot) -> String {
     if !pairs.is_empty() {
         sql += &format!("\nTBLPROPERTIES ({})", pairs.join(", "));
     }
+    // No type says it, so it takes statements of its own.
+    for field in required_fields(schema.fields()) {
+        sql += &format!(";\nALTER TABLE {name} ALTER COLUMN {field} SET NOT NULL");
+    }
     sql
+}
+
+/// The fields of STRUCTs that are never NULL, as ALTER TABLE names them. It makes none in an ARRAY or a MAP.
+fn required_fields(fields: &Fields) -> Vec<String> {
+    let mut found = Vec::new();
+    for column in fields {
+        let DataType::Struct(inner) = column.data_type() else { continue };
+        let outer = quoted(column.name());
+        let required = inner.iter().filter(|field| !field.is_nullable()).map(|field| quoted(field.name()));
+        found.extend(required.chain(required_fields(inner)).map(|field| format!("{outer}.{field}")));
+    }
+    found
 }
 
 fn of_view(name: &str, view: &View) -> String {
