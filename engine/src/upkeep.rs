@@ -4,6 +4,7 @@
 //! every interval: each table, one after the other --many small files------> OPTIMIZE
 //!                                                 --a long log------------> CHECKPOINT
 //!                                                 --what its policy calls old--> TIER, a partition at a time
+//!                                                 --what is pinned near---> PIN: new copies come, those too old go
 //!                                                 --once a day------------> ORPHANS, and VACUUM if it is wanted
 //!                 each schema --dropped tables past their retention-------> PURGE
 //!                 the lake    --tables that were begun and never made-----> ORPHANS
@@ -28,7 +29,7 @@ use tokio::task::JoinHandle;
 pub(crate) use job::{give_way, on_cpu, wait_for_turn};
 pub(crate) use record::{Begun, Record, Records, Size};
 
-use crate::{Engine, EngineError, session::Pins, statement::Context};
+use crate::{Engine, EngineError, session::Pins, statement::Context, tier};
 
 const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Among the names of tables, which have a dot.
@@ -55,7 +56,7 @@ impl Engine {
             loop {
                 tokio::time::sleep(interval).await;
                 let Some(engine) = engine.upgrade() else { return };
-                if let Err(error) = pass(&engine, &mut vacuumed).await {
+                if let Err(error) = pass(&engine, &mut vacuumed, tier::now_ms()).await {
                     tracing::warn!(%error, "upkeep could not look at the tables");
                 }
             }
@@ -64,8 +65,13 @@ impl Engine {
     }
 }
 
-/// Looks at every table once. `vacuumed` tells when each was rid of files that nobody needs.
-pub(crate) async fn pass(engine: &Arc<Engine>, vacuumed: &mut HashMap<String, Instant>) -> Result<(), EngineError> {
+/// Looks at every table once. `vacuumed` tells when each was rid of files that nobody needs; `now_ms`, in milliseconds since
+/// 1970, UTC, from when on rows are old.
+pub(crate) async fn pass(
+    engine: &Arc<Engine>,
+    vacuumed: &mut HashMap<String, Instant>,
+    now_ms: i64,
+) -> Result<(), EngineError> {
     let session = engine.session();
     session.execute("SET target_partitions = 1").await?;
     let state = Context::new(engine, &session, "OPTIMIZE", &Pins::new()).state;
@@ -75,7 +81,8 @@ pub(crate) async fn pass(engine: &Arc<Engine>, vacuumed: &mut HashMap<String, In
             // A table that cannot be read is not upkeep's to tell.
             let Ok(table) = lake.table(&schema, &name).await else { continue };
             job::compact(engine, &table, &state).await;
-            job::cool(engine, &table, &state).await;
+            job::cool(engine, &table, &state, now_ms).await;
+            job::pin(engine, &lake.table(&schema, &name).await.unwrap_or(table.clone()), now_ms).await;
             job::checkpoint(engine, &table).await;
             if vacuumed.get(table.name()).is_none_or(|last| last.elapsed() >= VACUUM_EVERY) {
                 job::vacuum(engine, &schema, &name, &table, !engine.config().upkeep_vacuum).await;

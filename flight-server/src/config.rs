@@ -58,6 +58,12 @@
 //! STANDARD_IA = 0.0125            # ONEZONE_IA 0.01, GLACIER_IR 0.004
 //! LOCAL = 0.0                     # a folder, and copies on local disk
 //!
+//! [tier.requests]                 # a thousand requests that put objects, for `boathouse tier plan`; defaults likewise
+//! STANDARD_IA = 0.01              # STANDARD 0.005, INTELLIGENT_TIERING 0.005, ONEZONE_IA 0.01, GLACIER_IR 0.02, LOCAL 0
+//!
+//! [tier.days_min]                 # days for which an object is billed at least, deleted or not
+//! STANDARD_IA = 30                # ONEZONE_IA 30, GLACIER_IR 90, others 0
+//!
 //! [traces]                        # OpenTelemetry: not sent by default; OTLP over gRPC
 //! endpoint = "http://127.0.0.1:4317"   # OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT
 //! sample = 1.0                    # OTEL_TRACES_SAMPLER_ARG; the share that is traced where no client says whether

@@ -39,6 +39,7 @@ use crate::{
     CacheUsage, CommitCounts, LakeUsage, Snapshot, StorageError, StorageOptions,
     catalog::{CatalogDocument, Documents, ExportsDocument, MartDocument, UsersDocument},
     hot::{CopySize, HotCopies},
+    near::Follower,
     store::{StoreLayer, Stores, folder_url, object_path},
     table::{FooterCache, Snapshots, copy_keys, originals},
     warm::Blocks,
@@ -65,6 +66,7 @@ pub struct Lake {
     snapshots: Arc<Snapshots>,
     hot: Option<Arc<HotCopies>>,
     warm: Option<Arc<Blocks>>,
+    follower: Arc<Follower>,
     documents: Documents<CatalogDocument>,
     users: Documents<UsersDocument>,
     marts: Documents<MartDocument>,
@@ -115,8 +117,11 @@ impl Lake {
             Some(options) => Blocks::open(options).await,
             None => None,
         };
+        let follower = Follower::new(hot.clone(), warm.clone(), stores.clone());
+        let near = (hot.clone(), warm.clone(), follower.clone());
         Ok(Self {
-            snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), hot.clone(), warm.clone())),
+            snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), near)),
+            follower,
             groups: Arc::default(),
             background: Arc::default(),
             commits: Arc::default(),
@@ -200,8 +205,8 @@ impl Lake {
             .await
     }
 
-    /// Makes hot copies of all files of a table, now, and waits for them. From then on its files get copies when they
-    /// are first read, and keep them. Does nothing for a lake without hot copies.
+    /// Makes hot copies of all files of a table, now, and waits for them. From then on its files get copies, and keep them.
+    /// Does nothing for a lake without hot copies.
     pub async fn pin(&self, snapshot: &Snapshot) -> Result<(), StorageError> {
         let Some(hot) = &self.hot else { return Ok(()) };
         hot.pin(snapshot.id());
@@ -227,8 +232,9 @@ impl Lake {
         Ok(hot.sizes(&keys))
     }
 
-    /// Waits until no hot copy is left to make: after that, what was read twice has its copy.
+    /// Waits until no hot copy is left to make: after that, what was read twice, or is pinned, has its copy.
     pub async fn hot_idle(&self) {
+        self.follower.idle().await;
         if let Some(hot) = &self.hot {
             hot.idle().await;
         }
@@ -249,6 +255,10 @@ impl Lake {
 
     pub(crate) fn warm(&self) -> Option<&Arc<Blocks>> {
         self.warm.as_ref()
+    }
+
+    pub(crate) fn follower(&self) -> &Arc<Follower> {
+        &self.follower
     }
 
     pub(crate) fn store_registry(&self) -> &Arc<Stores> {

@@ -30,7 +30,7 @@ pub use config::{S3Options, StorageOptions};
 pub use error::StorageError;
 pub use hot::HotOptions;
 pub use lake::{Lake, VersionInfo, check_name};
-pub use near::{Brought, Released, Tier, WantedFiles};
+pub use near::{Brought, Followed, Released, Tier, WantedFiles};
 pub use reason::StoreReason;
 pub use store::StoreUsage;
 pub use table::Snapshot;

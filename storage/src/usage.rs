@@ -19,6 +19,8 @@ pub struct CacheUsage {
     pub hits: u64,
     pub misses: u64,
     pub evictions: u64,
+    /// Whether its folder is out of use for now, and it keeps things in memory alone; `None` for a cache without a folder.
+    pub disk_off: Option<bool>,
 }
 
 /// What a near tier has of one table at one moment, as far as it is known: counts start with the process, and what lies there
@@ -28,7 +30,7 @@ pub struct TableCacheUsage {
     pub tier: Tier,
     /// `schema.table`, or the location of a table without a name.
     pub table: String,
-    /// Its files get copies when they are first read, and keep them.
+    /// Its files, or those of an age, get copies and keep them.
     pub pinned: bool,
     /// Copies, or blocks.
     pub entries: u64,
@@ -36,6 +38,8 @@ pub struct TableCacheUsage {
     pub hits: u64,
     pub misses: u64,
     pub evictions: u64,
+    /// Why the tier keeps less than it should, where it does.
+    pub trouble: Option<String>,
 }
 
 /// What a lake did since it was opened.

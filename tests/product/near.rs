@@ -54,8 +54,9 @@ async fn text(engine: &Arc<Engine>, script: &str) -> String {
 async fn tiers(engine: &Arc<Engine>, sql: &str) -> Vec<(String, Vec<u64>)> {
     let rows = rows(engine, sql).await;
     let of = |rows: &RecordBatch, row: usize| {
-        let number = |column: &ArrayRef| column.as_primitive::<Int64Type>().value(row) as u64;
-        (rows.column(0).as_string::<i32>().value(row).to_owned(), rows.columns()[1..].iter().map(number).collect())
+        let number = |column: &ArrayRef| Some(column.as_primitive_opt::<Int64Type>()?.value(row) as u64);
+        let numbers = rows.columns()[1..].iter().filter_map(number).collect();
+        (rows.column(0).as_string::<i32>().value(row).to_owned(), numbers)
     };
     rows.iter().flat_map(|rows| (0..rows.num_rows()).map(|row| of(rows, row)).collect::<Vec<_>>()).collect()
 }
@@ -100,8 +101,9 @@ async fn a_table_in_a_bucket_comes_near_as_a_whole_or_in_part_and_goes_again() {
     assert_eq!(text(&second, LOOK).await, expected);
     assert!(read(&second) < 2 * LOG_BYTES, "{} bytes", read(&second));
     let gone = tiers(&second, "UNCACHE TABLE t").await;
-    assert_eq!(gone, [("warm".to_owned(), vec![3, numbers[1]])]);
-    assert_eq!(tiers(&second, "UNCACHE TABLE t").await, [("warm".to_owned(), vec![0, 0])]);
+    // The disk gets nothing of it back at once.
+    assert_eq!(gone, [("warm".to_owned(), vec![3, numbers[1], numbers[1]])]);
+    assert_eq!(tiers(&second, "UNCACHE TABLE t").await, [("warm".to_owned(), vec![0, 0, 0])]);
     assert_eq!(tiers(&second, "UNCACHE TABLE IF EXISTS u").await, []);
     let before = read(&second);
     assert_eq!(text(&second, LOOK).await, expected);
@@ -151,13 +153,21 @@ async fn a_table_in_a_folder_gets_copies_at_once_and_keeps_them_until_it_is_let_
     let [(tier, numbers)] = &whole[..] else { panic!("{whole:?}") };
     assert_eq!((tier.as_str(), numbers[0], numbers[2]), ("hot", 3, 0));
     assert_eq!(hot(LOOK).await, 3);
-    // What is written later gets a copy when it is first read.
-    text(engine, "INSERT INTO t VALUES (1, 'x', 7)").await;
-    assert_eq!(hot(LOOK).await, 3);
-    engine.lake().hot_idle().await;
-    assert_eq!(hot(LOOK).await, 4);
+    // What is written later gets a copy by itself, and those of files that are gone go.
+    let copies = || std::fs::read_dir(folder.path().join("hot")).unwrap().count() - 1;
+    for (change, files) in [
+        ("INSERT INTO t VALUES (1, 'x', 7)", 4),
+        ("UPDATE t SET text = 'y' WHERE p < 2 AND id % 2 = 0", 4),
+        ("INSERT INTO t SELECT id, text, p FROM t WHERE p = 7", 5),
+        ("OPTIMIZE t", 4),
+        ("DELETE FROM t WHERE p = 1", 3),
+    ] {
+        text(engine, change).await;
+        engine.lake().hot_idle().await;
+        assert_eq!((copies(), hot(LOOK).await), (files, files as u64), "{change}");
+    }
     let gone = tiers(engine, "UNCACHE TABLE t").await;
-    assert_eq!((gone[0].0.as_str(), gone[0].1[0]), ("hot", 4));
+    assert_eq!((gone[0].0.as_str(), gone[0].1[0], gone[0].1[2]), ("hot", 3, 0));
     assert_eq!(hot(LOOK).await, 0);
     engine.lake().hot_idle().await;
     assert_eq!(hot("SELECT max(id) FROM t WHERE p = 7 AND text = 'x'").await, 0, "it is not pinned any more");
@@ -229,6 +239,8 @@ async fn what_tables_have_near_by_is_told_by_table() {
     let told = text(&engine, cache).await;
     assert!(told.contains("| warm | main.u     | false  | 1       | true  | true  | false  |"), "{told}");
     text(&engine, "CACHE TABLE t").await;
+    let told = text(&engine, cache).await;
+    assert!(told.contains("| hot  | main.t     | true   | 3       | true  | false | false  |"), "{told}");
     text(&engine, LOOK).await;
     let told = text(&engine, cache).await;
     assert!(told.contains("| hot  | main.t     | true   | 3       | true  | true  | false  |"), "{told}");
@@ -236,6 +248,81 @@ async fn what_tables_have_near_by_is_told_by_table() {
     let told = text(&engine, cache).await;
     assert!(told.contains("| hot  | main.t     | false  | 0       | false | true  | false  |"), "{told}");
     assert!(told.contains("| warm | main.t     | false  | 0       | false |"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_dropped_or_made_anew_leave_no_pin_and_no_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let near = Near { folder: folder.path(), hot_bytes: 256 * MIB, warm_bytes: 128 * MIB };
+    let lake = TestLake::folder_with(near.config(config())).await;
+    let engine = lake.engine();
+    let copies = || {
+        let inside = std::fs::read_dir(folder.path().join("hot")).unwrap().map(|entry| entry.unwrap().path());
+        inside.filter(|path| path.extension().is_some_and(|kind| kind == "hot")).count()
+    };
+    let pins = || std::fs::read_to_string(folder.path().join("hot/pinned")).unwrap().lines().count();
+    text(engine, "CREATE SCHEMA s").await;
+    for table in ["s.a", "s.b", "c", "d"] {
+        text(engine, &format!("CREATE TABLE {table} AS SELECT 1 AS id")).await;
+        text(engine, &format!("CACHE TABLE {table}")).await;
+    }
+    engine.lake().hot_idle().await;
+    assert_eq!((copies(), pins()), (4, 4));
+    text(engine, "DROP SCHEMA s CASCADE").await;
+    assert_eq!((copies(), pins()), (2, 2));
+    text(engine, "DROP TABLE c").await;
+    assert_eq!((copies(), pins()), (1, 1));
+    // It is the same table to who has pinned it.
+    text(engine, "CREATE OR REPLACE TABLE d AS SELECT 'x' AS name UNION ALL SELECT 'y'").await;
+    engine.lake().hot_idle().await;
+    let told =
+        text(engine, "SELECT pinned, entries FROM system.cache WHERE table_name = 'main.d' AND entries > 0").await;
+    assert!(told.contains("| true   | 1       |"), "{told}");
+    assert_eq!((copies(), pins()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_young_has_copies_by_its_policy_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let near = Near { folder: folder.path(), hot_bytes: 256 * MIB, warm_bytes: 128 * MIB };
+    let lake = TestLake::folder_with(near.config(config())).await;
+    let engine = lake.engine();
+    let tiers = async || {
+        let hot =
+            "SELECT table_name, partition_values, files, files_due FROM system.tiers WHERE tier = 'hot' ORDER BY 1, 2";
+        engine.lake().hot_idle().await;
+        text(engine, &hot.replace("partition_values", "right(partition_values, 5) AS day")).await
+    };
+    text(engine, "CREATE TABLE t (id BIGINT, day DATE) PARTITIONED BY (day)").await;
+    // Of its files statistics tell.
+    text(engine, "CREATE TABLE u (id BIGINT, at TIMESTAMP)").await;
+    for days in [1, 40] {
+        let day = format!("CAST(current_date() - INTERVAL '{days} days' AS DATE)");
+        text(engine, &format!("INSERT INTO t VALUES (1, {day})")).await;
+        text(engine, &format!("INSERT INTO u VALUES (1, CAST(now() AS TIMESTAMP) - INTERVAL '{days} days')")).await;
+    }
+    assert!(!tiers().await.contains("main."));
+    text(engine, "ALTER TABLE t SET TIER (hot = '30 days', on = day)").await;
+    text(engine, "ALTER TABLE u SET TIER (cold_after = '90 days', hot = '30 days', on = at)").await;
+    let told = tiers().await;
+    assert_eq!((told.matches("main.t").count(), told.matches("main.u").count()), (1, 1), "{told}");
+    assert_eq!(told.matches("| 1     | 0         |").count(), 2, "{told}");
+    // What is written is looked at as well.
+    let past = "CAST(current_date() - INTERVAL '90 days' AS DATE)";
+    text(engine, &format!("INSERT INTO t VALUES (2, current_date()), (3, {past}), (4, NULL)")).await;
+    assert_eq!(tiers().await.matches("main.t").count(), 2, "{}", tiers().await);
+    let plan = text(engine, "EXPLAIN ANALYZE SELECT count(id + 1) FROM t WHERE id > 0").await;
+    assert!(plan.contains("files_hot=2"), "{plan}");
+    text(engine, "ALTER TABLE t SET TIER (hot = '1 second', on = day)").await;
+    assert_eq!(tiers().await.matches("main.t").count(), 1, "{}", tiers().await);
+    // All of it, and then by its policy again.
+    text(engine, "CACHE TABLE t").await;
+    assert_eq!(tiers().await.matches("main.t").count(), 5, "{}", tiers().await);
+    text(engine, "UNCACHE TABLE t").await;
+    text(engine, &format!("INSERT INTO t VALUES (5, {past})")).await;
+    assert_eq!(tiers().await.matches("main.t").count(), 1, "{}", tiers().await);
+    text(engine, "ALTER TABLE t UNSET TIER").await;
+    assert_eq!(tiers().await.matches("main.t").count(), 0, "{}", tiers().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,13 @@
 //! A table that is half cold does what one does that is not.
 
-use boathouse_engine::tier::TierRun;
-use boathouse_tests::TestLake;
+use std::sync::Arc;
+
+use boathouse_engine::{Engine, EngineConfig, tier::TierRun};
+use boathouse_storage::{Lake, StorageOptions};
+use boathouse_tests::{
+    TestLake, TestS3, config,
+    store::{Fate, RequestKind, RequestLog},
+};
 
 /// `t` has a policy, `twin` has none.
 const TABLES: [&str; 2] = ["t", "twin"];
@@ -137,4 +143,61 @@ async fn clones_and_old_versions_read_what_they_read() {
     for table in ["t VERSION AS OF 3", "warm_clone", "cold_clone"] {
         assert_eq!(lake.text(&rows(table)).await, before, "{table}");
     }
+}
+
+const DAYS: &str = "SELECT value AS id, DATE '2020-01-01' + CAST(value % 5 AS INT) AS day FROM generate_series(1, 20)";
+const POLICY: &str = "ALTER TABLE t SET TIER (cold_after = '90 days', on = day)";
+
+async fn execute(engine: &Arc<Engine>, sql: &str) {
+    engine.session().execute(sql).await.unwrap_or_else(|error| panic!("{sql}\n{error}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_class_of_storage_is_that_under_which_files_were_put() {
+    let s3 = TestS3::start();
+    let config = EngineConfig { storage: s3.options(), ..config() };
+    let first = Engine::open(&s3.url("lake"), config.clone()).await.unwrap();
+    execute(&first, &format!("CREATE TABLE t PARTITIONED BY (day) AS {DAYS}")).await;
+    execute(&first, POLICY).await;
+    let run = TierRun { table: None, now_ms: NOW_MS };
+    first.cool(run, &mut |cooled| drop(cooled.moved.unwrap())).await.unwrap();
+    // Rows that vectors hide leave the file where it is.
+    execute(&first, "ALTER TABLE t SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')").await;
+    execute(&first, "DELETE FROM t WHERE id = 3").await;
+    let put = s3.options().cold_storage_class;
+    let mut other = config;
+    other.storage.cold_storage_class = "GLACIER_IR".into();
+    let second = Engine::open(&s3.url("lake"), other).await.unwrap();
+    for engine in [first, second] {
+        let rows = engine.session().execute("SELECT DISTINCT storage_class AS class FROM system.tiers").await.unwrap();
+        let boathouse_engine::Outcome::Rows(rows) = rows else { panic!("a query has rows") };
+        let text = arrow::util::pretty::pretty_format_batches(&rows.collect().await.unwrap()).unwrap().to_string();
+        assert!(text.contains(&put) && text.lines().count() == 5, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_fail_for_ever_keep_no_others_from_their_turn() {
+    let log = Arc::new(RequestLog::default());
+    let lake = Lake::open_layered("memory:///lake", &StorageOptions::default(), Some(log.layer())).await.unwrap();
+    let engine = Engine::on(lake, config()).unwrap();
+    execute(&engine, &format!("CREATE TABLE t PARTITIONED BY (day) AS {DAYS}")).await;
+    execute(&engine, POLICY).await;
+    // The first three cannot be read.
+    log.set_rule(|request| match request.kind {
+        RequestKind::Get
+            if ["01/", "02/", "03/"].iter().any(|day| request.path.contains(&format!("2020-01-{day}"))) =>
+        {
+            Fate::Refused
+        }
+        _ => Fate::Served,
+    });
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let run = TierRun { table: None, now_ms: NOW_MS };
+        engine.cool(run, &mut |cooled| told.push((cooled.partition.to_string(), cooled.moved.is_ok()))).await.unwrap();
+    }
+    let day = |day: u32, moved| (format!("day=2020-01-0{day}"), moved);
+    let first = [day(1, false), day(2, false), day(3, false)];
+    assert_eq!(told, [&first[..], &[day(4, true), day(5, true)], &first].concat());
 }

@@ -110,7 +110,12 @@ async fn what_is_old_moves_once_and_no_row_changes(place: Place) {
     lake.idle().await;
     // From commits and from a checkpoint.
     for lake in [&lake, &place.open().await] {
-        assert_eq!(by_day(&lake.table("main", "t").await.unwrap()), [&late[..], &stays, &null].concat());
+        let table = lake.table("main", "t").await.unwrap();
+        assert_eq!(by_day(&table), [&late[..], &stays, &null].concat());
+        // Under which class they were put stands with them.
+        let class = lake.cold_storage_class(table.location()).map(str::to_owned);
+        let classes = tiers(lake, &table).into_iter().flat_map(|tiers| tiers.cold_classes.into_keys());
+        assert_eq!(classes.collect::<Vec<_>>(), [class.clone(), class]);
     }
     // Small cold files become larger ones, which are cold.
     optimize(&lake, &Optimize::default()).await;

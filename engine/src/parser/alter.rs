@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::{
     ast::{DataType, Expr, Ident, ObjectName},
     keywords::Keyword,
     parser::{Parser, ParserError},
-    tokenizer::{Span, Token},
+    tokenizer::Token,
 };
 
 use super::{
@@ -56,13 +56,12 @@ pub(crate) enum Action {
     Comment(Option<String>),
 }
 
-/// `(cold_after = '90 days', on = column)`, in any order.
+/// `(hot = '30 days', cold_after = '90 days', on = column)`, in any order; one of the times may be left out.
 #[derive(Debug, Clone)]
 pub(crate) struct Tier {
-    pub(crate) cold_after: String,
+    pub(crate) hot: Option<String>,
+    pub(crate) cold_after: Option<String>,
     pub(crate) on: Ident,
-    /// `hot = '30 days'`, which is known and not carried out.
-    pub(crate) hot: Option<Span>,
 }
 
 #[derive(Debug, Clone)]
@@ -290,7 +289,7 @@ fn set(parser: &mut Parser<'_>) -> Result<Action, Fault> {
         }
         Some("LOCATION") => unsupported(parser, "SET LOCATION".into(), "A table lies in the folder of its name."),
         Some(word) => {
-            let hint = "SET TBLPROPERTIES ('key' = 'value', ...) sets properties, SET TIER (...) when rows become cold; \
+            let hint = "SET TBLPROPERTIES ('key' = 'value', ...) sets properties, SET TIER (...) when files are hot and cold; \
                         ALTER COLUMN changes a column.";
             unsupported(parser, format!("SET {word} in ALTER TABLE"), hint)
         }
@@ -305,7 +304,7 @@ fn tier(parser: &mut Parser<'_>) -> Result<Tier, Fault> {
         let word = peek_word(parser).unwrap_or_default();
         let first = parser.peek_token_ref().clone();
         if !matches!(word.as_str(), "COLD_AFTER" | "ON" | "HOT") {
-            return Ok(parser.expected("cold_after or on", first)?);
+            return Ok(parser.expected("hot, cold_after or on", first)?);
         }
         clause::once(parser, &mut seen, &word)?;
         parser.next_token();
@@ -313,10 +312,7 @@ fn tier(parser: &mut Parser<'_>) -> Result<Tier, Fault> {
         match word.as_str() {
             "COLD_AFTER" => cold_after = Some(string(parser)?),
             "ON" => on = Some(parser.parse_identifier()?),
-            _ => {
-                string(parser)?;
-                hot = Some(first.span);
-            }
+            _ => hot = Some(string(parser)?),
         }
         if !parser.consume_token(&Token::Comma) {
             break;
@@ -324,14 +320,12 @@ fn tier(parser: &mut Parser<'_>) -> Result<Tier, Fault> {
     }
     let end = parser.peek_token();
     parser.expect_token(&Token::RParen)?;
-    match (cold_after, on) {
-        (Some(cold_after), Some(on)) => Ok(Tier { cold_after, on, hot }),
-        (None, _) if hot.is_none() => Ok(parser.expected("cold_after = '90 days'", end)?),
-        (Some(_), None) => Ok(parser.expected("on = column", end)?),
-        // With `hot` alone, too, the policy is known and not carried out.
-        (cold_after, on) => {
-            Ok(Tier { cold_after: cold_after.unwrap_or_default(), on: on.unwrap_or_else(|| Ident::new("")), hot })
-        }
+    if hot.is_none() && cold_after.is_none() {
+        return Ok(parser.expected("hot = '30 days' or cold_after = '90 days'", end)?);
+    }
+    match on {
+        Some(on) => Ok(Tier { hot, cold_after, on }),
+        None => Ok(parser.expected("on = column", end)?),
     }
 }
 

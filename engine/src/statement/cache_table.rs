@@ -3,9 +3,10 @@
 //! ```
 //! Brings the table's files near: into the hot tier (Vortex copies on local disk), where the lake has one and there is room,
 //! newest first; of the others all blocks into the warm tier. With WHERE the files whose partitions or statistics do not rule
-//! out the predicate. Without, the table is also pinned in the hot tier: files that are written later get copies when they are
-//! first read, and keep them until UNCACHE TABLE. The answer has a row for each tier: files that are there now and their bytes,
-//! and files that are not, for want of room or because the tier cannot hold them. No row of any query changes.
+//! out the predicate. Without, the table is also pinned in the hot tier until UNCACHE TABLE: files that are written later get
+//! copies as well, in the background, and those of files that it no longer has go. The answer has a row for each tier: files
+//! that are there now and their bytes, and files that are not, for want of room, because the tier cannot hold them or because
+//! they failed, which are named. No row of any query changes.
 
 use std::sync::Arc;
 

@@ -11,6 +11,7 @@ use datafusion::{common::ScalarValue, sql::sqlparser::ast};
 use super::{
     Context, Outcome,
     name::{self, Kind},
+    near,
     schema::Drop,
 };
 use crate::{EngineError, catalog::TableName};
@@ -43,20 +44,13 @@ impl DropTable {
                 .await?;
             }
             Some(Kind::Table | Kind::View) => {
-                let near = lake.table(schema, name).await.ok();
+                let table = lake.table(schema, name).await.ok();
                 let dropped = match self.purge {
                     true => write::drop_table(lake, schema, name).await,
                     false => write::hide_table(lake, schema, name).await,
                 };
                 match dropped {
-                    // What is pinned near for a table that is gone would never make room for others.
-                    Ok(()) => {
-                        if let Some(table) = near
-                            && let Err(error) = lake.release_files(&table).await
-                        {
-                            tracing::debug!(table = table.name(), %error, "what is near of a dropped table stays");
-                        }
-                    }
+                    Ok(()) => near::let_go(context, table.as_slice()).await,
                     Err(StorageError::TableNotFound { .. }) if self.if_exists => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -53,19 +53,13 @@ const OWN: &[(&str, Shape)] = &[
     (SCHEMA_EVOLUTION, Shape::Boolean),
     // See `TierPolicy`.
     (TIER_COLD_AFTER, Shape::Age),
+    (TIER_HOT, Shape::Age),
     (TIER_ON, Shape::Column),
 ];
-/// Rows of this age are cold, by this column.
+/// Rows of this age are cold, and until this age hot, by this column.
 pub(super) const TIER_COLD_AFTER: &str = TierPolicy::PROPERTIES[0];
 pub(super) const TIER_ON: &str = TierPolicy::PROPERTIES[1];
-/// What a tier policy cannot say here.
-const TIER_HOT: &str = "boathouse.tier.hot";
-
-/// Hot copies are pinned by whole tables.
-pub(super) fn no_hot_tier() -> EngineError {
-    EngineError::unsupported("a tier policy with \"hot\" is not supported: files are not pinned by age")
-        .with_hint("Leave it out: what is read again gets hot copies by itself where the server has [hot] bytes.")
-}
+pub(super) const TIER_HOT: &str = TierPolicy::PROPERTIES[2];
 
 /// Checks what the properties of a table say together.
 pub(super) fn check_together(
@@ -75,7 +69,8 @@ pub(super) fn check_together(
 ) -> Result<(), EngineError> {
     TierPolicy::parse(properties, columns, partition_columns).map(drop).map_err(|reason| {
         EngineError::invalid(reason).with_hint(
-            "ALTER TABLE t SET TIER (cold_after = '90 days', on = column) makes one, UNSET TIER takes it away.",
+            "ALTER TABLE t SET TIER (hot = '30 days', cold_after = '90 days', on = column) makes one, with one of the \
+             times or both; UNSET TIER takes it away.",
         )
     })
 }
@@ -110,9 +105,6 @@ pub(crate) fn check(key: &str, value: &str, columns: &[FieldRef]) -> Result<(Str
         Some(("boathouse", _)) => (OWN, "Boathouse"),
         _ => return Ok((key.into(), value.into())),
     };
-    if lower == TIER_HOT {
-        return Err(no_hot_tier());
-    }
     let Some((name, shape)) = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) else {
         if lower.starts_with(CONSTRAINT_PREFIX) {
             return Err(EngineError::invalid(format!("property \"{key}\" is a constraint"))

@@ -4,10 +4,12 @@
 //! ```
 //! RESTRICT, the default, refuses to drop a schema that holds something; CASCADE drops all in it.
 
-use boathouse_storage::{StorageError, catalog::MartDocument};
+use std::sync::Arc;
+
+use boathouse_storage::{Snapshot, StorageError, catalog::MartDocument};
 use datafusion::{common::ScalarValue, sql::sqlparser::ast};
 
-use super::{Context, Outcome, name};
+use super::{Context, Outcome, name, near};
 use crate::{EngineError, parser::create};
 
 #[derive(Debug)]
@@ -61,9 +63,11 @@ impl DropSchema {
             Ok(document) => document.marts.keys().map(|name| format!("{}.{name}", self.schema)).collect(),
             Err(_) => Vec::new(),
         };
+        let tables = if self.cascade { self.near_tables(context).await } else { Vec::new() };
         match lake.drop_schema(&self.schema, self.cascade).await {
             // How the runs of what is gone went, nobody asks.
             Ok(()) => {
+                near::let_go(context, &tables).await;
                 for mart in marts {
                     lake.change_mart(&mart, |document| *document = MartDocument::default()).await?;
                 }
@@ -72,6 +76,18 @@ impl DropSchema {
             Err(error) => return Err(error.into()),
         }
         Ok(Outcome::Done("DROP SCHEMA"))
+    }
+
+    /// The tables of which something may be near by.
+    async fn near_tables(&self, context: &Context) -> Vec<Arc<Snapshot>> {
+        let lake = context.engine.lake();
+        let names = if lake.near_tiers().is_empty() { Ok(Vec::new()) } else { lake.tables(&self.schema).await };
+        let mut tables = Vec::new();
+        for name in names.unwrap_or_default() {
+            // What cannot be read has nothing near by.
+            tables.extend(lake.table(&self.schema, &name).await.ok());
+        }
+        tables
     }
 }
 

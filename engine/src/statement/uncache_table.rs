@@ -2,8 +2,9 @@
 //! UNCACHE TABLE [IF EXISTS] name
 //! ```
 //! Gives back what a table takes in the near tiers: its pin and its copies in the hot tier, the blocks of its files in the
-//! warm tier. The answer has a row for each tier: the files that were there and their bytes. Queries that read them go on,
-//! and what is read later comes near again as ever.
+//! warm tier. The answer has a row for each tier: the files that were there and their bytes, and how many of those the disk
+//! gets back later only, when others are written over them or nobody reads them any more. Queries that read them go on, and
+//! what is read later, or pinned by the table's policy, comes near again as ever.
 
 use datafusion::{arrow::datatypes::SchemaRef, common::ScalarValue};
 

@@ -1,7 +1,8 @@
 //! The move of what is old into the cold tier, one partition after the other.
 //!
 //! Writers win: a partition whose files changed meanwhile is tried again on the newest version, a few times, and then left to
-//! the next run. Each partition that was old when a run began has its turn once, whatever becomes of it, so a run ends.
+//! the next run. Each partition that was old when a run began has its turn once, whatever becomes of it, so a run ends. Those
+//! that failed when they were tried last come last: what fails for ever keeps no others from their turn.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +20,8 @@ use crate::{
     upkeep::{Begun, Size, on_cpu, wait_for_turn},
 };
 
+/// In `system.upkeep`.
+const ACTION: &str = "TIER";
 /// How often the move of a partition is tried in a run.
 const TRIES_MAX: u32 = 3;
 /// After so many partitions that failed, not because writers won, the rest of the table is left to the next run: it would
@@ -107,13 +110,16 @@ pub(crate) async fn cool_table(
     let (mut moves, mut faults) = (0, 0);
     let policy = TierPolicy::of(table).map_err(EngineError::invalid)?;
     let Some(policy) = policy else { return Ok(()) };
-    let found = maintain::tiers_of(engine.lake(), table, Some(&policy), now_ms)?;
-    for tiers in found.into_iter().filter(|tiers| tiers.old.files > 0) {
+    let mut found = maintain::tiers_of(engine.lake(), table, Some(&policy), now_ms)?;
+    found.retain(|tiers| tiers.old.files > 0);
+    let failed = engine.upkeep().failed_last(table.name(), ACTION);
+    found.sort_by_cached_key(|tiers| failed.contains(&tiers.partition.to_string()));
+    for tiers in found {
         if moves == most || faults == FAULTS_MAX {
             break;
         }
         wait_for_turn(engine).await;
-        let begun = Begun::new(engine.upkeep(), table.name(), "TIER").of(&tiers.partition.to_string());
+        let begun = Begun::new(engine.upkeep(), table.name(), ACTION).of(&tiers.partition.to_string());
         let moved = cool_partition(engine, table, &tiers.partition, (state, pace), now_ms).await;
         match &moved {
             Ok(_) => moves += 1,

@@ -12,6 +12,6 @@ mod status;
 pub use boathouse_storage::maintain::{PartitionTiers, TierPolicy, TierSize};
 pub(crate) use cool::cool_table;
 pub use cool::{Cooled, TierRun};
-pub use price::{LOCAL_CLASS, Prices, STANDARD_CLASS};
+pub use price::{LOCAL_CLASS, MoveCost, Prices, STANDARD_CLASS};
 pub use status::TableTiers;
 pub(crate) use status::now_ms;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use boathouse_storage::{
-    Snapshot,
+    Snapshot, Tier,
     maintain::{self, PartitionTiers, TierPolicy},
 };
 
@@ -22,9 +22,11 @@ pub struct TableTiers {
     pub policy: Result<Option<TierPolicy>, String>,
     /// In the order of their values; of a table without partitions the whole table, when it has files.
     pub partitions: Vec<PartitionTiers>,
-    /// The storage classes of its files.
+    /// The storage class of its warm files, and of cold ones of which no commit says another: those of now.
     pub warm_class: String,
     pub cold_class: String,
+    /// Whether there is a place for hot copies here.
+    pub has_hot: bool,
 }
 
 impl TableTiers {
@@ -41,6 +43,7 @@ impl TableTiers {
             policy,
             warm_class: warm.to_owned(),
             cold_class: cold.to_owned(),
+            has_hot: engine.lake().near_tiers().contains(&Tier::Hot),
         })
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use boathouse_storage::{
-    Snapshot,
+    Followed, Snapshot,
     maintain::{self, Optimize, Optimized, Pace, Vacuum, Vacuumed},
     write::CommitInfo,
 };
@@ -78,10 +78,26 @@ pub(super) async fn compact(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: 
 const COOLED_MAX: usize = 16;
 
 /// What is old becomes cold, as the table's policy says.
-pub(super) async fn cool(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: &Arc<SessionState>) {
-    let cooled = tier::cool_table(engine, table, (state, &pace(engine)), (tier::now_ms(), COOLED_MAX), &mut drop).await;
+pub(super) async fn cool(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: &Arc<SessionState>, now_ms: i64) {
+    let cooled = tier::cool_table(engine, table, (state, &pace(engine)), (now_ms, COOLED_MAX), &mut drop).await;
     if let Err(error) = cooled {
         Begun::new(engine.upkeep(), table.name(), "TIER").ended(None, Err(error));
+    }
+}
+
+/// What is pinned near by has its copies, and what became too old to be gives them up.
+pub(super) async fn pin(engine: &Arc<Engine>, table: &Arc<Snapshot>, now_ms: i64) {
+    let begun = Begun::new(engine.upkeep(), table.name(), "PIN");
+    let (lake, of) = (engine.lake().clone(), table.clone());
+    let looked = on_cpu(engine, async move { lake.look_after_pins(&of, now_ms).await }).await;
+    match looked {
+        Ok(Some(done)) if done.made + done.gone > 0 => {
+            let Followed { pinned, bytes_pinned, made, bytes_made, gone, bytes_gone } = done;
+            let before = Size { files: pinned - made + gone, bytes: bytes_pinned - bytes_made + bytes_gone };
+            begun.ended(Some(before), Ok(Some(Size { files: pinned, bytes: bytes_pinned })));
+        }
+        Ok(_) => {}
+        Err(error) => begun.ended(None, Err(error)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What upkeep did, for `system.upkeep`.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -55,6 +55,21 @@ struct Kept {
 impl Records {
     pub fn all(&self) -> Vec<Record> {
         self.0.lock().records.iter().cloned().collect()
+    }
+
+    /// The partitions of a table at which an action failed when it was tried last, as far as that is known; of a table without
+    /// partitions, an empty text.
+    pub fn failed_last(&self, table: &str, action: &str) -> HashSet<String> {
+        let mut failed = HashSet::new();
+        let kept = self.0.lock();
+        for record in kept.records.iter().filter(|record| record.table == table && record.action == action) {
+            let partition = record.partition.clone().unwrap_or_default();
+            match record.error {
+                Some(_) => failed.insert(partition),
+                None => failed.remove(&partition),
+            };
+        }
+        failed
     }
 
     /// All jobs that there were, by what they did and whether they succeeded.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{job::SMALL_FILES_MIN, pass, record::Size};
-use crate::{Engine, EngineConfig, Outcome};
+use crate::{Engine, EngineConfig, Outcome, tier};
 
 #[tokio::test]
 async fn a_table_of_many_small_files_is_compacted_once() {
@@ -20,7 +20,7 @@ async fn a_table_of_many_small_files_is_compacted_once() {
     }
     let mut vacuumed = HashMap::new();
     for _ in 0..2 {
-        pass(&engine, &mut vacuumed).await.unwrap();
+        pass(&engine, &mut vacuumed, tier::now_ms()).await.unwrap();
         assert_eq!(engine.lake().table("main", "Many").await.unwrap().file_count(), 1);
     }
     let done = engine.upkeep().all();
@@ -43,7 +43,7 @@ async fn a_long_log_gets_a_checkpoint() {
     session.execute("ALTER TABLE t SET TBLPROPERTIES ('delta.checkpointInterval' = '4')").await.unwrap();
     let mut vacuumed = HashMap::new();
     for _ in 0..2 {
-        pass(&engine, &mut vacuumed).await.unwrap();
+        pass(&engine, &mut vacuumed, tier::now_ms()).await.unwrap();
     }
     let done: Vec<_> = engine.upkeep().all().into_iter().map(|record| (record.action, record.error)).collect();
     assert_eq!(done, [("CHECKPOINT", None)]);
@@ -63,14 +63,14 @@ async fn statements_go_first() {
     };
     let mut vacuumed = HashMap::new();
     {
-        let pass = std::pin::pin!(pass(&engine, &mut vacuumed));
+        let pass = std::pin::pin!(pass(&engine, &mut vacuumed, tier::now_ms()));
         let waited = tokio::time::timeout(Duration::from_millis(300), pass).await;
         assert!(waited.is_err(), "it did not wait");
     }
     assert_eq!(engine.upkeep().all(), []);
     assert_eq!(engine.lake().table("main", "t").await.unwrap().file_count(), SMALL_FILES_MIN);
     drop(rows);
-    pass(&engine, &mut vacuumed).await.unwrap();
+    pass(&engine, &mut vacuumed, tier::now_ms()).await.unwrap();
     assert_eq!(engine.lake().table("main", "t").await.unwrap().file_count(), 1);
 }
 
@@ -98,7 +98,7 @@ async fn what_a_dead_writer_left_goes_when_it_is_old() {
     for name in named.iter().chain(&["old.parquet", "_change_data/old.parquet"]) {
         age(name).unwrap();
     }
-    pass(&engine, &mut HashMap::new()).await.unwrap();
+    pass(&engine, &mut HashMap::new(), tier::now_ms()).await.unwrap();
     let left = |name: &str| table.join(name).exists();
     assert!(named.iter().all(|name| left(name)), "a version lost its file");
     assert_eq!((left("old.parquet"), left("_change_data/old.parquet"), left("young.parquet")), (false, false, true));
@@ -124,7 +124,7 @@ async fn dropped_tables_go_when_nobody_can_bring_them_back() {
     };
     engine.lake().change_catalog("main", &age).await.unwrap();
     for _ in 0..2 {
-        pass(&engine, &mut HashMap::new()).await.unwrap();
+        pass(&engine, &mut HashMap::new(), tier::now_ms()).await.unwrap();
     }
     let there = |name: &str| folder.path().join("main").join(name).exists();
     assert_eq!((there("long_ago"), there("just_ago")), (false, true));
@@ -177,7 +177,7 @@ async fn what_a_dead_creator_left_goes_and_nothing_that_may_be_anothers() {
         left(folder, *days, name, "x");
     }
     // The files of the table that was made are looked after with it.
-    pass(&engine, &mut HashMap::from([("main.made".to_owned(), Instant::now())])).await.unwrap();
+    pass(&engine, &mut HashMap::from([("main.made".to_owned(), Instant::now())]), tier::now_ms()).await.unwrap();
     let lost: Vec<_> = stays.iter().filter(|(_, name)| !folder.join(name).exists()).collect();
     assert!(lost.is_empty(), "{lost:?}");
     let left: Vec<_> = goes.iter().filter(|(_, name)| folder.join(name).exists()).collect();
@@ -208,7 +208,7 @@ async fn what_is_old_becomes_cold_once() {
     }
     let mut vacuumed = HashMap::new();
     for _ in 0..2 {
-        pass(&engine, &mut vacuumed).await.unwrap();
+        pass(&engine, &mut vacuumed, tier::now_ms()).await.unwrap();
     }
     let done = engine.upkeep().all();
     let told: Vec<_> = done.iter().map(|done| (done.table.as_str(), done.action, done.partition.as_deref())).collect();
@@ -220,4 +220,35 @@ async fn what_is_old_becomes_cold_once() {
     assert!(done.iter().all(|done| done.before.unwrap().files == 1 && done.after.unwrap().files == 1), "{done:?}");
     let tiers = engine.tiers(Some("t"), 0).await.unwrap();
     assert!(tiers[0].partitions.iter().all(|tiers| (tiers.warm.files, tiers.cold.files) == (0, 1)), "{tiers:?}");
+}
+
+#[tokio::test]
+async fn what_is_pinned_by_its_age_gives_up_its_copy_when_it_is_old() {
+    let (lake, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut config = EngineConfig { threads: 1, ..EngineConfig::default() };
+    config.storage.hot = Some(crate::HotOptions { folder: copies.path().into(), bytes_max: 1 << 30 });
+    let engine = Engine::open(lake.path().to_str().unwrap(), config).await.unwrap();
+    let session = engine.session();
+    let day = "SELECT value AS id, DATE '2024-01-01' + CAST(value % 2 AS INT) * 10 AS day FROM generate_series(1, 4)";
+    session.execute(&format!("CREATE TABLE t PARTITIONED BY (day) AS {day}")).await.unwrap();
+    session.execute("ALTER TABLE t SET TIER (hot = '5 days', on = day)").await.unwrap();
+    engine.lake().hot_idle().await;
+    let days = async |now_ms: i64| {
+        let mut vacuumed = HashMap::from([("main.t".to_owned(), Instant::now())]);
+        for _ in 0..2 {
+            pass(&engine, &mut vacuumed, now_ms).await.unwrap();
+        }
+        let tiers = engine.tiers(Some("t"), now_ms).await.unwrap();
+        tiers[0].partitions.iter().map(|tiers| (tiers.hot.files, tiers.young.files)).collect::<Vec<_>>()
+    };
+    // 2024-01-01, in milliseconds since 1970.
+    let first = 1_704_067_200_000;
+    let after = |days: i64| first + days * 86_400_000;
+    assert_eq!(days(after(2)).await, [(1, 1), (1, 1)]);
+    assert_eq!(days(after(7)).await, [(0, 0), (1, 1)]);
+    assert_eq!(days(after(17)).await, [(0, 0), (0, 0)]);
+    let done = engine.upkeep().all();
+    let told: Vec<_> =
+        done.iter().map(|done| (done.action, done.before.unwrap().files, done.after.unwrap().files)).collect();
+    assert_eq!(told, [("PIN", 0, 2), ("PIN", 2, 1), ("PIN", 1, 0)], "{done:?}");
 }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use boathouse_engine::{
     Engine, EngineConfig,
-    tier::{Cooled, TableTiers, TierRun},
+    tier::{Cooled, MoveCost, TableTiers, TierPolicy, TierRun},
 };
 use chrono::Utc;
 
@@ -25,7 +25,7 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
-    /// Show what a run would move, and what that would save a month; nothing is moved
+    /// Show what a run would move, what that costs and saves, and what is kept hot; nothing is moved
     Plan(Place),
     /// Move what is old into the cold tier, a partition at a time
     Run(Place),
@@ -96,9 +96,7 @@ async fn plan(place: &Place) -> Result<bool, String> {
     let mut all = Due::default();
     for table in &tables {
         match &table.policy {
-            Ok(Some(policy)) => {
-                println!("{}  cold after {} days by {}", table.table, days(policy.cold_after), policy.on);
-            }
+            Ok(Some(policy)) => println!("{}  {} by {}", table.table, ages(policy, table.has_hot), policy.on),
             Ok(None) if place.table.is_some() => {
                 let hint = "HINT: ALTER TABLE t SET TIER (cold_after = '90 days', on = column) makes one.";
                 return Err(format!("ERROR: table \"{}\" has no tier policy\n{hint}", table.table));
@@ -109,60 +107,96 @@ async fn plan(place: &Place) -> Result<bool, String> {
                 continue;
             }
         }
-        for tiers in table.partitions.iter().filter(|tiers| tiers.old.files > 0) {
-            let due = Due::of(&engine, table, tiers.old.files, tiers.old.bytes);
-            println!("  {:<28}  {due}", name(&tiers.partition.to_string()));
-            all = all.and(&due);
+        for tiers in &table.partitions {
+            let partition = tiers.partition.to_string();
+            if tiers.young.files > 0 {
+                let (files, bytes, left) = (counted(tiers.young.files), tiers.young.bytes, tiers.young_left.files);
+                println!("  {:<28}  hot: {files}, {bytes} bytes, without a copy here: {left}", name(&partition));
+            }
+            if tiers.old.files > 0 {
+                let due = Due::of(&engine, table, tiers.old.files, tiers.old.bytes);
+                println!("  {:<28}  {due}", name(&partition));
+                all = all.and(&due);
+            }
         }
     }
     println!("{:<30}  {all}", "would move");
-    println!("Costs are of a month, at the bytes that there are now.");
+    println!(
+        "Costs are of a month, at the bytes that there are now; \"once\" are the requests of the move, \"at least\" what is"
+    );
+    println!("billed for the shortest time of the class, were all deleted at once.");
     Ok(true)
 }
 
-/// Files that a move writes grow to this size.
-const COLD_FILE_BYTES: u64 = 512 << 20;
+/// When files of a table are hot, and when they become cold.
+fn ages(policy: &TierPolicy, has_hot: bool) -> String {
+    let here = if has_hot { "" } else { " (not here: there are no [hot] bytes)" };
+    let hot = policy.hot.map(|hot| format!("hot for {} days{here}", days(hot)));
+    let cold = policy.cold_after.map(|cold| format!("cold after {} days", days(cold)));
+    hot.into_iter().chain(cold).collect::<Vec<_>>().join(", ")
+}
 
-/// What would move, and what it costs a month before and after; a cost is missing where a class has no price.
+/// Files that a move writes grow to this size, and are sent in parts of this one.
+const COLD_FILE_BYTES: u64 = 512 << 20;
+const PART_BYTES: u64 = 5 << 20;
+
+/// What would move, and what it costs; that is missing where a class has no price.
 #[derive(Debug, Clone, Copy)]
 struct Due {
     files: u64,
     bytes: u64,
-    before: Option<f64>,
-    after: Option<f64>,
+    cost: Option<MoveCost>,
 }
 
 impl Default for Due {
     fn default() -> Self {
-        Self { files: 0, bytes: 0, before: Some(0.0), after: Some(0.0) }
+        Self { files: 0, bytes: 0, cost: Some(MoveCost::default()) }
     }
 }
 
 impl Due {
     fn of(engine: &Engine, table: &TableTiers, files: u64, bytes: u64) -> Self {
         let prices = &engine.config().prices;
-        let before = prices.month(&table.warm_class, files, bytes);
+        let class = &table.cold_class;
         // A partition becomes few large files.
-        let after = prices.month(&table.cold_class, bytes.div_ceil(COLD_FILE_BYTES), bytes);
-        Self { files, bytes, before, after }
+        let cold_files = bytes.div_ceil(COLD_FILE_BYTES);
+        // More than one part is begun and ended by a request each.
+        let puts = if bytes > PART_BYTES { bytes.div_ceil(PART_BYTES) + 2 * cold_files } else { 1 };
+        let cost = || {
+            let after = prices.month(class, cold_files, bytes)?;
+            Some(MoveCost {
+                before: prices.month(&table.warm_class, files, bytes)?,
+                after,
+                once: prices.requests(class, puts)?,
+                least: prices.least(class, after),
+                days_min: prices.days_min(class),
+            })
+        };
+        Self { files, bytes, cost: cost() }
     }
 
     fn and(&self, other: &Self) -> Self {
-        let sum = |one: Option<f64>, other: Option<f64>| one.zip(other).map(|(one, other)| one + other);
-        Self {
-            files: self.files + other.files,
-            bytes: self.bytes + other.bytes,
-            before: sum(self.before, other.before),
-            after: sum(self.after, other.after),
-        }
+        let cost = self.cost.zip(other.cost).map(|(one, other)| one.and(&other));
+        Self { files: self.files + other.files, bytes: self.bytes + other.bytes, cost }
     }
 }
 
 impl std::fmt::Display for Due {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let money = |cost: Option<f64>| cost.map_or_else(|| "no price".to_owned(), |cost| format!("{cost:.4}"));
-        let (files, bytes) = (counted(self.files), self.bytes);
-        write!(f, "{files}, {bytes} bytes, cost {} -> {}", money(self.before), money(self.after))
+        write!(f, "{}, {} bytes, ", counted(self.files), self.bytes)?;
+        let Some(cost) = self.cost else { return f.write_str("no price") };
+        write!(f, "cost {:.4} -> {:.4}", cost.before, cost.after)?;
+        if self.files == 0 {
+            return Ok(());
+        }
+        write!(f, ", once {:.4}", cost.once)?;
+        if cost.days_min > 0.0 {
+            write!(f, ", at least {:.4} ({:.0} days)", cost.least, cost.days_min)?;
+        }
+        match cost.pays_after() {
+            Some(days) => write!(f, ", pays after {:.0} days", days.ceil()),
+            None => f.write_str(", never pays"),
+        }
     }
 }
 

@@ -108,6 +108,8 @@ pub struct Warm {
 pub struct Tier {
     pub cold_storage_class: Option<String>,
     pub prices: BTreeMap<String, f64>,
+    pub requests: BTreeMap<String, f64>,
+    pub days_min: BTreeMap<String, f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -235,12 +235,17 @@ fn cold_files_go_where_they_can_be_read_and_prices_are_prices() {
     let config = check("[tier]\nprices = { STANDARD = 1.5 }", &[], Flags::default()).unwrap();
     assert_eq!(config.engine.storage.cold_storage_class, "STANDARD_IA");
     assert_eq!(config.engine.prices.month("STANDARD", 1, 2 << 30), Some(3.0));
+    let text = "[tier.requests]\nSTANDARD_IA = 4\n[tier.days_min]\nSTANDARD_IA = 60";
+    let prices = check(text, &[], Flags::default()).unwrap().engine.prices;
+    assert_eq!((prices.requests("STANDARD_IA", 250), prices.least("STANDARD_IA", 1.0)), (Some(1.0), 2.0));
     let variable = [("BOATHOUSE_COLD_STORAGE_CLASS", "GLACIER_IR")];
     assert_eq!(check("", &variable, Flags::default()).unwrap().engine.storage.cold_storage_class, "GLACIER_IR");
     for (text, words) in [
         ("[tier]\ncold_storage_class = 'DEEP_ARCHIVE'", "cannot be read before they are restored"),
         ("[tier]\ncold_storage_class = 'cheap'", "as S3 spells it"),
         ("[tier.prices]\nSTANDARD = -1.0", "a number from 0 is needed"),
+        ("[tier.requests]\nSTANDARD = -1.0", "tier.requests: the price of \"STANDARD\" is -1"),
+        ("[tier.days_min]\nSTANDARD = -1.0", "tier.days_min: the least time of \"STANDARD\" is -1"),
     ] {
         let error = check(text, &[], Flags::default()).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");

@@ -15,8 +15,10 @@ pub(super) fn set(
     if let Some(class) = parsed(variable, "COLD_STORAGE_CLASS")?.or(file.cold_storage_class) {
         engine.storage.cold_storage_class = checked(class).map_err(ConfigError)?;
     }
-    engine.prices =
-        Prices::default().with(file.prices).map_err(|reason| ConfigError(format!("tier.prices: {reason}")))?;
+    let wrong = |part: &'static str| move |reason: String| ConfigError(format!("tier.{part}: {reason}"));
+    let prices = Prices::default().with(file.prices).map_err(wrong("prices"))?;
+    let prices = prices.with_requests(file.requests).map_err(wrong("requests"))?;
+    engine.prices = prices.with_days_min(file.days_min).map_err(wrong("days_min"))?;
     Ok(())
 }
 

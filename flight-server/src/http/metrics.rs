@@ -113,7 +113,7 @@ fn memory(text: &mut Exposition, engine: &Engine) {
 
 fn caches(text: &mut Exposition, caches: &[CacheUsage]) {
     type Number = fn(&CacheUsage) -> Option<u64>;
-    let numbers: [(&'static str, _, &str, Number); 6] = [
+    let numbers: [(&'static str, _, &str, Number); 7] = [
         ("boathouse_cache_bytes", Gauge, "What a cache holds.", |cache| Some(cache.bytes)),
         ("boathouse_cache_limit_bytes", Gauge, "What it may hold.", |cache| Some(cache.bytes_max)),
         ("boathouse_cache_entries", Gauge, "In how many parts.", |cache| cache.entries),
@@ -121,6 +121,9 @@ fn caches(text: &mut Exposition, caches: &[CacheUsage]) {
         ("boathouse_cache_misses_total", Counter, "Looks that found nothing.", |cache| Some(cache.misses)),
         ("boathouse_cache_evictions_total", Counter, "Parts that went for want of room.", |cache| {
             Some(cache.evictions)
+        }),
+        ("boathouse_cache_disk_off", Gauge, "1 while its folder takes nothing and is left alone.", |cache| {
+            cache.disk_off.map(u64::from)
         }),
     ];
     for (name, kind, help, number) in numbers {

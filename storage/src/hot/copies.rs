@@ -1,6 +1,7 @@
 //! The hot copies of one lake, as scans and the lake see them.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{
         Arc,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     CacheUsage, TableCacheUsage,
-    near::{Brought, Tier},
+    near::{Brought, Released, Tier},
 };
 
 /// Copies that plans may hold open at once; files beyond are read as Parquet.
@@ -76,7 +77,7 @@ impl HotCopies {
 
     /// The copy to read instead of `original`, if there is one. Counts the read; may start the making of a copy. `rows`
     /// are those of the original, where the log tells: a copy with another number is dropped, and no other is made.
-    pub(super) fn read(
+    pub(crate) fn read(
         &self,
         key: &CopyKey,
         name: &str,
@@ -117,14 +118,28 @@ impl HotCopies {
         self.idle().await;
     }
 
+    /// Makes one copy, where it is missing and may come in, and waits for it. Its bytes, if it is there.
+    pub(crate) async fn make(&self, original: Original) -> Option<u64> {
+        let key = original.key.clone();
+        self.maker.carry_out(Job { original }).await;
+        self.shared.folder.lock().bytes_of(&key)
+    }
+
     /// Makes the copies that are missing among `originals`, as though those had been read twice, and says what is there.
     /// Also: those that have none in the end. At most one copy more is made when it is given up.
     pub(crate) async fn bring(&self, originals: Vec<Original>) -> (Brought, Vec<Original>) {
-        for original in &originals {
-            self.shared.folder.lock().ask(&original.key);
-            self.maker.carry_out(Job { original: original.clone() }).await;
-        }
         let mut brought = Brought::none(Tier::Hot);
+        for original in &originals {
+            let key = &original.key;
+            {
+                let mut folder = self.shared.folder.lock();
+                folder.ask(key);
+                folder.counts.know(&key.table, &original.name);
+            }
+            if let Some(reason) = self.maker.carry_out(Job { original: original.clone() }).await {
+                brought.failed.push((key.path.clone(), reason));
+            }
+        }
         let folder = self.shared.folder.lock();
         let (there, rest): (Vec<_>, Vec<_>) =
             originals.into_iter().partition(|original| folder.bytes_of(&original.key).is_some());
@@ -135,17 +150,53 @@ impl HotCopies {
         (brought, rest)
     }
 
-    /// Lets a table go, by its Delta id, with its copies. Returns how many they were, and their bytes.
-    pub(crate) async fn release(&self, table: &str) -> (u64, u64) {
+    /// Lets a table go, by its Delta id, with its copies.
+    pub(crate) async fn release(&self, table: &str) -> Released {
         self.unpin(table);
-        // Whose copies some are stands in them alone.
+        self.learn_owners().await;
+        self.shared.folder.lock().release(table)
+    }
+
+    /// A table is not told of any more.
+    pub(crate) fn forget(&self, table: &str) {
+        self.shared.folder.lock().counts.forget(table);
+    }
+
+    /// What is pinned of a table from now on, and told of it: see `Folder::settle`.
+    pub(crate) async fn settle(
+        &self,
+        (table, name): (&str, &str),
+        files: &HashSet<String>,
+        pinned: Option<HashSet<String>>,
+    ) -> (u64, u64) {
+        self.learn_owners().await;
+        let mut folder = self.shared.folder.lock();
+        folder.counts.know(table, name);
+        folder.settle(table, files, pinned)
+    }
+
+    /// Whether a file gets no copy, ever.
+    pub(crate) fn is_refused(&self, key: &CopyKey) -> bool {
+        self.shared.folder.lock().is_refused(&key.file_name())
+    }
+
+    /// Whether it matters to the pins which files a table has, given by its Delta id.
+    pub(crate) fn is_followed(&self, table: &str) -> bool {
+        self.shared.folder.lock().is_followed(table)
+    }
+
+    /// Whose copies some are stands in them alone.
+    async fn learn_owners(&self) {
         let unknown = self.shared.folder.lock().unknown();
+        if unknown.is_empty() {
+            return;
+        }
         let read = move || -> Vec<(String, String)> {
             let owner = |(name, path)| Some((name, CopyFile::open(path).ok()?.key().table.clone()));
             unknown.iter().filter_map(|(name, path)| owner((name.clone(), path))).collect()
         };
         let owners = tokio::task::spawn_blocking(read).await.unwrap_or_default();
-        self.shared.folder.lock().release(table, owners)
+        self.shared.folder.lock().owned(owners);
     }
 
     pub(crate) fn is_pinned(&self, table: &str) -> bool {

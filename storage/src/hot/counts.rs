@@ -22,7 +22,7 @@ struct Asked {
 }
 
 #[derive(Debug, Default)]
-struct Table {
+pub(super) struct Table {
     name: String,
     asked: Asked,
 }
@@ -31,15 +31,25 @@ impl Counts {
     /// A file of a table, which has this name now, was looked for.
     pub(super) fn asked(&mut self, table: &str, name: &str, found: bool) {
         self.all.asked(found);
+        if let Some(known) = self.know(table, name) {
+            known.asked.asked(found);
+        }
+    }
+
+    /// A table is told of from now on, read or not.
+    pub(super) fn know(&mut self, table: &str, name: &str) -> Option<&mut Table> {
         if !self.tables.contains_key(table) && self.tables.len() < TABLES_MAX {
             self.tables.insert(table.to_owned(), Table::default());
         }
-        if let Some(known) = self.tables.get_mut(table) {
-            if known.name != name {
-                name.clone_into(&mut known.name);
-            }
-            known.asked.asked(found);
+        let known = self.tables.get_mut(table)?;
+        if known.name != name {
+            name.clone_into(&mut known.name);
         }
+        Some(known)
+    }
+
+    pub(super) fn forget(&mut self, table: &str) {
+        self.tables.remove(table);
     }
 
     /// A copy made room for others.
@@ -62,7 +72,7 @@ impl Counts {
             let ((entries, bytes), pinned) = held(id);
             let Asked { hits, misses, evictions } = table.asked;
             let table = table.name.clone();
-            TableCacheUsage { tier: Tier::Hot, table, pinned, entries, bytes, hits, misses, evictions }
+            TableCacheUsage { tier: Tier::Hot, table, pinned, entries, bytes, hits, misses, evictions, trouble: None }
         };
         self.tables.iter().map(usage).collect()
     }

@@ -18,7 +18,11 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::{CopyFile, CopyKey, counts::Counts, key::fnv, pins::Pins};
-use crate::{TableCacheUsage, store::folder_url};
+use crate::{
+    TableCacheUsage,
+    near::{Released, Tier},
+    store::folder_url,
+};
 
 /// Originals whose reads are counted.
 const COUNTED_MAX: usize = 1 << 16;
@@ -87,7 +91,7 @@ pub(super) struct Folder {
     reads: HashMap<String, u32>,
     /// Originals that get no copy.
     refused: HashSet<String>,
-    /// Tables whose files always get copies.
+    /// Whose files always get copies.
     pinned: Pins,
     asked: u64,
     pub(super) counts: Counts,
@@ -127,7 +131,7 @@ impl Folder {
         }
         while folder.bytes > folder.bytes_max {
             // Pinned ones go last.
-            let least = folder.copies.iter().min_by_key(|(name, copy)| (folder.worth(copy), *name));
+            let least = folder.copies.iter().min_by_key(|(name, copy)| (folder.worth(name, copy), *name));
             let Some(name) = least.map(|(name, _)| name.clone()) else { break };
             folder.evict(&name);
         }
@@ -162,9 +166,10 @@ impl Folder {
         if self.refused.contains(&name) {
             return Found::Nothing;
         }
+        let is_pinned = self.pinned.covers(&key.table, &name);
         let reads = self.reads.entry(name).or_default();
         *reads = reads.saturating_add(1);
-        match *reads >= READS_MIN || self.pinned.contains(&key.table) {
+        match *reads >= READS_MIN || is_pinned {
             true => Found::Wanted,
             false => Found::Nothing,
         }
@@ -172,8 +177,9 @@ impl Folder {
 
     /// May a copy of about so many bytes come in?
     pub(super) fn admits(&self, key: &CopyKey, bytes: u64) -> bool {
-        let reads = self.reads.get(&key.file_name()).copied().unwrap_or(0);
-        self.victims(bytes, self.rank(&key.table, reads), self.bytes_max).is_some()
+        let name = key.file_name();
+        let reads = self.reads.get(&name).copied().unwrap_or(0);
+        self.victims(bytes, self.rank(&key.table, &name, reads), self.bytes_max).is_some()
     }
 
     /// Takes in the whole and checked copy that lies at `from`; false when others have more right to the place.
@@ -181,7 +187,7 @@ impl Folder {
         let name = key.file_name();
         let uses = self.reads.get(&name).copied().unwrap_or(0);
         self.forget(&name);
-        let Some(victims) = self.victims(bytes, self.rank(&key.table, uses), self.bytes_max) else {
+        let Some(victims) = self.victims(bytes, self.rank(&key.table, &name, uses), self.bytes_max) else {
             return Ok(false);
         };
         victims.iter().for_each(|victim| self.evict(victim));
@@ -229,20 +235,50 @@ impl Folder {
         }
     }
 
+    pub(super) fn is_refused(&self, name: &str) -> bool {
+        self.refused.contains(name)
+    }
+
     /// After a failure: the original has to be read twice again.
     pub(super) fn start_over(&mut self, key: &CopyKey) {
         self.reads.remove(&key.file_name());
     }
 
-    /// Pins a table, or lets it go.
+    /// Pins a table as a whole, or lets it go.
     pub(super) fn set_pinned(&mut self, table: &str, pinned: bool) {
         if let Err(error) = self.pinned.set(table, pinned) {
             warn!(folder = %self.path.display(), %error, "pinned tables are forgotten at the next start");
         }
     }
 
+    /// Whether a table is pinned as a whole.
     pub(super) fn is_pinned(&self, table: &str) -> bool {
-        self.pinned.contains(table)
+        self.pinned.is_whole(table)
+    }
+
+    /// Whether it matters to the pins which files a table has.
+    pub(super) fn is_followed(&self, table: &str) -> bool {
+        self.pinned.is_whole(table) || self.pinned.knows(table)
+    }
+
+    /// The copies of a table that are pinned from now on, by name (`None`: of none is it said any more), of those of `files`,
+    /// which the table has now. Copies of files that it no longer has go, and those that are not pinned any more and are
+    /// seldom read; what a query reads stays until the table is looked at again. Returns how many went, and their bytes.
+    pub(super) fn settle(
+        &mut self,
+        table: &str,
+        files: &HashSet<String>,
+        pinned: Option<HashSet<String>>,
+    ) -> (u64, u64) {
+        let before = self.pinned.set_copies(table, pinned).unwrap_or_default();
+        let goes = |(name, copy): &(&String, &Copy)| {
+            let aged = || before.contains(*name) && !self.pinned.covers(table, name) && copy.uses < READS_MIN;
+            copy.table.as_deref() == Some(table) && !copy.is_read() && (!files.contains(*name) || aged())
+        };
+        let gone: Vec<(String, u64)> =
+            self.copies.iter().filter(goes).map(|(name, copy)| (name.clone(), copy.bytes)).collect();
+        gone.iter().for_each(|(name, _)| self.discard(name));
+        (gone.len() as u64, gone.iter().map(|(_, bytes)| bytes).sum())
     }
 
     /// Somebody asked for a copy: it may come in as though its original had been read twice.
@@ -275,18 +311,29 @@ impl Folder {
         unknown.map(|(name, _)| (name.clone(), self.path_of(name))).collect()
     }
 
-    /// Deletes the copies of a table; `owners` are the tables of copies that were not known. Returns how many they were,
-    /// and their bytes.
-    pub(super) fn release(&mut self, table: &str, owners: Vec<(String, String)>) -> (u64, u64) {
+    /// Says whose copies some are that were not known.
+    pub(super) fn owned(&mut self, owners: Vec<(String, String)>) {
         for (name, owner) in owners {
             if let Some(copy) = self.copies.get_mut(&name) {
                 copy.table = Some(owner);
             }
         }
+    }
+
+    /// Deletes the copies of a table. Of those that are being read the disk keeps the room until they are closed.
+    pub(super) fn release(&mut self, table: &str) -> Released {
+        let mut released = Released { tier: Tier::Hot, files: 0, bytes: 0, bytes_later: 0 };
         let of_table = self.copies.iter().filter(|(_, copy)| copy.table.as_deref() == Some(table));
-        let gone: Vec<(String, u64)> = of_table.map(|(name, copy)| (name.clone(), copy.bytes)).collect();
-        gone.iter().for_each(|(name, _)| self.discard(name));
-        (gone.len() as u64, gone.iter().map(|(_, bytes)| bytes).sum())
+        let gone: Vec<String> = of_table
+            .map(|(name, copy)| {
+                released.files += 1;
+                released.bytes += copy.bytes;
+                released.bytes_later += if copy.is_read() { copy.bytes } else { 0 };
+                name.clone()
+            })
+            .collect();
+        gone.iter().for_each(|name| self.discard(name));
+        released
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
@@ -303,12 +350,12 @@ impl Folder {
         (self.copies.len() as u64, self.bytes)
     }
 
-    fn rank(&self, table: &str, reads: u32) -> u32 {
-        if self.pinned.contains(table) { u32::MAX } else { reads }
+    fn rank(&self, table: &str, name: &str, reads: u32) -> u32 {
+        if self.pinned.covers(table, name) { u32::MAX } else { reads }
     }
 
-    fn worth(&self, copy: &Copy) -> u32 {
-        self.rank(copy.table.as_deref().unwrap_or_default(), copy.uses)
+    fn worth(&self, name: &str, copy: &Copy) -> u32 {
+        self.rank(copy.table.as_deref().unwrap_or_default(), name, copy.uses)
     }
 
     /// The copies that make room for `bytes`, each of less worth than `rank`; `None` when they do not suffice.
@@ -321,7 +368,7 @@ impl Folder {
             return None;
         }
         let mut less: Vec<(u32, &String, u64)> =
-            self.copies.iter().map(|(name, copy)| (self.worth(copy), name, copy.bytes)).collect();
+            self.copies.iter().map(|(name, copy)| (self.worth(name, copy), name, copy.bytes)).collect();
         // Of two that are read in turn, one may be a read ahead.
         less.retain(|(worth, _, _)| worth.saturating_add(1) < rank);
         less.sort_unstable();
@@ -370,6 +417,11 @@ impl Folder {
 }
 
 impl Copy {
+    /// By a query, as far as it is known: through the handle that is kept.
+    fn is_read(&self) -> bool {
+        self.handle.as_ref().is_some_and(|handle| Arc::strong_count(handle) > 1)
+    }
+
     fn found(bytes: u64) -> Self {
         Self { bytes, uses: 0, read_ms: None, checked: false, table: None, handle: None }
     }

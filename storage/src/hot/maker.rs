@@ -1,8 +1,10 @@
 //! Makes and checks copies in the background: one at a time, on a thread of its own, slower while scans run.
 
 use std::{
-    collections::HashSet,
+    any::Any,
+    collections::{HashMap, HashSet},
     fs, io,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -12,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
@@ -54,6 +57,8 @@ struct MakerState {
     /// What is being written, to be deleted by whoever stops the work.
     temporary: Mutex<Option<PathBuf>>,
     full_since: Mutex<Option<Instant>>,
+    /// Why copies were not made that were tried last, by their names: for who waits for them.
+    failed: Mutex<HashMap<String, String>>,
 }
 
 impl Maker {
@@ -66,6 +71,7 @@ impl Maker {
             stop: AtomicBool::new(false),
             temporary: Mutex::default(),
             full_since: Mutex::default(),
+            failed: Mutex::default(),
         };
         Self { state: Arc::new(state), jobs, waiting: Mutex::new(Some(waiting)) }
     }
@@ -89,12 +95,13 @@ impl Maker {
         }
     }
 
-    /// Queues a job and waits until it is done, whoever queued it.
-    pub(super) async fn carry_out(&self, job: Job) {
+    /// Queues a job and waits until it is done, whoever queued it. Says why the copy could not be made, where that failed.
+    pub(super) async fn carry_out(&self, job: Job) -> Option<String> {
         let name = job.original.key.file_name();
         self.order(job).await;
         // The sender lives as long as this.
         let _ = self.state.left.subscribe().wait_for(|_| !self.state.queued.lock().contains(&name)).await;
+        self.state.failed.lock().remove(&name)
     }
 
     pub(super) async fn idle(&self) {
@@ -128,7 +135,11 @@ impl Maker {
                 while let Some(job) = jobs.recv().await {
                     let name = job.original.key.file_name();
                     if !state.is_stopped() {
-                        state.carry_out(&job.original, &name).await;
+                        // What a library does to one file must not end the thread: others wait for theirs.
+                        let work = AssertUnwindSafe(state.carry_out(&job.original, &name)).catch_unwind();
+                        if let Err(panic) = work.await {
+                            state.fell(&job.original.key, panic.as_ref());
+                        }
                     }
                     state.done(&name);
                 }
@@ -151,6 +162,7 @@ impl Drop for Maker {
 impl MakerState {
     async fn carry_out(self: &Arc<Self>, original: &Original, name: &str) {
         let key = &original.key;
+        self.failed.lock().remove(name);
         if self.shared.folder.lock().contains(name) {
             return;
         }
@@ -232,7 +244,31 @@ impl MakerState {
         Ok(Made::Copy(bytes))
     }
 
+    /// The making of a copy panicked: it is not tried again.
+    fn fell(&self, key: &CopyKey, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        warn!(path = key.path, text, "making a hot copy panicked; this file gets none");
+        if let Some(path) = self.temporary.lock().take() {
+            // It was begun, perhaps.
+            let _ = fs::remove_file(path);
+        }
+        self.shared.folder.lock().refuse(key);
+        self.remember(key, format!("making its copy panicked: {text}"));
+    }
+
+    fn remember(&self, key: &CopyKey, reason: String) {
+        let mut failed = self.failed.lock();
+        // Nobody may ever ask.
+        if failed.len() >= WAITING_MAX {
+            failed.clear();
+        }
+        failed.insert(key.file_name(), reason);
+    }
+
     fn note(&self, error: &MakeError, key: &CopyKey) {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.remember(key, format!("{error}{cause}"));
         let full = matches!(error, MakeError::Write(error) if error.kind() == io::ErrorKind::StorageFull);
         if full && self.full_since.lock().replace(Instant::now()).is_none() {
             warn!("no new hot copies: the disk is full");

@@ -19,6 +19,8 @@ pub(crate) const SORTED_BY: &str = "boathouse.sortedBy";
 /// storage class. A file without it is warm.
 pub(crate) const TIER: &str = "boathouse.tier";
 pub(crate) const COLD: &str = "cold";
+/// The tag that says under which storage class a data file was put, where a store has classes and it is not the usual one.
+pub(crate) const STORAGE_CLASS: &str = "boathouse.storageClass";
 
 /// A data file that is added.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,6 +57,11 @@ impl Add {
     /// The tier that it was written for, where that is not the usual one.
     pub(super) fn tier(&self) -> Option<&str> {
         self.tags.get(TIER)?.as_str()
+    }
+
+    /// The storage class under which it was put, where that was said.
+    pub(super) fn storage_class(&self) -> Option<&str> {
+        self.tags.get(STORAGE_CLASS)?.as_str()
     }
 }
 

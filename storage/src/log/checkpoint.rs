@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     LogError,
-    action::{self, Actions, Add, AppTransaction, FileAction, SORTED_BY, Sidecar, TIER},
+    action::{self, Actions, Add, AppTransaction, FileAction, SORTED_BY, STORAGE_CLASS, Sidecar, TIER},
     chunk::{Chunk, RawAdds, RawStats, Vectors},
     commit::{self, in_background},
     layout::Layout,
@@ -302,8 +302,8 @@ async fn file_chunks(version: u64, file: ParquetFile, layout: Arc<Layout>) -> Re
         columns.push("add.partitionValues");
     }
     let parsed = file.has_column("add.stats_parsed.numRecords") && file.is_all_null("add.stats");
-    // Many writers tag their files; only two tags are of use here.
-    if [SORTED_BY, TIER].into_iter().any(|tag| file.may_hold("add.tags.key_value.key", tag)) {
+    // Many writers tag their files; only these tags are of use here.
+    if [SORTED_BY, TIER, STORAGE_CLASS].into_iter().any(|tag| file.may_hold("add.tags.key_value.key", tag)) {
         columns.push("add.tags");
     }
     columns.push(if parsed { "add.stats_parsed" } else { "add.stats" });
@@ -386,16 +386,16 @@ fn raw_adds(layout: &Layout, adds: &StructArray) -> Result<RawAdds, ArrowError> 
         Some(vectors) => vectors_of(&vectors)?,
         None => None,
     };
-    let (sorted_by, tier) = match child(adds, "tags")?.and_then(|tags| tags.as_map_opt().cloned()) {
+    let (sorted_by, tier, class) = match child(adds, "tags")?.and_then(|tags| tags.as_map_opt().cloned()) {
         Some(tags) => {
             let (names, texts) = (text(tags.keys())?, text(tags.values())?);
-            let [sorted_by, tier] = [SORTED_BY, TIER].map(|tag| values_of(&tags, &names, &texts, tag));
-            (Some(sorted_by), Some(tier))
+            let values = |tag| Some(values_of(&tags, &names, &texts, tag));
+            (values(SORTED_BY), values(TIER), values(STORAGE_CLASS))
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     let paths = text(&required(adds, "path")?)?;
-    Ok(RawAdds { paths, sizes: size, modified_ms, vectors, partitions, sorted_by, tier, stats })
+    Ok(RawAdds { paths, sizes: size, modified_ms, vectors, partitions, sorted_by, tier, class, stats })
 }
 
 fn vectors_of(vectors: &StructArray) -> Result<Option<Vectors>, ArrowError> {

@@ -35,6 +35,8 @@ pub(super) struct RawAdds {
     pub(super) sorted_by: Option<StringArray>,
     /// The tier for which the file was written. Absent when no file says so.
     pub(super) tier: Option<StringArray>,
+    /// The storage class under which the file was put. Absent when no file says so.
+    pub(super) class: Option<StringArray>,
     pub(super) stats: RawStats,
 }
 
@@ -81,6 +83,8 @@ pub(crate) struct Chunk {
     pub(super) sorted_by: Option<UInt32Array>,
     /// Whether the file was written for the cold tier; not so where it is NULL. Absent when none was.
     pub(super) cold: Option<BooleanArray>,
+    /// The storage class under which the file was put, NULL where it is not said. Absent when it is of none.
+    pub(super) class: Option<StringArray>,
 }
 
 impl Chunk {
@@ -114,6 +118,7 @@ impl Chunk {
             columns: stats.columns.into_iter().map(ColumnBounds::new).collect(),
             sorted_by: sorted_by.filter(|columns| columns.null_count() < columns.len()),
             cold: cold.filter(|cold| cold.true_count() > 0),
+            class: raw.class.filter(|classes| classes.null_count() < classes.len()),
         })
     }
 
@@ -151,6 +156,7 @@ impl Chunk {
             columns: columns.collect::<Result<_, ArrowError>>()?,
             sorted_by: self.sorted_by.as_ref().map(|columns| take_positions(columns, files)).transpose()?,
             cold: self.cold.as_ref().map(|cold| take(cold, files, None)).transpose()?.map(|a| a.as_boolean().clone()),
+            class: self.class.as_ref().map(|classes| take_text(classes, files)).transpose()?,
         })
     }
 
@@ -176,6 +182,7 @@ impl Chunk {
             columns: columns.collect::<Result<_, ArrowError>>()?,
             sorted_by: joined_known(parts.sorted_by, &lens)?.map(|a| a.as_primitive::<UInt32Type>().clone()),
             cold: joined_known(parts.cold, &lens)?.map(|cold| cold.as_boolean().clone()),
+            class: joined_known(parts.class, &lens)?.map(|classes| classes.as_string::<i32>().clone()),
         })
     }
 
@@ -187,7 +194,8 @@ impl Chunk {
         let partitions: usize = self.partitions.iter().map(|values| values.get_array_memory_size()).sum();
         let sorted_by = self.sorted_by.as_ref().map_or(0, |columns| columns.get_array_memory_size());
         let cold = self.cold.as_ref().map_or(0, |cold| cold.get_array_memory_size());
-        fixed + partitions + sorted_by + cold + self.columns.iter().map(ColumnBounds::bytes).sum::<usize>()
+        let class = self.class.as_ref().map_or(0, |classes| classes.get_array_memory_size());
+        fixed + partitions + sorted_by + cold + class + self.columns.iter().map(ColumnBounds::bytes).sum::<usize>()
     }
 }
 
@@ -203,6 +211,7 @@ struct Parts {
     columns: Vec<Vec<ColumnBounds>>,
     sorted_by: Vec<Option<ArrayRef>>,
     cold: Vec<Option<ArrayRef>>,
+    class: Vec<Option<ArrayRef>>,
 }
 
 impl Parts {
@@ -218,6 +227,7 @@ impl Parts {
         self.columns.iter_mut().zip(chunk.columns).for_each(|(parts, column)| parts.push(column));
         self.sorted_by.push(chunk.sorted_by.map(|columns| Arc::new(columns) as ArrayRef));
         self.cold.push(chunk.cold.map(|cold| Arc::new(cold) as ArrayRef));
+        self.class.push(chunk.class.map(|classes| Arc::new(classes) as ArrayRef));
     }
 }
 

@@ -151,6 +151,13 @@ impl FileSet {
         chunk.cold.as_ref().is_some_and(|cold| cold.is_valid(row) && cold.value(row))
     }
 
+    /// The storage class under which the file was put, where its commit says so.
+    pub(crate) fn storage_class(&self, file: usize) -> Option<String> {
+        let (chunk, row) = self.locate(file);
+        let classes = chunk.class.as_ref().filter(|classes| classes.is_valid(row))?;
+        Some(classes.value(row).to_owned())
+    }
+
     /// All files' sizes together.
     pub(crate) fn total_bytes(&self) -> u64 {
         let sizes = self.parts.iter().flat_map(|part| (0..part.len()).map(|at| part.chunk.sizes.value(part.row(at))));

@@ -40,7 +40,7 @@ mod times;
 mod upload;
 pub(crate) mod z85;
 
-pub(crate) use action::{COLD, DeletionVector, PROCESS, SORTED_BY, TIER, VectorFile};
+pub(crate) use action::{COLD, DeletionVector, PROCESS, SORTED_BY, STORAGE_CLASS, TIER, VectorFile};
 pub(crate) use changes::{ChangedFile, CommitChanges, Says, changes, typed};
 pub(crate) use chunk::ColumnBounds;
 pub(crate) use clean::clean_up;

@@ -81,6 +81,7 @@ pub(super) fn chunk(layout: &Layout, adds: &[Add]) -> Result<Chunk, String> {
         partitions: layout.partitions.iter().map(|column| partition(&column.stored)).collect(),
         sorted_by: adds.iter().any(|add| add.sorted_by().is_some()).then(|| adds.iter().map(Add::sorted_by).collect()),
         tier: adds.iter().any(|add| add.tier().is_some()).then(|| adds.iter().map(Add::tier).collect()),
+        class: adds.iter().any(|a| a.storage_class().is_some()).then(|| adds.iter().map(Add::storage_class).collect()),
         stats: RawStats::Json(adds.iter().map(Add::stats).collect()),
     };
     Chunk::try_new(layout, raw)

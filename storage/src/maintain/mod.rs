@@ -19,6 +19,7 @@ pub use pace::Pace;
 pub use restore::restore;
 pub(crate) use restore::{brought_back, check_there, vector_of};
 pub use staged::clear_staged;
+pub(crate) use tier::young_files;
 pub use tier::{Partition, PartitionTiers, TierPolicy, TierSize, cool, tiers_of};
 pub use vacuum::{RETENTION_HOURS_MIN, Vacuum, Vacuumed, vacuum};
 

@@ -142,6 +142,7 @@ fn operation(request: &Optimize, added: &Optimized) -> Operation {
 
 fn warm(store: &Arc<dyn ObjectStore>, table: &Arc<Snapshot>, request: &Optimize, target: u64) -> Rewrite {
     Rewrite {
+        class: None,
         table: table.clone(),
         store: store.clone(),
         tier: Tier::Warm,

@@ -13,6 +13,7 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use super::Pace;
 use crate::{
     Lake, Snapshot, StorageError,
+    log::STORAGE_CLASS,
     store::ClassedStore,
     table::{FileIndex, provider_of, table_store},
     write::{Tier, file_rows, write_compact},
@@ -27,6 +28,8 @@ pub(super) struct Rewrite {
     pub table: Arc<Snapshot>,
     /// The table's folder, under the storage class of the tier.
     pub store: Arc<dyn ObjectStore>,
+    /// That class, where it is not the usual one: what is written says so.
+    pub class: Option<String>,
     pub tier: Tier,
     /// Rows with near values in these columns come to lie together; with one column, in its order.
     pub zorder: Vec<String>,
@@ -48,7 +51,7 @@ impl Rewrite {
             false => super::zorder::plan(table, &files, &self.zorder, session.as_ref()).await?,
         };
         let layout = (self.file_bytes, self.tier);
-        let written = write_compact(table, &self.store, plan, session.as_ref(), layout, &self.pace).await?;
+        let mut written = write_compact(table, &self.store, plan, session.as_ref(), layout, &self.pace).await?;
         let index = table.files()?;
         let rows: Option<u64> = files.iter().map(|file| index.visible_rows(*file)).sum();
         let kept: u64 = written.iter().map(file_rows).sum();
@@ -63,16 +66,23 @@ impl Rewrite {
                 let message = format!("rewriting files of \"{}\" would make {kept} rows of {rows}", table.name());
                 Err(StorageError::Internal { message })
             }
-            _ => Ok(written),
+            _ => {
+                for (file, class) in written.iter_mut().zip(self.class.iter().cycle()) {
+                    file.tags.get_or_insert_default().insert(STORAGE_CLASS.to_owned(), Some(class.clone()));
+                }
+                Ok(written)
+            }
         }
     }
 
     /// Files of the cold tier. Where the old ones have their rows in an order, so have the new ones.
     pub fn cold(lake: &Lake, table: &Arc<Snapshot>, files: &[usize], pace: &Pace) -> Result<Self, StorageError> {
         let zorder = table.files()?.sorted_by(files).map(|column| vec![column.to_owned()]);
+        let class = lake.cold_storage_class(table.location());
         Ok(Self {
             table: table.clone(),
-            store: cold_store(lake, table)?,
+            store: cold_store(lake, table, class)?,
+            class: class.map(str::to_owned),
             tier: Tier::Cold,
             zorder: zorder.unwrap_or_default(),
             file_bytes: COLD_TARGET_BYTES,
@@ -82,9 +92,9 @@ impl Rewrite {
 }
 
 /// The table's folder; of a bucket, what is put there is of the cold storage class.
-fn cold_store(lake: &Lake, table: &Snapshot) -> Result<Arc<dyn ObjectStore>, StorageError> {
+fn cold_store(lake: &Lake, table: &Snapshot, class: Option<&str>) -> Result<Arc<dyn ObjectStore>, StorageError> {
     let store = table_store(lake.store_registry(), table.location())?;
-    Ok(match lake.cold_storage_class(table.location()) {
+    Ok(match class {
         Some(class) => Arc::new(ClassedStore::new(store, class)),
         None => store,
     })

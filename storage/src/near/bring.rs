@@ -25,13 +25,13 @@ impl Lake {
     }
 
     /// Brings files of a table near, whole: copies of those that the hot tier has room for, newest first, then blocks of the
-    /// others. `pinned`: from now on the files of this table get copies when they are first read, and keep them, however the
-    /// others fare; it is let go again when this fails or is given up. Waits until all is there. Says what is where, a tier
-    /// after the other.
+    /// others. `pinned`: from now on the files of this table get copies, those that are written later as well, and keep them,
+    /// however the others fare; it is let go again when this fails or is given up. Waits until all is there. Says what is
+    /// where, a tier after the other. A file of which no copy can be made is named, and the others come.
     pub async fn bring_files(
         &self,
         wanted: &WantedFiles,
-        table: &Snapshot,
+        table: &Arc<Snapshot>,
         pinned: bool,
     ) -> Result<Vec<Brought>, StorageError> {
         let pin = self.hot().filter(|_| pinned).map(|hot| Pin::new(hot, table.id()));
@@ -55,6 +55,8 @@ impl Lake {
         }
         if let Some(pin) = pin {
             pin.keep();
+            // Other versions may have come.
+            self.follower().newest(table);
         }
         Ok(brought)
     }
@@ -74,17 +76,7 @@ impl Lake {
 
     /// The same files, read from blocks where they are there, and from the store on the statement's account.
     fn counted(&self, files: &[Original], wanted: &WantedFiles) -> Vec<Original> {
-        let counted = |file: &Original| {
-            if file.key.store.starts_with("file:") {
-                return file.clone();
-            }
-            let warm = self.warm().cloned();
-            let mark = warm.as_ref().map(|blocks| blocks.mark(&file.key.table, &file.name)).unwrap_or_default();
-            let (url, meters) = (&file.key.store, wanted.meters.clone());
-            let store = WarmFile::new((warm, mark), file.store.clone(), url, meta(file), Keep::Nothing, meters);
-            Original { store: Arc::new(store), ..file.clone() }
-        };
-        files.iter().map(counted).collect()
+        files.iter().map(|file| through_blocks(self.warm(), file, &wanted.meters)).collect()
     }
 
     /// Each file once, newest first.
@@ -98,6 +90,17 @@ impl Lake {
         files.sort_by_key(|file| Reverse(file.key.modified_ms));
         Ok(files)
     }
+}
+
+/// A file that is read from blocks where they are there, and from the store on the account of `meters`.
+pub(super) fn through_blocks(warm: Option<&Arc<Blocks>>, file: &Original, meters: &Meters) -> Original {
+    if file.key.store.starts_with("file:") {
+        return file.clone();
+    }
+    let mark = warm.map(|blocks| blocks.mark(&file.key.table, &file.name)).unwrap_or_default();
+    let (warm, url) = (warm.cloned(), &file.key.store);
+    let store = WarmFile::new((warm, mark), file.store.clone(), url, meta(file), Keep::Nothing, meters.clone());
+    Original { store: Arc::new(store), ..file.clone() }
 }
 
 /// All blocks of a file, where there is room for all of them.

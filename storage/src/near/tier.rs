@@ -20,7 +20,7 @@ impl Tier {
 }
 
 /// What of the files that were asked for is in one tier now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
     pub tier: Tier,
     /// Files that are there, with all that was asked of them.
@@ -31,12 +31,14 @@ pub struct Brought {
     pub files_left: u64,
     /// What of them is missing, in bytes of the lake.
     pub bytes_left: u64,
+    /// Those among them that could not be made ready, by their paths, and why.
+    pub failed: Vec<(String, String)>,
 }
 
 impl Brought {
     /// Nothing yet.
     pub(crate) fn none(tier: Tier) -> Self {
-        Self { tier, files: 0, bytes: 0, files_left: 0, bytes_left: 0 }
+        Self { tier, files: 0, bytes: 0, files_left: 0, bytes_left: 0, failed: Vec::new() }
     }
 }
 
@@ -46,4 +48,6 @@ pub struct Released {
     pub tier: Tier,
     pub files: u64,
     pub bytes: u64,
+    /// What of them the disk gets back later only: when others are written over them, or when nobody reads them any more.
+    pub bytes_later: u64,
 }

@@ -27,6 +27,7 @@ use crate::{
     CacheCounts, CacheUsage, StorageError,
     hot::HotCopies,
     log::{self, Commit, LogError, LogState, Stamp},
+    near::Follower,
     store::Stores,
     warm::Blocks,
 };
@@ -60,6 +61,9 @@ enum Freshness {
     Replaced,
 }
 
+/// What is kept near by of a lake.
+pub(crate) type Near = (Option<Arc<HotCopies>>, Option<Arc<Blocks>>, Arc<Follower>);
+
 /// The snapshots of one lake. Safe to call from many tasks.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
@@ -67,6 +71,7 @@ pub(crate) struct Snapshots {
     stores: Arc<Stores>,
     hot: Option<Arc<HotCopies>>,
     warm: Option<Arc<Blocks>>,
+    follower: Arc<Follower>,
     newest: Cache<String, Arc<Slot>>,
     versions: Cache<(String, u64), Arc<Snapshot>>,
     /// Names of tables that were renamed, by location.
@@ -75,7 +80,7 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(crate) fn new(lake: Url, stores: Arc<Stores>, hot: Option<Arc<HotCopies>>, warm: Option<Arc<Blocks>>) -> Self {
+    pub(crate) fn new(lake: Url, stores: Arc<Stores>, (hot, warm, follower): Near) -> Self {
         let counts = Arc::new(CacheCounts::default());
         let (slots, snapshots) = (counts.clone(), counts.clone());
         let newest = Cache::builder()
@@ -88,7 +93,7 @@ impl Snapshots {
             .weigher(|_, snapshot: &Arc<Snapshot>| weight(snapshot))
             .eviction_listener(move |_, _, cause| snapshots.removed(cause.was_evicted()))
             .build();
-        Self { lake, stores, hot, warm, newest, versions, names: RwLock::default(), counts }
+        Self { lake, stores, hot, warm, follower, newest, versions, names: RwLock::default(), counts }
     }
 
     /// Newest and older snapshots together.
@@ -127,6 +132,7 @@ impl Snapshots {
                 continue;
             }
             self.counts.asked(false);
+            let is_heir = matches!(freshness, Freshness::Behind);
             let refreshed = match (&known, freshness) {
                 (Some(snapshot), Freshness::Behind) => self.advance(snapshot).await,
                 (Some(snapshot), Freshness::Current) => {
@@ -137,6 +143,7 @@ impl Snapshots {
             };
             match refreshed {
                 Ok(Some(snapshot)) => {
+                    self.is_newest(known.as_deref(), &snapshot, is_heir);
                     *slot.current.write() = Some(snapshot.clone());
                     // Weighs the slot again.
                     self.newest.insert(location.to_string(), slot.clone()).await;
@@ -151,6 +158,14 @@ impl Snapshots {
             }
         }
         Err(StorageError::Internal { message: format!("table at {location} changed {ATTEMPTS_MAX} times in one read") })
+    }
+
+    /// A snapshot is the newest from now on; `is_heir`: its log goes on from the one before.
+    fn is_newest(&self, before: Option<&Snapshot>, snapshot: &Arc<Snapshot>, is_heir: bool) {
+        if let Some(before) = before {
+            self.follower.replaced(before, snapshot, is_heir);
+        }
+        self.follower.newest(snapshot);
     }
 
     /// The newest snapshot that is known, without a request: others may have committed since, or dropped the table.
@@ -180,6 +195,7 @@ impl Snapshots {
         let (name, location) = (known.name().to_owned(), known.location());
         match followed.map(|log| log.map(|log| self.snapshot(name, location, Ok(log), known.library().clone()))) {
             Ok(Some(Ok(Some(snapshot)))) => {
+                self.is_newest(Some(&known), &snapshot, true);
                 *slot.current.write() = Some(snapshot);
                 self.newest.insert(location.to_string(), slot.clone()).await;
             }

@@ -147,6 +147,11 @@ impl FileIndex {
         self.files.is_cold(file)
     }
 
+    /// The storage class under which the file was put, where its commit says so.
+    pub(crate) fn storage_class(&self, file: usize) -> Option<String> {
+        self.files.storage_class(file)
+    }
+
     /// Bytes in memory beyond those of the log's own arrays.
     pub(crate) fn bytes(&self) -> usize {
         // Of one chunk, all of whose files are alive, these are the log's own arrays.

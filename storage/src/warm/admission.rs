@@ -26,12 +26,14 @@ pub(super) struct Admission {
 
 #[derive(Debug)]
 struct State {
-    /// Bytes of the folder that never held a block.
+    /// Bytes of the folder that hold no block.
     room: u64,
     /// Fetched and not kept.
     seen: Recent,
     /// Of use since they were kept.
     used: Recent,
+    /// Let go, and still there until others are written over them.
+    released: Recent,
     /// Bytes that came in, less those that stayed when it was their turn to go.
     may_stay: u64,
 }
@@ -40,7 +42,7 @@ impl Admission {
     /// For a folder with `room` left, which has places for so many blocks.
     pub fn new(room: u64, places: usize, (counts, ledger): (Arc<CacheCounts>, Arc<Ledger>)) -> Arc<Self> {
         let recent = || Recent { max: places.max(1), ..Recent::default() };
-        let state = State { room, seen: recent(), used: recent(), may_stay: 0 };
+        let state = State { room, seen: recent(), used: recent(), released: recent(), may_stay: 0 };
         Arc::new(Self { state: Mutex::new(state), counts, ledger })
     }
 
@@ -68,12 +70,12 @@ impl Admission {
         state.used.insert(hash(key));
     }
 
-    /// A block is gone: what it took is room for others.
-    pub fn forget(&self, key: &BlockKey, bytes: u64) {
+    /// A block was let go: what it takes is room for others when it is its turn to go.
+    pub fn forget(&self, key: &BlockKey) {
         let mut state = self.state.lock();
         state.used.remove(hash(key));
         state.seen.remove(hash(key));
-        state.room += bytes;
+        state.released.insert(hash(key));
     }
 
     /// A block was of use.
@@ -108,6 +110,11 @@ impl StorageFilterCondition for Stays {
         let Some(admission) = self.0.upgrade() else { return StorageFilterResult::Reject };
         let mut state = admission.state.lock();
         let bytes = bytes as u64;
+        // One that came again lies behind this one.
+        if state.released.remove(hash) {
+            state.room += bytes;
+            return StorageFilterResult::Reject;
+        }
         if state.used.remove(hash) && state.may_stay >= bytes {
             state.may_stay -= bytes;
             return StorageFilterResult::Admit;
@@ -179,5 +186,19 @@ mod tests {
         assert!(admission.admits(&key(0), 10) && admission.admits(&key(1), 10));
         (0..3).for_each(|number| admission.used(&key(number)));
         assert_eq!([0, 0, 1, 2, 3].map(stays), [true, false, true, false, false]);
+    }
+
+    #[test]
+    fn what_was_let_go_is_room_once_its_turn_has_come_and_no_eviction() {
+        let counts = Arc::new(CacheCounts::default());
+        let admission = Admission::new(20, 4, (counts.clone(), Arc::default()));
+        let (condition, statistics) = (admission.stays(), Arc::new(foyer::Statistics::new(foyer::Throttle::default())));
+        assert!(admission.admits(&key(0), 10) && admission.admits(&key(1), 10));
+        admission.used(&key(0));
+        admission.forget(&key(0));
+        assert!(!admission.admits(&key(2), 10), "it still lies there");
+        assert!(!condition.filter(&statistics, hash(&key(0)), 10).is_admitted());
+        assert!(admission.admits(&key(3), 10));
+        assert_eq!(counts.fill(crate::CacheUsage::default()).evictions, 0);
     }
 }

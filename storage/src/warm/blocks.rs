@@ -3,30 +3,26 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, SystemTime},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use foyer::{
-    BlockEngineConfig, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
-    HybridCacheProperties, Location, PsyncIoEngineConfig, RecoverMode, S3FifoConfig, StorageFilter,
-};
+use foyer::{HybridCacheProperties, Location};
 use object_store::ObjectMeta;
 use tracing::{debug, info, warn};
 
 use super::{
     WarmOptions,
-    admission::{Admission, hash},
+    admission::hash,
     flight::Flights,
     key::{BlockKey, FileKey},
     layout::{BLOCK_BYTES, Layout, TAIL, TAIL_BYTES},
     ledger::{Ledger, TableMark},
+    outage::Clock,
+    shelf::{Both, Shelf},
     written::HeldBytes,
 };
 use crate::{CacheCounts, CacheUsage, TableCacheUsage, hot::Disk};
@@ -37,23 +33,15 @@ const FORM: &str = "1";
 const BYTES_MIN: u64 = 64 << 20;
 /// Tails get this part of the room.
 const TAILS_PART: u64 = 16;
-/// What the folder is written and emptied in.
-const UNIT_BYTES: u64 = 16 << 20;
-/// With fewer units there is nothing to choose from.
-const UNITS_MIN: u64 = 4;
-/// Blocks that wait to be written; more are not kept.
-const WAITING_BYTES_MAX: usize = 64 << 20;
-/// What tells whether a unit holds something.
-const PAGE_BYTES: usize = 4 << 10;
-/// What waits to be written is written in less, but for a disk that takes nothing any more.
-const WAIT_MAX: Duration = Duration::from_secs(15);
+/// A block is read from a disk in less, but for one that does not answer any more.
+const READ_MAX: Duration = Duration::from_secs(15);
 /// A block's key and header on disk.
-const HEADER_BYTES: u64 = 4 << 10;
+pub(super) const HEADER_BYTES: u64 = 4 << 10;
 
 /// Blocks in memory and in a folder. Every method may be called from many tasks at once.
 pub(crate) struct Blocks {
-    rows: Shelf,
-    tails: Shelf,
+    rows: Arc<Shelf>,
+    tails: Arc<Shelf>,
     pub(super) flights: Flights,
     folder: Option<Held>,
     options: WarmOptions,
@@ -62,23 +50,15 @@ pub(crate) struct Blocks {
     pub(super) held: HeldBytes,
 }
 
-/// Blocks of one kind, which do not push out those of another.
-struct Shelf {
-    kept: HybridCache<BlockKey, Bytes>,
-    admission: Arc<Admission>,
-    /// What it can hold where blocks stay.
-    bytes_max: u64,
-    /// The disk takes nothing any more.
-    is_stuck: AtomicBool,
-}
-
-/// Counts of all, and by table.
-type Both = (Arc<CacheCounts>, Arc<Ledger>);
-
 impl Blocks {
     /// `None` when nothing is to be kept. With a folder that cannot be used, or that another process uses,
     /// blocks are kept in memory alone. Works inside a Tokio runtime only.
     pub(crate) async fn open(options: &WarmOptions) -> Option<Arc<Self>> {
+        Self::open_with(options, Arc::new(Instant::now)).await
+    }
+
+    /// Like [`Blocks::open`], by another clock.
+    pub(crate) async fn open_with(options: &WarmOptions, clock: Clock) -> Option<Arc<Self>> {
         if options.bytes_max == 0 {
             return None;
         }
@@ -102,14 +82,14 @@ impl Blocks {
             let bytes = (options.bytes_max / TAILS_PART * part, options.memory_bytes_max / TAILS_PART * part);
             let place = folder.as_ref().map(|folder| folder.path.join(format!("{name}-{FORM}")));
             let shelf = match place {
-                Some(place) => match Shelf::open(&place, bytes, block, &both).await {
+                Some(place) => match Shelf::open(place.clone(), bytes, block, (&both, clock.clone())).await {
                     Ok(shelf) => Ok(shelf),
                     Err(error) => {
                         warn!(folder = %place.display(), %error, "warm blocks are kept in memory alone");
-                        Shelf::in_memory(bytes.1, &both).await
+                        Shelf::in_memory(bytes.1, (&both, clock.clone())).await
                     }
                 },
-                None => Shelf::in_memory(bytes.1, &both).await,
+                None => Shelf::in_memory(bytes.1, (&both, clock.clone())).await,
             };
             shelves.push(shelf.inspect_err(|error| warn!(%error, "no warm blocks")).ok()?);
         }
@@ -126,13 +106,13 @@ impl Blocks {
         }))
     }
 
-    fn shelf(&self, key: &BlockKey) -> &Shelf {
+    fn shelf(&self, key: &BlockKey) -> &Arc<Shelf> {
         if key.number == TAIL { &self.tails } else { &self.rows }
     }
 
     /// May be there. Says no for certain.
     pub(super) fn may_have(&self, key: &BlockKey) -> bool {
-        self.shelf(key).kept.contains(key)
+        self.shelf(key).kept().contains(key)
     }
 
     /// A table by its Delta id, and the name that it has now.
@@ -142,12 +122,19 @@ impl Blocks {
 
     /// The block of a table's file, if it is there and whole.
     pub(super) async fn get(&self, key: &BlockKey, table: TableMark) -> Option<Bytes> {
-        let shelf = self.shelf(key);
-        let found = match shelf.kept.contains(key) {
-            true => shelf.kept.get(key).await.unwrap_or_else(|error| {
-                debug!(?key, %error, "a warm block cannot be read");
-                None
-            }),
+        let (shelf, kept) = (self.shelf(key), self.shelf(key).kept());
+        let found = match kept.contains(key) {
+            true => match tokio::time::timeout(READ_MAX, kept.get(key)).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    debug!(?key, %error, "a warm block cannot be read");
+                    None
+                }
+                Err(_) => {
+                    debug!(?key, "a warm block is not read in time");
+                    None
+                }
+            },
             false => None,
         };
         self.counts.asked(found.is_some());
@@ -169,11 +156,11 @@ impl Blocks {
         let shelf = self.shelf(&key);
         let is_admitted = shelf.admission.admits(&key, block.len() as u64 + HEADER_BYTES);
         let location = if is_admitted { shelf.location() } else { Location::InMem };
-        if is_admitted || !shelf.kept.is_hybrid() {
+        if is_admitted || !shelf.has_disk() {
             self.came(&key, &block, table);
         }
         let properties = HybridCacheProperties::default().with_location(location);
-        shelf.kept.insert_with_properties(key, block, properties);
+        shelf.kept().insert_with_properties(key, block, properties);
     }
 
     /// Keeps a block that somebody asked for, on the disk where there is a folder.
@@ -185,7 +172,7 @@ impl Blocks {
         self.came(&key, &block, table);
         shelf.admission.force(&key, block.len() as u64 + HEADER_BYTES);
         let properties = HybridCacheProperties::default().with_location(shelf.location());
-        shelf.kept.insert_with_properties(key, block, properties);
+        shelf.kept().insert_with_properties(key, block, properties);
     }
 
     /// Keeps a block of a file that was just written, which nobody has read.
@@ -194,7 +181,7 @@ impl Blocks {
         shelf.admission.enter(block.len() as u64 + HEADER_BYTES);
         self.came(&key, &block, table);
         let properties = HybridCacheProperties::default().with_location(shelf.location());
-        shelf.kept.insert_with_properties(key, block, properties);
+        shelf.kept().insert_with_properties(key, block, properties);
     }
 
     fn came(&self, key: &BlockKey, block: &Bytes, table: TableMark) {
@@ -206,7 +193,19 @@ impl Blocks {
     /// What is kept of each table whose files were read, in no order.
     pub(crate) fn table_usages(&self) -> Vec<TableCacheUsage> {
         self.ledger.look(|key| self.keeps(key));
-        self.ledger.usages()
+        let (mut usages, trouble) = (self.ledger.usages(), self.trouble());
+        usages.iter_mut().for_each(|usage| usage.trouble.clone_from(&trouble));
+        usages
+    }
+
+    /// Why blocks are kept in memory alone for now, where they are.
+    fn trouble(&self) -> Option<String> {
+        self.rows.trouble().or_else(|| self.tails.trouble())
+    }
+
+    /// Whether blocks that stay lie on a disk.
+    pub(crate) fn has_disk(&self) -> bool {
+        self.rows.has_disk()
     }
 
     /// Whether a block is where it stays: on the disk, where there is a folder.
@@ -228,18 +227,19 @@ impl Blocks {
             let key = BlockKey { file: file.clone(), number };
             let (shelf, span) = (self.shelf(&key), layout.span(number));
             if shelf.keeps(&key) {
-                shelf.admission.forget(&key, span.end - span.start + HEADER_BYTES);
+                shelf.admission.forget(&key);
                 bytes += span.end - span.start;
             }
             if self.may_have(&key) {
-                shelf.kept.remove(&key);
+                shelf.kept().remove(&key);
                 self.ledger.went(hash(&key), false);
             }
         }
         bytes
     }
 
-    /// Waits until what is to be kept on disk is there, or can be seen not to come there.
+    /// Waits until what is to be kept on disk is there, or can be seen not to come there. A disk that took nothing is tried
+    /// again when it is time.
     pub(crate) async fn idle(&self) {
         for shelf in [&self.rows, &self.tails] {
             shelf.idle().await;
@@ -247,7 +247,7 @@ impl Blocks {
     }
 
     pub(crate) fn usage(&self) -> CacheUsage {
-        let memory = [&self.rows, &self.tails].map(|shelf| shelf.kept.memory().usage() as u64);
+        let memory = [&self.rows, &self.tails].map(|shelf| shelf.kept().memory().usage() as u64);
         let place = match &self.folder {
             Some(folder) => folder.path.display().to_string(),
             None => "memory".to_owned(),
@@ -258,6 +258,7 @@ impl Blocks {
             entries: None,
             bytes: self.folder.as_ref().map_or(0, |folder| bytes_in(&folder.path)) + memory.iter().sum::<u64>(),
             bytes_max: self.folder.as_ref().map_or(0, |_| self.options.bytes_max) + self.options.memory_bytes_max,
+            disk_off: self.folder.as_ref().map(|_| self.trouble().is_some()),
             ..CacheUsage::default()
         };
         self.counts.fill(usage)
@@ -268,77 +269,6 @@ impl fmt::Debug for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blocks").field("options", &self.options).finish_non_exhaustive()
     }
-}
-
-impl Shelf {
-    /// In a folder, with what it holds. `bytes`: on disk, and in memory.
-    async fn open(place: &Path, bytes: (u64, u64), block: u64, both: &Both) -> foyer::Result<Self> {
-        let unit = UNIT_BYTES.min(bytes.0 / UNITS_MIN).max(2 * (block + HEADER_BYTES));
-        let units = (bytes.0 / unit).max(UNITS_MIN);
-        shrink(place, units).and_then(|()| make_room(place, units)).map_err(foyer::Error::io_error)?;
-        // One is always being written, and one empty.
-        let room = ((units - 2) * unit).saturating_sub(bytes_in(place));
-        let places = usize::try_from(units * unit / (block + HEADER_BYTES)).unwrap_or(usize::MAX);
-        let admission = Admission::new(room, places, both.clone());
-        let capacity = usize::try_from(units * unit).unwrap_or(usize::MAX);
-        let device = FsDeviceBuilder::new(place).with_capacity(capacity).build()?;
-        let engine = BlockEngineConfig::new(device)
-            .with_block_size(usize::try_from(unit).unwrap_or(usize::MAX))
-            .with_submit_queue_size_threshold(WAITING_BYTES_MAX)
-            .with_reinsertion_filter(StorageFilter::new().with_condition(admission.stays()));
-        let kept = builder(bytes.1)
-            .with_io_engine_config(PsyncIoEngineConfig::new())
-            .with_engine_config(engine)
-            .with_recover_mode(RecoverMode::Quiet);
-        Ok(Self {
-            kept: kept.build().await?,
-            admission,
-            bytes_max: (units - 2) * unit,
-            is_stuck: AtomicBool::new(false),
-        })
-    }
-
-    async fn in_memory(bytes: u64, both: &Both) -> foyer::Result<Self> {
-        let admission = Admission::new(0, 0, both.clone());
-        Ok(Self { kept: builder(bytes).build().await?, admission, bytes_max: bytes, is_stuck: AtomicBool::new(false) })
-    }
-
-    /// Waits until all that is on its way is on the disk. Where a disk is full the library waits for ever for a unit to
-    /// write into: then nothing more is sent there until the folder is opened anew.
-    async fn idle(&self) {
-        if self.is_stuck.load(Ordering::Relaxed) {
-            return;
-        }
-        let waited = tokio::time::timeout(WAIT_MAX, self.kept.storage().wait()).await;
-        if waited.is_err() && !self.is_stuck.swap(true, Ordering::Relaxed) {
-            warn!("warm blocks are kept in memory alone: the disk takes no more of them");
-        }
-    }
-
-    /// Where a block goes that has a right to its place on the disk.
-    fn location(&self) -> Location {
-        if self.is_stuck.load(Ordering::Relaxed) { Location::InMem } else { Location::Default }
-    }
-
-    fn keeps(&self, key: &BlockKey) -> bool {
-        match self.kept.is_hybrid() {
-            true => self.kept.storage().may_contains(key),
-            false => self.kept.memory().contains(key),
-        }
-    }
-}
-
-fn builder(bytes: u64) -> foyer::HybridCacheBuilderPhaseStorage<BlockKey, Bytes, foyer::DefaultHasher> {
-    HybridCacheBuilder::new()
-        .with_name("warm")
-        .with_policy(HybridCachePolicy::WriteOnInsertion)
-        .with_flush_on_close(false)
-        .memory(usize::try_from(bytes).unwrap_or(usize::MAX))
-        // A block must fit into one part of it.
-        .with_shards(1)
-        .with_eviction_config(S3FifoConfig::default())
-        .with_weighter(|_: &BlockKey, block: &Bytes| block.len())
-        .storage()
 }
 
 /// A folder that no other process uses.
@@ -363,45 +293,8 @@ impl Held {
     }
 }
 
-/// Deletes units that are too many since the folder may weigh less.
-fn shrink(place: &Path, units: u64) -> io::Result<()> {
-    fs::create_dir_all(place)?;
-    for entry in fs::read_dir(place)? {
-        let path = entry?.path();
-        let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.rsplit('-').next());
-        if number.and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| number >= units) {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Empties a unit when all hold something: the library begins to write into an empty one, and empties others only then. A
-/// process that was killed may have left none.
-fn make_room(place: &Path, units: u64) -> io::Result<()> {
-    let mut oldest: Option<(SystemTime, PathBuf)> = None;
-    let mut full = 0;
-    for entry in fs::read_dir(place)? {
-        let (path, changed) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?.modified()?)))?;
-        let mut first = [0; PAGE_BYTES];
-        match File::open(&path)?.read_exact(&mut first) {
-            Ok(()) if first.iter().any(|byte| *byte != 0) => {}
-            // Empty, or shorter than it should be.
-            _ => return Ok(()),
-        }
-        full += 1;
-        if oldest.as_ref().is_none_or(|(known, _)| changed < *known) {
-            oldest = Some((changed, path));
-        }
-    }
-    match oldest {
-        Some((_, path)) if full >= units => fs::remove_file(path),
-        _ => Ok(()),
-    }
-}
-
 /// What the files of a folder take on the disk: they have holes.
-fn bytes_in(folder: &Path) -> u64 {
+pub(super) fn bytes_in(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {

@@ -127,6 +127,7 @@ impl Ledger {
             hits: table.hits,
             misses: table.misses,
             evictions: table.evictions,
+            trouble: None,
         };
         state.tables.values().map(usage).collect()
     }
@@ -170,6 +171,7 @@ mod tests {
             hits,
             misses,
             evictions,
+            trouble: None,
         };
         let usages = || {
             let mut usages = ledger.usages();

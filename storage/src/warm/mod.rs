@@ -12,7 +12,7 @@
 //! ```
 //!
 //! In reading order: `key` is what a block is a part of, `layout` which blocks a range needs, `blocks` where they are kept,
-//! `admission` which of them on disk, `flight` fetches what is not there, `fill` are those that somebody asked for,
+//! `shelf` is those of one kind, `outage` how long its disk is left alone, `admission` which of them on disk, `flight` fetches what is not there, `fill` are those that somebody asked for,
 //! `ledger` tells whose they are, `file` is what a reader sees, `written` what a writer leaves.
 
 mod admission;
@@ -24,6 +24,8 @@ mod key;
 mod layout;
 mod ledger;
 mod options;
+mod outage;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod written;

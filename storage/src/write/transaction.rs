@@ -39,7 +39,7 @@ use crate::{
     Lake, Snapshot, StorageError,
     catalog::backoff,
     lake::Home,
-    log::{COLD, Commit, LogError, RawCommit, SORTED_BY, Stamp, TIER, physical_name},
+    log::{COLD, Commit, LogError, RawCommit, SORTED_BY, STORAGE_CLASS, Stamp, TIER, physical_name},
     maintain,
     table::table_store,
 };
@@ -170,7 +170,8 @@ impl Transaction {
         // Rows that are hidden leave the others in their order, and the file in its tier.
         let sorted_by = index.sorted_by_stored(file).map(|column| (SORTED_BY.to_owned(), json!(column)));
         let tier = index.is_cold(file).then(|| (TIER.to_owned(), json!(COLD)));
-        let tags: Map<String, Value> = sorted_by.into_iter().chain(tier).collect();
+        let class = index.storage_class(file).map(|class| (STORAGE_CLASS.to_owned(), json!(class)));
+        let tags: Map<String, Value> = sorted_by.into_iter().chain(tier).chain(class).collect();
         if !tags.is_empty() {
             add["tags"] = Value::Object(tags);
         }

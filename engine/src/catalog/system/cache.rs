@@ -1,5 +1,5 @@
-//! `system.cache`: what the near tiers of the lake have of each table that was read in this process, and how well it serves.
-//! Counts start with the process; what lies there since before is counted once it was read.
+//! `system.cache`: what the near tiers of the lake have of each table that was read or brought near in this process, and how well
+//! it serves. Counts start with the process; what lies there since before is counted once it was read.
 
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ pub(super) fn schema() -> SchemaRef {
     let texts = ["tier", "table_name"].map(|name| Field::new(name, DataType::Utf8, false));
     let pinned = Field::new("pinned", DataType::Boolean, false);
     let numbers = NUMBERS.map(|(name, _)| Field::new(name, DataType::Int64, false));
-    Arc::new(Schema::new(texts.into_iter().chain([pinned]).chain(numbers).collect::<Vec<_>>()))
+    let trouble = Field::new("trouble", DataType::Utf8, true);
+    Arc::new(Schema::new(texts.into_iter().chain([pinned]).chain(numbers).chain([trouble]).collect::<Vec<_>>()))
 }
 
 /// A row per tier and table.
@@ -36,5 +37,7 @@ pub(super) fn rows(schema: &SchemaRef, tables: &[TableCacheUsage]) -> Result<Rec
         let values = tables.iter().map(|cache| i64::try_from(number(cache)).unwrap_or(i64::MAX));
         Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
     });
-    RecordBatch::try_new(schema.clone(), [tiers, names, pinned].into_iter().chain(numbers).collect())
+    let trouble: ArrayRef = Arc::new(tables.iter().map(|cache| cache.trouble.as_deref()).collect::<StringArray>());
+    let columns = [tiers, names, pinned].into_iter().chain(numbers).chain([trouble]);
+    RecordBatch::try_new(schema.clone(), columns.collect())
 }

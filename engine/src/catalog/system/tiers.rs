@@ -34,9 +34,13 @@ pub(super) fn rows(schema: &SchemaRef, tables: &[TableTiers], prices: &Prices) -
     let mut rows = Rows::new();
     for table in tables {
         for tiers in &table.partitions {
-            rows.push(prices, table, tiers, ("hot", LOCAL_CLASS), (tiers.hot, TierSize::default()));
+            let young_left = if table.has_hot { tiers.young_left } else { TierSize::default() };
+            rows.push(prices, table, tiers, ("hot", LOCAL_CLASS), (tiers.hot, young_left));
             rows.push(prices, table, tiers, ("warm", &table.warm_class), (tiers.warm, tiers.old));
-            rows.push(prices, table, tiers, ("cold", &table.cold_class), (tiers.cold, TierSize::default()));
+            for (class, size) in &tiers.cold_classes {
+                let class = class.as_deref().unwrap_or(&table.cold_class);
+                rows.push(prices, table, tiers, ("cold", class), (*size, TierSize::default()));
+            }
         }
     }
     RecordBatch::try_new(schema.clone(), rows.finish())
@@ -59,7 +63,7 @@ impl Rows {
         }
     }
 
-    /// `due`: what the table's policy would have elsewhere.
+    /// `due`: what of it the table's policy would have elsewhere; of the hot tier, what it would have there.
     fn push(
         &mut self,
         prices: &Prices,
@@ -68,7 +72,7 @@ impl Rows {
         (tier, class): (&str, &str),
         (size, due): (TierSize, TierSize),
     ) {
-        if size.files == 0 {
+        if size.files == 0 && due.files == 0 {
             return;
         }
         let partition = tiers.partition.to_string();

@@ -7,7 +7,7 @@
 //!                               | SET DEFAULT value | DROP DEFAULT | FIRST | AFTER column }
 //!       | ADD [CONSTRAINT name] CHECK (condition) | DROP CONSTRAINT [IF EXISTS] name
 //!       | SET TBLPROPERTIES ('key' = 'value', ...) | UNSET TBLPROPERTIES [IF EXISTS] ('key', ...)
-//!       | SET TIER (cold_after = '90 days', on = column) | UNSET TIER
+//!       | SET TIER (hot = '30 days', cold_after = '90 days', on = column) | UNSET TIER
 //!       | COMMENT { 'text' | NULL }
 //! COMMENT ON { TABLE name | COLUMN table.column } IS { 'text' | NULL }
 //! ```

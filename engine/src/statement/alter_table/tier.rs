@@ -1,4 +1,4 @@
-//! `SET TIER` and `UNSET TIER`: when rows become cold, kept as properties.
+//! `SET TIER` and `UNSET TIER`: how long files are hot and when they become cold, kept as properties.
 
 use boathouse_storage::{
     Snapshot,
@@ -10,7 +10,6 @@ use super::path;
 use crate::{
     EngineError,
     catalog::TableName,
-    error::Place,
     parser::alter::Tier,
     statement::{Context, property},
 };
@@ -22,15 +21,28 @@ pub(super) fn set(
     snapshot: &Snapshot,
     tier: &Tier,
 ) -> Result<Vec<Change>, EngineError> {
-    if let Some(span) = tier.hot {
-        return Err(property::no_hot_tier().at(&context.sql, Place::of_token_span(span)));
-    }
     let on = path::find(context, table, snapshot, std::slice::from_ref(&tier.on))?.join(".");
     let schema = snapshot.schema();
     let columns: Vec<_> = schema.fields().iter().cloned().collect();
-    let pairs = [(property::TIER_COLD_AFTER, tier.cold_after.as_str()), (property::TIER_ON, on.as_str())];
-    let checked = pairs.into_iter().map(|(key, value)| property::check(key, value, &columns));
-    checked.map(|pair| pair.map(|(key, value)| Change::SetProperty { key, value })).collect()
+    let pairs = [
+        (property::TIER_COLD_AFTER, tier.cold_after.as_deref()),
+        (property::TIER_HOT, tier.hot.as_deref()),
+        (property::TIER_ON, Some(on.as_str())),
+    ];
+    let mut changes = Vec::new();
+    for (key, value) in pairs {
+        match value {
+            Some(value) => {
+                let (key, value) = property::check(key, value, &columns)?;
+                changes.push(Change::SetProperty { key, value });
+            }
+            None if snapshot.properties().contains_key(key) => {
+                changes.push(Change::UnsetProperty { key: key.to_owned() });
+            }
+            None => {}
+        }
+    }
+    Ok(changes)
 }
 
 /// A table without a policy stays as it is.

@@ -1,6 +1,6 @@
 //! Which files of a table are old, and which lie in the cold tier already.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
@@ -40,10 +40,15 @@ pub struct PartitionTiers {
     /// Under the usual storage class.
     pub warm: TierSize,
     pub cold: TierSize,
+    /// The cold ones by the storage class under which they were put; `None` where no commit says it.
+    pub cold_classes: BTreeMap<Option<String>, TierSize>,
     /// Those of either that have a copy on local disk; the bytes are the copies'.
     pub hot: TierSize,
     /// When a scan of this process last read one of these copies, in milliseconds since 1970, UTC.
     pub hot_read_ms: Option<i64>,
+    /// Those of either that the policy wants to have a copy, and those of them that have none.
+    pub young: TierSize,
+    pub young_left: TierSize,
     /// The warm ones that the policy calls old: a move would take them.
     pub old: TierSize,
     /// Their places in the index of the table's version.
@@ -59,14 +64,14 @@ pub fn tiers_of(
     now_ms: i64,
 ) -> Result<Vec<PartitionTiers>, StorageError> {
     let index = table.files()?;
-    let cutoff =
-        policy.map(|policy| now_ms.saturating_sub(i64::try_from(policy.cold_after.as_millis()).unwrap_or(i64::MAX)));
     let latest = policy.and_then(|policy| latest_values(index, &policy.on));
-    let is_old = |file: usize| match (cutoff, &latest) {
-        (Some(cutoff), Some(latest)) => latest_ms(latest, file).is_some_and(|latest| latest < cutoff),
-        _ => false,
-    };
-    let hot = lake.hot_copies_of(table)?;
+    let latest_of = |file: usize| latest.as_ref().and_then(|latest| latest_ms(latest, file));
+    let before = |age: Option<Duration>| age.map(|age| moment_before(now_ms, age));
+    let (cold, hot) =
+        (before(policy.and_then(|policy| policy.cold_after)), before(policy.and_then(|policy| policy.hot)));
+    let is_old = |file: usize| cold.zip(latest_of(file)).is_some_and(|(cutoff, latest)| latest < cutoff);
+    let is_young = |file: usize| hot.zip(latest_of(file)).is_some_and(|(cutoff, latest)| latest >= cutoff);
+    let copies = lake.hot_copies_of(table)?;
     let mut all = Vec::new();
     for files in by_partition(index, 0..index.len())? {
         let mut tiers = PartitionTiers::default();
@@ -75,12 +80,20 @@ pub fn tiers_of(
         }
         for file in files {
             let bytes = index.size(file);
-            if let Some(copy) = hot.get(file).copied().flatten() {
+            let copy = copies.get(file).copied().flatten();
+            if let Some(copy) = copy {
                 tiers.hot.add(copy.bytes);
                 tiers.hot_read_ms = tiers.hot_read_ms.max(copy.read_ms);
             }
+            if is_young(file) {
+                tiers.young.add(bytes);
+                if copy.is_none() {
+                    tiers.young_left.add(bytes);
+                }
+            }
             if index.is_cold(file) {
                 tiers.cold.add(bytes);
+                tiers.cold_classes.entry(index.storage_class(file)).or_default().add(bytes);
                 continue;
             }
             tiers.warm.add(bytes);
@@ -92,6 +105,19 @@ pub fn tiers_of(
         all.push(tiers);
     }
     Ok(all)
+}
+
+/// The files that a policy wants to have copies on local disk, by their places in the index: those with rows that are young
+/// enough, `now_ms` (milliseconds since 1970, UTC) being now. None when there is no index.
+pub(crate) fn young_files(index: Option<&FileIndex>, policy: &TierPolicy, now_ms: i64) -> Vec<usize> {
+    let Some((index, hot)) = index.zip(policy.hot) else { return Vec::new() };
+    let Some(latest) = latest_values(index, &policy.on) else { return Vec::new() };
+    let cutoff = moment_before(now_ms, hot);
+    (0..index.len()).filter(|file| latest_ms(&latest, *file).is_some_and(|latest| latest >= cutoff)).collect()
+}
+
+fn moment_before(now_ms: i64, age: Duration) -> i64 {
+    now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl TierSize {

@@ -1,4 +1,4 @@
-//! What a table says of its tiers: three texts among its properties, checked against its columns.
+//! What a table says of its tiers: texts among its properties, checked against its columns.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,6 +8,8 @@ use crate::Snapshot;
 
 /// Rows that are older than this are cold.
 const COLD_AFTER: &str = "boathouse.tier.coldAfter";
+/// Files whose rows are all older than this have no right to a copy on local disk; younger ones have.
+const HOT: &str = "boathouse.tier.hot";
 /// The column that tells how old a row is.
 const ON: &str = "boathouse.tier.on";
 /// The properties by which the table says which columns have statistics, and how many where it says nothing.
@@ -16,18 +18,26 @@ const COUNTED_FIRST: &str = "delta.dataSkippingNumIndexedCols";
 const COUNTED_FIRST_DEFAULT: i64 = 32;
 const UNITS: [(&str, u64); 5] = [("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)];
 
-/// When rows of a table become cold.
+/// How long the files of a table are hot, and when they become cold: one of both at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TierPolicy {
-    /// Longer than nothing.
-    pub cold_after: Duration,
+    /// Files with rows that are no older than this have copies on local disk, where there is room. Longer than nothing,
+    /// and shorter than the time after which they are cold.
+    pub hot: Option<Duration>,
+    /// Rows that are older are cold. Longer than nothing.
+    pub cold_after: Option<Duration>,
     /// A DATE or TIMESTAMP column: of the partitions, or one of which files have statistics.
     pub on: String,
 }
 
 impl TierPolicy {
     /// The properties that keep a policy.
-    pub const PROPERTIES: [&'static str; 2] = [COLD_AFTER, ON];
+    pub const PROPERTIES: [&'static str; 3] = [COLD_AFTER, ON, HOT];
+
+    /// Whether the table has a policy that pins, if it can be carried out.
+    pub(crate) fn may_pin(table: &Snapshot) -> bool {
+        table.properties().contains_key(HOT)
+    }
 
     /// The policy of a table, if it has one. An error in words when another writer has made nonsense of it.
     pub fn of(table: &Snapshot) -> Result<Option<Self>, String> {
@@ -40,13 +50,29 @@ impl TierPolicy {
         columns: &Schema,
         partition_columns: &[String],
     ) -> Result<Option<Self>, String> {
-        let (cold_after, on) = match (properties.get(COLD_AFTER), properties.get(ON)) {
+        let (cold_after, hot) = (properties.get(COLD_AFTER), properties.get(HOT));
+        let on = match (cold_after.or(hot), properties.get(ON)) {
             (None, None) => return Ok(None),
-            (Some(cold_after), Some(on)) => (cold_after, on),
-            (Some(_), None) => return Err(format!("the property \"{COLD_AFTER}\" needs \"{ON}\", a column")),
-            (None, Some(_)) => return Err(format!("the property \"{ON}\" needs \"{COLD_AFTER}\", a length of time")),
+            (Some(_), Some(on)) => on,
+            (Some(_), None) => {
+                let name = if cold_after.is_some() { COLD_AFTER } else { HOT };
+                return Err(format!("the property \"{name}\" needs \"{ON}\", a column"));
+            }
+            (None, Some(_)) => {
+                return Err(format!("the property \"{ON}\" needs \"{COLD_AFTER}\" or \"{HOT}\", a length of time"));
+            }
         };
-        let cold_after = Self::parse_age(cold_after)?;
+        let age = |text: Option<&String>| text.map(|text| Self::parse_age(text)).transpose();
+        let (cold_after, hot) = (age(cold_after)?, age(hot)?);
+        if let (Some(cold_after), Some(hot)) = (cold_after, hot)
+            && hot >= cold_after
+        {
+            return Err(
+                "the tier policy is hot for as long as until it is cold, or longer: \"hot\" must be shorter than \
+                        \"cold_after\""
+                    .to_owned(),
+            );
+        }
         let Ok(field) = columns.field_with_name(on) else {
             return Err(format!("the tier policy is about column \"{on}\", which is not there"));
         };
@@ -56,7 +82,7 @@ impl TierPolicy {
         if !partition_columns.contains(on) && !has_statistics(properties, columns, partition_columns, on) {
             return Err(format!("the tier policy needs statistics of column \"{on}\", and the table keeps none of it"));
         }
-        Ok(Some(Self { cold_after, on: on.clone() }))
+        Ok(Some(Self { hot, cold_after, on: on.clone() }))
     }
 
     /// A length of time such as `90 days`, also with the word `interval` before it, as in Delta's own properties; in weeks,
@@ -134,11 +160,14 @@ mod tests {
         let day = Duration::from_secs(86_400);
         let after = (COLD_AFTER, "1 day");
         assert_eq!(parse(&[], &[]), Ok(None));
-        let at = TierPolicy { cold_after: day, on: "at".into() };
+        let at = TierPolicy { hot: None, cold_after: Some(day), on: "at".into() };
         assert_eq!(parse(&[after, (ON, "at")], &[]), Ok(Some(at.clone())));
         for (pairs, words) in [
             (vec![after], "needs \"boathouse.tier.on\""),
-            (vec![(ON, "at")], "needs \"boathouse.tier.coldAfter\""),
+            (vec![(ON, "at")], "needs \"boathouse.tier.coldAfter\" or \"boathouse.tier.hot\""),
+            (vec![(HOT, "1 day")], "\"boathouse.tier.hot\" needs \"boathouse.tier.on\""),
+            (vec![after, (HOT, "24 hours"), (ON, "at")], "\"hot\" must be shorter than \"cold_after\""),
+            (vec![after, (HOT, "soon"), (ON, "at")], "not a length of time"),
             (vec![after, (ON, "gone")], "is not there"),
             (vec![after, (ON, "p")], "is neither"),
             (vec![(COLD_AFTER, "soon"), (ON, "at")], "not a length of time"),
@@ -150,7 +179,9 @@ mod tests {
         }
         // Two leaves and the column before it, of which one is not in the files.
         assert_eq!(parse(&[after, (ON, "at"), (COUNTED_FIRST, "3")], &["p"]), Ok(Some(at)));
-        let day = TierPolicy { cold_after: day, on: "day".into() };
-        assert_eq!(parse(&[after, (ON, "day"), (COUNTED_FIRST, "0")], &["day"]), Ok(Some(day)));
+        let both = TierPolicy { hot: Some(day / 24), cold_after: Some(day), on: "day".into() };
+        let hot = (HOT, "1 hour");
+        assert_eq!(parse(&[after, hot, (ON, "day"), (COUNTED_FIRST, "0")], &["day"]), Ok(Some(both.clone())));
+        assert_eq!(parse(&[hot, (ON, "day")], &["day"]), Ok(Some(TierPolicy { cold_after: None, ..both })));
     }
 }

@@ -1,9 +1,13 @@
 //! Copies of files: read instead of them, made when they are worth it, never believed blindly.
 
 use std::{
+    collections::HashSet,
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arrow::{
@@ -12,7 +16,12 @@ use arrow::{
 };
 use datafusion::prelude::SessionContext;
 
-use super::{add_hot, append, hot_copies, register_hot, rows, run};
+use super::{add_hot, append, hot_copies, originals, register_hot, rows, run};
+use crate::{
+    HotOptions,
+    hot::{CopyKey, Disk, HotCopies},
+    table::copy_keys,
+};
 
 const QUESTION: &str = "SELECT id, name FROM hot WHERE name <> 'name 7' ORDER BY id";
 
@@ -217,4 +226,60 @@ async fn a_table_made_anew_never_gets_the_copies_of_the_old_one() {
     ask(&context, &expected).await;
     hot.idle().await;
     assert_eq!(ask(&context, &expected).await, 1);
+}
+
+#[tokio::test]
+async fn a_file_whose_copy_makes_the_maker_panic_is_named_and_the_others_come() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 3).await;
+    let context = SessionContext::new();
+    let options = HotOptions { folder: copied.path().to_owned(), bytes_max: 1 << 30 };
+    let ask = |_: &Path| match ASKED.fetch_add(1, Ordering::Relaxed) {
+        1 => panic!("the second file is not liked"),
+        _ => Ok(Disk { free: 1 << 50, total: 1 << 50 }),
+    };
+    let hot = HotCopies::open_on(&options, ask).unwrap();
+    let snapshot = register_hot(&context, folder.path(), &hot).await;
+    let files = originals(&snapshot, context.runtime_env().object_store_registry.as_ref()).unwrap();
+    let paths: Vec<String> = files.iter().map(|file| file.key.path.clone()).collect();
+    let (brought, rest) = hot.bring(files).await;
+    assert_eq!((brought.files, brought.files_left), (2, 1));
+    let [(path, reason)] = &brought.failed[..] else { panic!("{brought:?}") };
+    assert_eq!((path, &rest[0].key.path), (&paths[1], &paths[1]));
+    assert!(reason.contains("the second file is not liked"), "{reason}");
+    // Queries do not make it panic again and again.
+    for _ in 0..3 {
+        let (_, reports) = run(&context, QUESTION).await;
+        hot.idle().await;
+        assert_eq!((reports[0].files_hot, ASKED.load(Ordering::Relaxed)), (2, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_table_gives_up_copies_of_files_that_it_no_longer_has_but_for_those_being_read() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 3).await;
+    let context = SessionContext::new();
+    let hot = add_hot(&context, folder.path(), copied.path()).await;
+    let snapshot = register_hot(&context, folder.path(), &hot).await;
+    let keys = copy_keys(&snapshot).unwrap();
+    let names: Vec<String> = keys.iter().map(CopyKey::file_name).collect();
+    // The second and the third are gone; a query reads the third.
+    let being_read = hot.read(&keys[2], "main.t", None, || None).unwrap();
+    let files = HashSet::from([names[0].clone()]);
+    let table = (snapshot.id(), "main.t");
+    assert_eq!(hot.settle(table, &files, Some(files.clone())).await.0, 1);
+    let there = || hot.sizes(&keys).iter().map(Option::is_some).collect::<Vec<_>>();
+    assert_eq!(there(), [true, false, true]);
+    being_read.check().unwrap();
+    drop(being_read);
+    assert_eq!(hot.settle(table, &files, Some(files.clone())).await.0, 1);
+    assert_eq!(there(), [true, false, false]);
+    // Read once, a file of before gets no copy any more.
+    let original = || panic!("nobody wants it");
+    assert!(hot.read(&keys[1], "main.t", None, original).is_none());
+    // What is young no more goes, unless it is read often.
+    assert_eq!(hot.settle(table, &files, Some(HashSet::new())).await.0, 1);
+    assert_eq!(there(), [false; 3]);
 }

@@ -74,6 +74,21 @@ async fn what_is_written_is_near_however_it_was_cut_into_parts() {
     for other in ["_delta_log/00000000000000000001.checkpoint.parquet", "_change_data/cdc.parquet", "vector.bin"] {
         assert!(write.begin(&Path::from(other)).is_none(), "{other}");
     }
+    // A file that is too much for memory takes none from others, written or not.
+    let (meta, content) = place.put("t/beside.parquet", 3 * MIB).await;
+    let write = Written::new(blocks.clone(), blocks.mark("1", "main.t"), "memory:///", Path::from("t"));
+    let mut large = write.begin(&Path::from("too_large.parquet")).unwrap();
+    for mebibytes in [62, 10] {
+        large.add(&PutPayload::from_bytes(Bytes::from(vec![7; mebibytes * MIB])));
+    }
+    let mut beside = write.begin(&Path::from("beside.parquet")).unwrap();
+    beside.add(&content.clone().into());
+    beside.done();
+    let before = place.requests();
+    let near = place.file(&blocks, &meta, Keep::Fetched);
+    assert!(near.get_range(&meta.location, 0..meta.size).await.unwrap() == content);
+    assert_eq!(place.requests(), before, "beside one that is too large");
+    drop(large);
     // Too much for memory, and a file that was given up: nothing comes of them, and their memory is free again.
     for _ in 0..3 {
         let mut large = write.begin(&Path::from("large.parquet")).unwrap();

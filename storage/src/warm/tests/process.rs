@@ -6,7 +6,11 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path as FilePath,
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -95,7 +99,11 @@ async fn on_a_full_disk_the_cache_steps_aside() {
     let mut random = Random(1);
     if let Some(folder) = env::var_os(FOLDER) {
         let folder = FilePath::new(&folder);
-        let blocks = open(&folder.join("warm")).await;
+        let (begin, seconds) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+        let passed = seconds.clone();
+        let clock = Arc::new(move || begin + Duration::from_secs(passed.load(Ordering::Relaxed)));
+        let options = WarmOptions { folder: folder.join("warm"), bytes_max: FOLDER_BYTES, memory_bytes_max: 1 << 20 };
+        let blocks = Blocks::open_with(&options, clock).await.unwrap();
         assert!(blocks.usage().place.ends_with("warm"), "{:?}", blocks.usage());
         read(&place, &blocks, &files, &mut random).await;
         // Others take the rest of the disk.
@@ -105,13 +113,32 @@ async fn on_a_full_disk_the_cache_steps_aside() {
             read(&place, &blocks, &files, &mut random).await;
         }
         blocks.idle().await;
+        assert_eq!(blocks.usage().disk_off, Some(true), "the library has learnt to live with a full disk");
+        let trouble = blocks.table_usages()[0].trouble.clone().unwrap();
+        assert!(trouble.contains("is tried again in 60 s"), "{trouble}");
+        // It is tried again, and is as full as before.
+        seconds.store(61, Ordering::Relaxed);
+        blocks.idle().await;
+        assert_eq!(blocks.usage().disk_off, Some(true));
         drop(ballast);
         fs::remove_file(folder.join("ballast")).unwrap();
-        // There is room again, in this process and in the next.
+        // There is room again, in this process, once it is time, and in the next.
+        blocks.idle().await;
+        assert_eq!(blocks.usage().disk_off, Some(true), "it is not time yet");
+        seconds.store(61 + 121, Ordering::Relaxed);
+        blocks.idle().await;
+        assert_eq!(blocks.usage().disk_off, Some(false));
         for _ in 0..60 {
             read(&place, &blocks, &files, &mut random).await;
         }
+        blocks.idle().await;
+        assert_eq!(blocks.usage().disk_off, Some(false));
+        let (meta, _) = &files[0];
+        let fill = Fill::new(u64::MAX);
+        place.file(&blocks, meta, Keep::Asked(fill.clone())).bring().await.unwrap();
+        assert_eq!(fill.settled(&blocks).await.files, 1);
         drop(blocks);
+        // Its lock is free at once, and what it wrote lies there.
         let blocks = open(&folder.join("warm")).await;
         for _ in 0..60 {
             read(&place, &blocks, &files, &mut random).await;
