@@ -9,6 +9,7 @@ use super::{Lake, io_error, open_error};
 use crate::{
     StorageError,
     catalog::Documents,
+    near::Follower,
     store::folder_url,
     table::{FooterCache, Snapshots},
 };
@@ -25,8 +26,11 @@ impl Lake {
             std::fs::create_dir_all(&path).map_err(|source| open_error(&root, io_error(&path, source)))?;
         }
         let stores = self.stores.clone();
+        let follower = Follower::new(None, None, stores.clone());
+        let near = (None, None, follower.clone());
         Ok(Self {
-            snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), None, None)),
+            snapshots: Arc::new(Snapshots::new(root.clone(), stores.clone(), near)),
+            follower,
             groups: Arc::default(),
             background: Arc::default(),
             commits: Arc::default(),
