@@ -1,10 +1,11 @@
 //! A writer is killed before and after every request that a statement sends to the store: what comes after sees the table
 //! as it was, or as the statement leaves it, whole, can write, and cleans up what the dead writer left.
 //!
-//! `kill.rs` tries the requests of one statement (the cases are below; `feed.rs` looks at what a change feed tells), `mart.rs` those of a run of a mart, `export.rs` those
-//! of its delivery to destinations outside of the lake, `begun.rs` those of a CREATE TABLE AS whose name nobody takes again,
-//! `point.rs` ends a process at every point of a run of marts and of its deliveries, by name, `dropped.rs` those of one over a dropped table, `staged.rs` the files of a folder that are written half, `storm.rs` long
-//! runs of statements whose requests fail at random, against a twin lake whose requests do not. Seeds are printed.
+//! `kill.rs` tries the requests of one statement (the cases are below; `feed.rs` looks at what a change feed tells), `mart.rs`
+//! those of a run of a mart, `export.rs` those of its delivery to destinations outside of the lake, `point.rs` ends a process at
+//! every point of a run of marts and of its deliveries, by name, `begun.rs` tries those of a CREATE TABLE AS whose name nobody
+//! takes again, `dropped.rs` those of one over a dropped table, `staged.rs` the files of a folder that are written half,
+//! `storm.rs` long runs of statements whose requests fail at random, against a twin lake whose requests do not. Seeds are printed.
 //! `BOATHOUSE_TEST_FAULTS=all` leaves out no request, `BOATHOUSE_TEST_STORMS=200` lets more storms come, `BOATHOUSE_TEST_SEED=7` begins with another seed.
 
 mod begun;
@@ -153,7 +154,9 @@ cases!(
     rename_column: [MAKE, MAPPED], "ALTER TABLE t RENAME COLUMN x TO y", TABLE, ADD;
     move_column: [MAKE], "ALTER TABLE t ALTER COLUMN x FIRST", TABLE, ADD;
     set_not_null: [MAKE], "ALTER TABLE t ALTER COLUMN id SET NOT NULL", TABLE, ADD;
-    set_not_null_of_a_field: [NARROW], "ALTER TABLE t ALTER COLUMN home.zip SET NOT NULL", TABLE, ADD;
+    set_not_null_of_a_field: ["CREATE TABLE t (id INT, home STRUCT<zip INT> NOT NULL)"],
+        "ALTER TABLE t ALTER COLUMN home.zip SET NOT NULL", "SHOW CREATE TABLE t; SELECT * FROM t ORDER BY id",
+        "INSERT INTO t VALUES (1000, named_struct('zip', 1))";
     drop_not_null: [NARROW], "ALTER TABLE t ALTER COLUMN id DROP NOT NULL", TABLE, ADD;
     widen_column: [NARROW, WIDER, ADD], "ALTER TABLE t ALTER COLUMN x TYPE BIGINT", TABLE, ADD;
     set_default: [MAKE], "ALTER TABLE t ALTER COLUMN x SET DEFAULT 5", TABLE, ADD;

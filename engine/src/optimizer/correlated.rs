@@ -5,7 +5,8 @@
 //! error: `EXISTS (... LIMIT 1 OFFSET 5)` was true for every row that has a match, a window function saw the rows of all
 //! others, `EXISTS (SELECT count(*) ...)` was false where nothing matches, an outer join lost the rows that it fills up. A
 //! DELETE would take the wrong rows. So these forms are refused by name, with what to write instead. One has a meaning that
-//! is easily said otherwise: an aggregate without GROUP BY and HAVING yields one row, whatever it finds.
+//! is easily said otherwise: an aggregate without GROUP BY and HAVING yields one row, whatever it finds. What a subquery in
+//! a value reads is held to the same.
 //!
 //! ```text
 //! x IN (SELECT count(*) ...)   -->   x = (SELECT count(*) ...)          EXISTS (SELECT count(*) ...)   -->   true
@@ -90,6 +91,7 @@ fn subquery(expr: &Expr) -> Option<&Subquery> {
         Expr::Exists(exists) => &exists.subquery,
         Expr::InSubquery(within) => &within.subquery,
         Expr::SetComparison(comparison) => &comparison.subquery,
+        Expr::ScalarSubquery(subquery) => subquery,
         _ => return None,
     };
     (!subquery.outer_ref_columns.is_empty()).then_some(subquery)
@@ -97,11 +99,21 @@ fn subquery(expr: &Expr) -> Option<&Subquery> {
 
 fn mend(expr: Expr) -> Result<Transformed<Expr>> {
     let Some(subquery) = subquery(&expr) else { return Ok(Transformed::no(expr)) };
-    if !is_one_row(&subquery.subquery) {
-        return match fault(&subquery.subquery, matches!(expr, Expr::Exists(_)))? {
-            Some(fault) => Err(refused(&expr, subquery, fault)),
-            None => Ok(Transformed::no(expr)),
-        };
+    let one_row = one_row(&subquery.subquery);
+    let found = match (&expr, one_row) {
+        // There is a row, whatever is below.
+        (Expr::Exists(_), Some(_)) => None,
+        (_, Some(input)) => fault(input, false)?,
+        // Whether it yields one row is asked elsewhere, and LIMIT, ORDER BY and UNION are told there.
+        (Expr::ScalarSubquery(_), None) => fault(&subquery.subquery, false)?
+            .filter(|(what, _)| [WINDOW.0, DISTINCT_ON.0, OUTER_JOIN.0, AGGREGATE.0].contains(what)),
+        (_, None) => fault(&subquery.subquery, matches!(expr, Expr::Exists(_)))?,
+    };
+    if let Some(found) = found {
+        return Err(refused(&expr, subquery, found));
+    }
+    if one_row.is_none() || matches!(expr, Expr::ScalarSubquery(_)) {
+        return Ok(Transformed::no(expr));
     }
     Ok(Transformed::yes(match expr {
         Expr::Exists(Exists { negated, .. }) => lit(!negated),
@@ -116,27 +128,29 @@ fn mend(expr: Expr) -> Result<Transformed<Expr>> {
     }))
 }
 
-/// Whether a plan yields one row, however many it reads.
-fn is_one_row(plan: &LogicalPlan) -> bool {
+/// What the aggregate reads of a plan that yields one row, however many it reads.
+fn one_row(plan: &LogicalPlan) -> Option<&LogicalPlan> {
     match plan {
-        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
-        LogicalPlan::Projection(projection) => is_one_row(&projection.input),
-        LogicalPlan::SubqueryAlias(alias) => is_one_row(&alias.input),
-        LogicalPlan::Sort(sort) if sort.fetch.is_none() => is_one_row(&sort.input),
-        _ => false,
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty().then_some(&aggregate.input),
+        LogicalPlan::Projection(projection) => one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => one_row(&alias.input),
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => one_row(&sort.input),
+        _ => None,
     }
 }
 
 /// What a condition on the row around would have to pass on its way up, and must not.
 fn fault(plan: &LogicalPlan, is_exists: bool) -> Result<Option<Fault>> {
     let mut found = None;
+    // As long as nothing above depends on how many rows there are.
+    let mut is_top = true;
     plan.apply(|node| {
         let inputs: Vec<bool> = node.inputs().iter().map(|input| !input.all_out_ref_exprs().is_empty()).collect();
         if !inputs.contains(&true) {
             return Ok(TreeNodeRecursion::Jump);
         }
         found = match node {
-            LogicalPlan::Limit(limit) if is_exists && only_cuts(limit)? => None,
+            LogicalPlan::Limit(limit) if is_exists && is_top && only_cuts(limit)? => None,
             LogicalPlan::Limit(_) => Some(LIMIT),
             LogicalPlan::Sort(_) => Some(ORDER_BY),
             LogicalPlan::Union(_) => Some(UNION),
@@ -152,6 +166,7 @@ fn fault(plan: &LogicalPlan, is_exists: bool) -> Result<Option<Fault>> {
             },
             _ => None,
         };
+        is_top &= matches!(node, LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Limit(_));
         Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
@@ -165,11 +180,12 @@ fn only_cuts(limit: &Limit) -> Result<bool> {
 
 fn refused(expr: &Expr, subquery: &Subquery, (what, hint): Fault) -> DataFusionError {
     let of = match expr {
-        Expr::Exists(_) => "EXISTS",
-        Expr::InSubquery(_) => "IN",
-        _ => "ANY or ALL",
+        Expr::Exists(_) => " of EXISTS",
+        Expr::InSubquery(_) => " of IN",
+        Expr::SetComparison(_) => " of ANY or ALL",
+        _ => "",
     };
-    let message = format!("{what} is not supported in a subquery of {of} that depends on the row around it");
+    let message = format!("{what} is not supported in a subquery{of} that depends on the row around it");
     let error = DataFusionError::from(EngineError::unsupported(message).with_hint(hint));
     error.with_diagnostic(Diagnostic::new_error(what, subquery.spans.first()))
 }

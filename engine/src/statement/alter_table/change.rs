@@ -31,7 +31,7 @@ pub(super) struct Planned {
 /// What every row must fulfil.
 #[derive(Debug)]
 pub(super) enum Wanted {
-    /// A value in a column, or in a field of each STRUCT that is one: the names that lead there.
+    /// A value in a column, or in a field of a STRUCT: the names that lead there.
     NotNull(Vec<String>),
     Check(Check),
 }

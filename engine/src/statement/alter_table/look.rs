@@ -53,18 +53,10 @@ pub(super) async fn all_rows(context: &Context, table: &Arc<Snapshot>, wanted: &
     Err(EngineError::invalid(message).with_detail(format!("One has {values}.")))
 }
 
-/// Whether a row has no value at the end of the path, and every STRUCT on the way: below one that is NULL nothing is missing.
+/// Whether a row has no value at the end of the path.
 fn lacks(path: &[String]) -> Expr {
     let Some((column, fields)) = path.split_first() else { return lit(false) };
-    let mut value = ident(column);
-    let mut structs: Option<Expr> = None;
-    for field in fields {
-        let is_there = value.clone().is_not_null();
-        structs = Some(structs.map_or(is_there.clone(), |outer| outer.and(is_there)));
-        value = get_field(value, field.as_str());
-    }
-    let is_null = value.is_null();
-    structs.map_or(is_null.clone(), |structs| structs.and(is_null))
+    fields.iter().fold(ident(column), |outer, field| get_field(outer, field.as_str())).is_null()
 }
 
 /// The number of an identity column that is furthest in its direction; nothing where no row has one.

@@ -38,6 +38,7 @@ pub(super) fn of_change(
     match change {
         ColumnChange::Type(_) => find(context, table, snapshot, path),
         ColumnChange::SetNotNull => of_strict_field(context, table, snapshot, path),
+        ColumnChange::DropNotNull => of_loose_field(context, table, snapshot, path),
         _ => of_field(context, table, snapshot, path),
     }
 }
@@ -73,7 +74,8 @@ pub(super) fn of_struct(
     Err(no_fields(&path.join("."), kind, field).at(&context.sql, place))
 }
 
-/// The path of what can be NOT NULL for all writers of Delta.
+/// The path of what can be NOT NULL for all writers of Delta: in no ARRAY and no MAP, and where its STRUCT is there in every
+/// row (<https://docs.delta.io/delta-constraints/>).
 fn of_strict_field(
     context: &Context,
     table: &TableName,
@@ -81,18 +83,55 @@ fn of_strict_field(
     path: &[Ident],
 ) -> Result<Vec<String>, EngineError> {
     let found = walk(context, table, snapshot, path)?;
-    let outer = found.iter().take(found.len().saturating_sub(1));
-    let holder = outer.clone().position(|(_, kind)| matches!(kind, DataType::List(_) | DataType::Map(..)));
-    let Some(holder) = holder else { return Ok(found.into_iter().map(|(name, _)| name).collect()) };
-    let names =
-        |found: &[(String, DataType)]| found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
-    let what = if matches!(found[holder].1, DataType::List(_)) { "an ARRAY" } else { "a MAP" };
-    let (whole, holder) = (names(&found), names(&found[..=holder]));
-    let message = format!("SET NOT NULL is not supported for \"{whole}\", which lies in {what}, \"{holder}\"");
-    let hint = "NOT NULL holds for columns and for fields of STRUCTs that lie in no ARRAY or MAP: other writers refuse tables \
-                that have it elsewhere.";
+    let names: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
+    let whole = names.join(".");
     let place = path.first().zip(path.last()).map(|(first, last)| first.span.union(&last.span));
-    Err(EngineError::unsupported(message).with_hint(hint).at(&context.sql, place.and_then(Place::of_token_span)))
+    let refused = |message: String, hint: String| {
+        EngineError::unsupported(message).with_hint(hint).at(&context.sql, place.and_then(Place::of_token_span))
+    };
+    let mut fields = snapshot.schema().fields().clone();
+    for at in 0..found.len().saturating_sub(1) {
+        let Some(holder) = fields.iter().find(|field| *field.name() == names[at]).cloned() else { break };
+        let name = names[..=at].join(".");
+        let what = match holder.data_type() {
+            DataType::List(_) => Some("an ARRAY"),
+            DataType::Map(..) => Some("a MAP"),
+            _ => None,
+        };
+        if let Some(what) = what {
+            let message = format!("SET NOT NULL is not supported for \"{whole}\", which lies in {what}, \"{name}\"");
+            let hint = "NOT NULL holds for columns and for fields of STRUCTs that lie in no ARRAY or MAP: other writers refuse \
+                        tables that have it elsewhere.";
+            return Err(refused(message, hint.to_owned()));
+        }
+        if holder.is_nullable() {
+            let message = format!("\"{whole}\" cannot be NOT NULL while its STRUCT \"{name}\" may be NULL");
+            return Err(refused(message, format!("ALTER TABLE {table} ALTER COLUMN {name} SET NOT NULL first.")));
+        }
+        fields = inside(holder.data_type());
+    }
+    Ok(names)
+}
+
+/// The path of what may become NULL: no field in it is NOT NULL.
+fn of_loose_field(
+    context: &Context,
+    table: &TableName,
+    snapshot: &Snapshot,
+    path: &[Ident],
+) -> Result<Vec<String>, EngineError> {
+    let names = of_field(context, table, snapshot, path)?;
+    let Some((_, DataType::Struct(fields))) = walk(context, table, snapshot, path)?.pop() else { return Ok(names) };
+    match fields.iter().find(|field| !field.is_nullable()) {
+        None => Ok(names),
+        Some(strict) => {
+            let (whole, field) = (names.join("."), strict.name());
+            let message = format!("\"{whole}\" must stay NOT NULL while its field \"{field}\" is");
+            let hint = format!("ALTER TABLE {table} ALTER COLUMN {whole}.{field} DROP NOT NULL first.");
+            let place = path.last().and_then(|last| Place::of_token_span(last.span));
+            Err(EngineError::unsupported(message).with_hint(hint).at(&context.sql, place))
+        }
+    }
 }
 
 /// The names of the path as the table spells them, with the types of what they stand for.
