@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use boathouse_storage::table::nullable_parts;
+use boathouse_storage::{table::nullable_parts, write::survives};
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema},
     common::{
@@ -110,8 +110,12 @@ pub(super) fn bind(plan: &LogicalPlan, values: &[ScalarValue]) -> Result<Logical
             })?;
             if loses(value, &cast) {
                 let message = format!("parameter ${name} is {wanted}, which cannot hold the value {value}");
-                let hint =
-                    format!("Write CAST(${name} AS {}) to compare with such values.", sql_type(&value.data_type()));
+                let hint = match value.data_type().is_string() {
+                    true => "Give one that needs no rounding.".to_owned(),
+                    false => {
+                        format!("Write CAST(${name} AS {}) to compare with such values.", sql_type(&value.data_type()))
+                    }
+                };
                 return Err(EngineError::invalid(message).with_hint(hint));
             }
             Ok(cast)
@@ -120,10 +124,13 @@ pub(super) fn bind(plan: &LogicalPlan, values: &[ScalarValue]) -> Result<Logical
     Ok(plan.clone().with_param_values(ParamValues::from(values))?)
 }
 
-/// Whether something of a value is gone after the cast: `a < 1.5` must not become `a < 1`. Text is parsed, which loses
-/// nothing, and so is what becomes text; of a floating point number only digits go.
+/// Whether something of a value is gone after the cast: `a < 1.5` must not become `a < 1`. Text is parsed, which rounds to
+/// digits and to days without a word; what becomes text loses nothing, of a floating point number only digits go.
 fn loses(value: &ScalarValue, cast: &ScalarValue) -> bool {
     let (from, to) = (value.data_type(), cast.data_type());
+    if from.is_string() && matches!(to, DataType::Decimal128(..) | DataType::Date32) {
+        return !survives(value, &to);
+    }
     let exempt = value.is_null() || from.is_string() || to.is_string() || (from.is_floating() && to.is_floating());
     !exempt && !cast.cast_to(&from).is_ok_and(|back| back == *value)
 }

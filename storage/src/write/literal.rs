@@ -83,7 +83,7 @@ pub(super) fn is_clock(expr: &Expr) -> bool {
 
 /// Whether a constant can be kept as `target`: its type fits, or this value survives the way there and back, or, as text,
 /// it is how the type is written.
-pub(super) fn survives(value: &ScalarValue, target: &DataType) -> bool {
+pub fn survives(value: &ScalarValue, target: &DataType) -> bool {
     let given = value.data_type();
     if value.is_null() || (fits(&given, target) && !super::lossless::cuts_nanoseconds(&given, target)) {
         return true;
