@@ -82,7 +82,7 @@ pub(crate) async fn pass(
             let Ok(table) = lake.table(&schema, &name).await else { continue };
             job::compact(engine, &table, &state).await;
             job::cool(engine, &table, &state, now_ms).await;
-            job::pin(engine, &lake.table(&schema, &name).await.unwrap_or(table.clone()), now_ms).await;
+            job::pin(engine, (schema.as_str(), name.as_str()), table.name(), now_ms).await;
             job::checkpoint(engine, &table).await;
             if vacuumed.get(table.name()).is_none_or(|last| last.elapsed() >= VACUUM_EVERY) {
                 job::vacuum(engine, &schema, &name, &table, !engine.config().upkeep_vacuum).await;

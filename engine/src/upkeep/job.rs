@@ -85,11 +85,12 @@ pub(super) async fn cool(engine: &Arc<Engine>, table: &Arc<Snapshot>, state: &Ar
     }
 }
 
-/// What is pinned near by has its copies, and what became too old to be gives them up.
-pub(super) async fn pin(engine: &Arc<Engine>, table: &Arc<Snapshot>, now_ms: i64) {
-    let begun = Begun::new(engine.upkeep(), table.name(), "PIN");
-    let (lake, of) = (engine.lake().clone(), table.clone());
-    let looked = on_cpu(engine, async move { lake.look_after_pins(&of, now_ms).await }).await;
+/// What is pinned near by has its copies, and what became too old to be gives them up. The table is read anew: it may have
+/// been dropped while other jobs were done to it.
+pub(super) async fn pin(engine: &Arc<Engine>, (schema, name): (&str, &str), shown: &str, now_ms: i64) {
+    let begun = Begun::new(engine.upkeep(), shown, "PIN");
+    let (lake, schema, name) = (engine.lake().clone(), schema.to_owned(), name.to_owned());
+    let looked = on_cpu(engine, async move { lake.look_after_pins(&schema, &name, now_ms).await }).await;
     match looked {
         Ok(Some(done)) if done.made + done.gone > 0 => {
             let Followed { pinned, bytes_pinned, made, bytes_made, gone, bytes_gone } = done;

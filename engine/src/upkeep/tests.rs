@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{job::SMALL_FILES_MIN, pass, record::Size};
+use super::{
+    job::{self, SMALL_FILES_MIN},
+    pass,
+    record::Size,
+};
 use crate::{Engine, EngineConfig, Outcome, tier};
 
 #[tokio::test]
@@ -251,4 +255,31 @@ async fn what_is_pinned_by_its_age_gives_up_its_copy_when_it_is_old() {
     let told: Vec<_> =
         done.iter().map(|done| (done.action, done.before.unwrap().files, done.after.unwrap().files)).collect();
     assert_eq!(told, [("PIN", 0, 2), ("PIN", 2, 1), ("PIN", 1, 0)], "{done:?}");
+}
+
+#[tokio::test]
+async fn a_table_that_is_dropped_while_upkeep_is_busy_with_it_is_not_pinned_again() {
+    let (lake, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut config = EngineConfig { threads: 1, ..EngineConfig::default() };
+    config.storage.hot = Some(crate::HotOptions { folder: copies.path().into(), bytes_max: 1 << 30 });
+    let engine = Engine::open(lake.path().to_str().unwrap(), config).await.unwrap();
+    let session = engine.session();
+    session.execute("CREATE TABLE t AS SELECT 1 AS id, current_date() AS day").await.unwrap();
+    session.execute("ALTER TABLE t SET TIER (hot = '30 days', on = day)").await.unwrap();
+    let made = || {
+        let inside = std::fs::read_dir(copies.path()).unwrap().map(|entry| entry.unwrap().path());
+        inside.filter(|path| path.extension().is_some_and(|kind| kind == "hot")).count()
+    };
+    let pin = async || {
+        job::pin(&engine, ("main", "t"), "main.t", tier::now_ms()).await;
+        engine.lake().hot_idle().await;
+        made()
+    };
+    assert_eq!(pin().await, 1);
+    session.execute("DROP TABLE t").await.unwrap();
+    assert_eq!(pin().await, 0);
+    assert!(engine.upkeep().all().iter().all(|done| done.error.is_none()), "{:?}", engine.upkeep().all());
+    // Who brings it back has it pinned again.
+    session.execute("UNDROP TABLE t").await.unwrap();
+    assert_eq!(pin().await, 1);
 }

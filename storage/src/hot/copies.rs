@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tracing::{debug, warn};
 
 use super::{
-    CopyFile, CopyKey, HotOptions, Original,
+    CopyFile, CopyKey, HotOptions, Look, Original,
     disk::{AskDisk, Disk},
     folder::{CopySize, Folder, Found},
     maker::{Job, Maker},
@@ -31,6 +31,19 @@ pub(crate) struct HotCopies {
     shared: Arc<Shared>,
     maker: Maker,
     options: HotOptions,
+}
+
+/// What became of a copy that a look at a table wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// It is there, and weighs so many bytes.
+    There(u64),
+    /// Others have more right to the room, or the disk has none.
+    NoRoom,
+    /// This file got none, whatever room there is.
+    Failed,
+    /// The look is over: nothing is made for it any more.
+    Over,
 }
 
 /// What scans and the maker share.
@@ -118,11 +131,25 @@ impl HotCopies {
         self.idle().await;
     }
 
-    /// Makes one copy, where it is missing and may come in, and waits for it. Its bytes, if it is there.
-    pub(crate) async fn make(&self, original: Original) -> Option<u64> {
+    /// Makes one copy for a look, where it is missing and may come in, and waits for it.
+    pub(crate) async fn make(&self, look: &Look, original: Original) -> Tried {
+        if !self.is_current(look) {
+            return Tried::Over;
+        }
         let key = original.key.clone();
-        self.maker.carry_out(Job { original }).await;
-        self.shared.folder.lock().bytes_of(&key)
+        let fault = self.maker.carry_out(Job { original }).await;
+        let mut folder = self.shared.folder.lock();
+        if !folder.is_current(look) {
+            // Who let the table go did not see a copy that was not there yet.
+            folder.discard_unwanted(&key);
+            return Tried::Over;
+        }
+        let fails = || fault.is_some() || folder.is_refused(&key.file_name()) || key.size > self.options.bytes_max;
+        match folder.bytes_of(&key) {
+            Some(bytes) => Tried::There(bytes),
+            None if fails() => Tried::Failed,
+            None => Tried::NoRoom,
+        }
     }
 
     /// Makes the copies that are missing among `originals`, as though those had been read twice, and says what is there.
@@ -162,17 +189,34 @@ impl HotCopies {
         self.shared.folder.lock().counts.forget(table);
     }
 
-    /// What is pinned of a table from now on, and told of it: see `Folder::settle`.
+    /// A look at a version of a table, by its Delta id, begins, and those before it are over; `None` when a newer version was
+    /// looked at.
+    pub(crate) fn begin_look(&self, table: &str, version: u64) -> Option<Look> {
+        self.shared.folder.lock().begin_look(table, version)
+    }
+
+    /// Whether no other look at the table began since, and nobody let it go.
+    pub(crate) fn is_current(&self, look: &Look) -> bool {
+        self.shared.folder.lock().is_current(look)
+    }
+
+    /// No look that began before says anything of a table any more, and any version may be looked at next.
+    pub(crate) fn end_looks(&self, table: &str) {
+        self.shared.folder.lock().end_looks(table);
+    }
+
+    /// What is pinned of a table of this name from now on, and told of it: see `Folder::settle`.
     pub(crate) async fn settle(
         &self,
-        (table, name): (&str, &str),
+        (look, name): (&Look, &str),
         files: &HashSet<String>,
         pinned: Option<HashSet<String>>,
-    ) -> (u64, u64) {
+    ) -> Option<(u64, u64)> {
         self.learn_owners().await;
         let mut folder = self.shared.folder.lock();
-        folder.counts.know(table, name);
-        folder.settle(table, files, pinned)
+        let gone = folder.settle(look, files, pinned)?;
+        folder.counts.know(look.table(), name);
+        Some(gone)
     }
 
     /// Whether a file gets no copy, ever.

@@ -17,7 +17,7 @@ use chrono::Utc;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{CopyFile, CopyKey, counts::Counts, key::fnv, pins::Pins};
+use super::{CopyFile, CopyKey, Look, counts::Counts, key::fnv, pins::Pins};
 use crate::{
     TableCacheUsage,
     near::{Released, Tier},
@@ -261,15 +261,33 @@ impl Folder {
         self.pinned.is_whole(table) || self.pinned.knows(table)
     }
 
+    /// See [`Pins::begin_look`].
+    pub(super) fn begin_look(&mut self, table: &str, version: u64) -> Option<Look> {
+        self.pinned.begin_look(table, version)
+    }
+
+    pub(super) fn is_current(&self, look: &Look) -> bool {
+        self.pinned.is_current(look)
+    }
+
+    pub(super) fn end_looks(&mut self, table: &str) {
+        self.pinned.end_looks(table);
+    }
+
     /// The copies of a table that are pinned from now on, by name (`None`: of none is it said any more), of those of `files`,
     /// which the table has now. Copies of files that it no longer has go, and those that are not pinned any more and are
     /// seldom read; what a query reads stays until the table is looked at again. Returns how many went, and their bytes.
+    /// `None`, and nothing is done, when the look is over.
     pub(super) fn settle(
         &mut self,
-        table: &str,
+        look: &Look,
         files: &HashSet<String>,
         pinned: Option<HashSet<String>>,
-    ) -> (u64, u64) {
+    ) -> Option<(u64, u64)> {
+        if !self.is_current(look) {
+            return None;
+        }
+        let table = look.table();
         let before = self.pinned.set_copies(table, pinned).unwrap_or_default();
         let goes = |(name, copy): &(&String, &Copy)| {
             let aged = || before.contains(*name) && !self.pinned.covers(table, name) && copy.uses < READS_MIN;
@@ -278,7 +296,16 @@ impl Folder {
         let gone: Vec<(String, u64)> =
             self.copies.iter().filter(goes).map(|(name, copy)| (name.clone(), copy.bytes)).collect();
         gone.iter().for_each(|(name, _)| self.discard(name));
-        (gone.len() as u64, gone.iter().map(|(_, bytes)| bytes).sum())
+        Some((gone.len() as u64, gone.iter().map(|(_, bytes)| bytes).sum()))
+    }
+
+    /// The copy of a file goes, unless it is pinned or queries read it.
+    pub(super) fn discard_unwanted(&mut self, key: &CopyKey) {
+        let name = key.file_name();
+        let is_unwanted = |copy: &Copy| !copy.is_read() && copy.uses < READS_MIN;
+        if !self.pinned.covers(&key.table, &name) && self.copies.get(&name).is_some_and(is_unwanted) {
+            self.discard(&name);
+        }
     }
 
     /// Somebody asked for a copy: it may come in as though its original had been read twice.
@@ -320,8 +347,11 @@ impl Folder {
         }
     }
 
-    /// Deletes the copies of a table. Of those that are being read the disk keeps the room until they are closed.
+    /// Deletes the copies of a table, and ends the looks at it. Of those that are being read the disk keeps the room until they
+    /// are closed.
     pub(super) fn release(&mut self, table: &str) -> Released {
+        self.pinned.end_looks(table);
+        self.pinned.set_copies(table, None);
         let mut released = Released { tier: Tier::Hot, files: 0, bytes: 0, bytes_later: 0 };
         let of_table = self.copies.iter().filter(|(_, copy)| copy.table.as_deref() == Some(table));
         let gone: Vec<String> = of_table

@@ -31,11 +31,12 @@ mod selection;
 mod source;
 mod types;
 
-pub(crate) use copies::HotCopies;
+pub(crate) use copies::{HotCopies, Tried};
 pub(crate) use disk::Disk;
 use file::CopyFile;
 pub use folder::HotOptions;
 pub(crate) use folder::{CopySize, user_cache_folder};
 pub(crate) use key::CopyKey;
 pub(crate) use make::Original;
+pub(crate) use pins::Look;
 pub(crate) use source::{FILES_HOT, HotFiles, HotPart, HotSource};

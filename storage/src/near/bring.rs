@@ -55,8 +55,9 @@ impl Lake {
         }
         if let Some(pin) = pin {
             pin.keep();
-            // Other versions may have come.
-            self.follower().newest(table);
+            // Other versions may have come, and been looked at before it was pinned.
+            let newest = self.table_at(table.location(), None).await.ok().filter(|newest| newest.id() == table.id());
+            self.follower().newest(newest.as_ref().unwrap_or(table));
         }
         Ok(brought)
     }

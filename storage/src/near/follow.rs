@@ -6,11 +6,13 @@
 //! ```
 //!
 //! A table is pinned as a whole (CACHE TABLE), or its policy pins what is young (SET TIER). Behind commits and reads this goes
-//! on in the background, one look at a table at a time; of versions that come meanwhile the last one is looked at.
+//! on in the background, one look at a table at a time; of versions that come meanwhile the last one is looked at. A look is
+//! over once another one at the same or a newer version begins, or when the table is let go.
 
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    ops::ControlFlow,
     sync::{Arc, Weak},
 };
 
@@ -21,15 +23,17 @@ use tokio::{runtime::Handle, sync::watch};
 use super::bring::through_blocks;
 use crate::{
     Snapshot, StorageError,
-    hot::{CopyKey, HotCopies, Original},
+    hot::{CopyKey, HotCopies, Look, Original, Tried},
     maintain::{TierPolicy, young_files},
     store::Stores,
     table::{copy_keys, originals_of},
     warm::{Blocks, Meters},
 };
 
-/// After so many files of a table that got no copy the rest gets none in this look: there is most likely no room.
+/// After so many files in turn that found no room, each smaller than those before, the rest gets no copy in this look.
 const LEFT_MAX: usize = 16;
+/// After so many files in turn of which making a copy failed the rest gets none either: the store is most likely away.
+const FAILED_MAX: usize = 64;
 
 /// What one look at a table's pins did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,11 +57,15 @@ pub(crate) struct Follower {
     /// Milliseconds since 1970, UTC.
     now_ms: fn() -> i64,
     /// Tables that are being looked at, by Delta id, and the version to look at then.
-    looking: Mutex<HashMap<String, Option<Arc<Snapshot>>>>,
+    looking: Mutex<HashMap<String, Option<Begun>>>,
     running: watch::Sender<usize>,
 }
 
+/// A version, and the look at it.
+type Begun = (Arc<Snapshot>, Look);
+
 /// What is to be done about a table once it was looked at.
+#[derive(Default)]
 struct Due {
     missing: Vec<Original>,
     followed: Followed,
@@ -75,37 +83,50 @@ impl Follower {
         if !self.concerns(snapshot) {
             return;
         }
-        {
+        let (running, first) = {
             let mut looking = self.looking.lock();
+            // Now, and not once there is time: who lets the table go from here on ends it.
+            let Some(look) = self.begin(snapshot) else { return };
+            let first = (snapshot.clone(), look);
             if let Some(next) = looking.get_mut(snapshot.id()) {
-                let is_newer = next.as_ref().is_none_or(|next| next.version() <= snapshot.version());
-                if is_newer {
-                    *next = Some(snapshot.clone());
-                }
+                *next = Some(first);
                 return;
             }
             looking.insert(snapshot.id().to_owned(), None);
-            self.running.send_modify(|running| *running += 1);
-        }
+            (Running::new(&self.running), first)
+        };
         let (follower, table) = (Arc::downgrade(self), snapshot.id().to_owned());
-        runtime.spawn(follow(Looking { follower, table, is_over: false }, snapshot.clone()));
+        runtime.spawn(follow(Looking { follower, table, is_over: false, _running: running }, first));
     }
 
     /// The table of an id is another one now, of the same place and history: its pin goes over.
-    pub(crate) fn replaced(self: &Arc<Self>, before: &Snapshot, now: &Snapshot, is_its_heir: bool) {
-        let Some(hot) = self.hot.as_ref().filter(|hot| before.id() != now.id() && hot.is_followed(before.id())) else {
+    pub(crate) fn replaced(&self, before: &Snapshot, now: &Snapshot, is_its_heir: bool) {
+        let Some(hot) = &self.hot else { return };
+        if before.id() == now.id() {
+            if now.version() < before.version() {
+                // Somebody put an older log back.
+                hot.end_looks(now.id());
+            }
             return;
-        };
+        }
+        hot.end_looks(before.id());
+        if !hot.is_followed(before.id()) {
+            return;
+        }
         if is_its_heir && hot.is_pinned(before.id()) {
             hot.pin(now.id());
         }
-        let (hot, id, follower) = (hot.clone(), before.id().to_owned(), self.clone());
-        self.running.send_modify(|running| *running += 1);
+        let (hot, id, running) = (hot.clone(), before.id().to_owned(), Running::new(&self.running));
         tokio::spawn(async move {
             hot.release(&id).await;
             hot.forget(&id);
-            follower.running.send_modify(|running| *running -= 1);
+            drop(running);
         });
+    }
+
+    /// A look at a version begins, and those before it are over; `None` when a newer version was looked at.
+    pub(crate) fn begin(&self, snapshot: &Snapshot) -> Option<Look> {
+        self.hot.as_ref()?.begin_look(snapshot.id(), snapshot.version())
     }
 
     /// Waits until nothing is looked at any more.
@@ -114,21 +135,19 @@ impl Follower {
         let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
-    /// Looks at a version now, and waits until its pinned files have their copies, as far as there is room. `now_ms`:
-    /// milliseconds since 1970, UTC.
-    pub(crate) async fn look(&self, snapshot: &Snapshot, now_ms: i64) -> Result<Followed, StorageError> {
-        let Due { missing, mut followed } = self.settle(snapshot, now_ms).await?;
-        let mut left = 0;
+    /// Looks at a version now, and waits until its pinned files have their copies, as far as there is room, or the look is
+    /// over. `now_ms`: milliseconds since 1970, UTC.
+    pub(crate) async fn look(&self, snapshot: &Snapshot, look: &Look, now_ms: i64) -> Result<Followed, StorageError> {
+        let Due { missing, mut followed } = self.settle(snapshot, look, now_ms).await?;
+        let mut room = Room::default();
         for original in missing {
-            match self.make(original).await {
-                Some(bytes) => {
+            match self.make(look, original, &mut room).await {
+                ControlFlow::Continue(Some(bytes)) => {
                     followed.made += 1;
                     followed.bytes_made += bytes;
                 }
-                None => left += 1,
-            }
-            if left >= LEFT_MAX {
-                break;
+                ControlFlow::Continue(None) => {}
+                ControlFlow::Break(()) => break,
             }
         }
         followed.pinned += followed.made;
@@ -142,9 +161,9 @@ impl Follower {
         TierPolicy::may_pin(snapshot) || hot.is_followed(snapshot.id())
     }
 
-    /// Says what is pinned from now on, and gives back what the table has no more.
-    async fn settle(&self, snapshot: &Snapshot, now_ms: i64) -> Result<Due, StorageError> {
-        let mut due = Due { missing: Vec::new(), followed: Followed::default() };
+    /// Says what is pinned from now on, and gives back what the table has no more. Does nothing when the look is over.
+    async fn settle(&self, snapshot: &Snapshot, look: &Look, now_ms: i64) -> Result<Due, StorageError> {
+        let mut due = Due::default();
         let Some(hot) = &self.hot else { return Ok(due) };
         let query = |source| StorageError::Query { table: snapshot.name().to_owned(), source: Box::new(source) };
         let keys = copy_keys(snapshot).map_err(query)?;
@@ -157,8 +176,8 @@ impl Follower {
         };
         let copies = pinned.as_ref().map(|pinned| pinned.iter().filter_map(|file| names.get(*file).cloned()).collect());
         let files: HashSet<String> = names.into_iter().collect();
-        let (gone, bytes_gone) = hot.settle((snapshot.id(), snapshot.name()), &files, copies).await;
-        (due.followed.gone, due.followed.bytes_gone) = (gone, bytes_gone);
+        let Some(gone) = hot.settle((look, snapshot.name()), &files, copies).await else { return Ok(due) };
+        (due.followed.gone, due.followed.bytes_gone) = gone;
         let pinned = pinned.unwrap_or_default();
         let there = hot.sizes(&keys);
         let mut missing = Vec::new();
@@ -177,10 +196,15 @@ impl Follower {
         Ok(due)
     }
 
-    /// What the copy weighs; `None` when there is none in the end.
-    async fn make(&self, original: Original) -> Option<u64> {
-        let hot = self.hot.as_ref()?;
-        hot.make(through_blocks(self.warm.as_ref(), &original, &Meters::default())).await
+    /// What the copy weighs; `None` when there is none in the end. Tells whether it is of use to go on.
+    async fn make(&self, look: &Look, original: Original, room: &mut Room) -> ControlFlow<(), Option<u64>> {
+        let Some(hot) = &self.hot else { return ControlFlow::Break(()) };
+        let bytes = original.key.size;
+        if !room.may_take(bytes) {
+            return ControlFlow::Continue(None);
+        }
+        let tried = hot.make(look, through_blocks(self.warm.as_ref(), &original, &Meters::default())).await;
+        room.note(bytes, tried)
     }
 }
 
@@ -190,17 +214,72 @@ impl fmt::Debug for Follower {
     }
 }
 
+/// What a look has learnt of the room that is left.
+#[derive(Default)]
+struct Room {
+    /// The smallest file that found none.
+    least: Option<u64>,
+    /// Files that found none, and files that failed, since one got its copy.
+    left: usize,
+    failed: usize,
+}
+
+impl Room {
+    /// What is not smaller than a file that found no room finds none.
+    fn may_take(&self, bytes: u64) -> bool {
+        self.least.is_none_or(|least| bytes < least)
+    }
+
+    /// What became of a file of so many bytes.
+    fn note(&mut self, bytes: u64, tried: Tried) -> ControlFlow<(), Option<u64>> {
+        match tried {
+            Tried::There(copied) => {
+                (self.left, self.failed) = (0, 0);
+                return ControlFlow::Continue(Some(copied));
+            }
+            Tried::NoRoom => {
+                self.least = Some(bytes);
+                self.left += 1;
+            }
+            Tried::Failed => self.failed += 1,
+            Tried::Over => return ControlFlow::Break(()),
+        }
+        match self.left >= LEFT_MAX || self.failed >= FAILED_MAX {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(None),
+        }
+    }
+}
+
+/// Counts what runs, while it lives, whichever way that ends.
+struct Running(watch::Sender<usize>);
+
+impl Running {
+    fn new(running: &watch::Sender<usize>) -> Self {
+        running.send_modify(|running| *running += 1);
+        Self(running.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.send_modify(|running| *running -= 1);
+    }
+}
+
 /// A table that is being looked at; it is not any more when this is dropped.
 struct Looking {
     follower: Weak<Follower>,
     table: String,
     /// Nobody else may be kept from looking at it any more.
     is_over: bool,
+    /// Until after the table is noted as one that nobody looks at.
+    _running: Running,
 }
 
 impl Looking {
     /// The version that came meanwhile. When there is none this is over.
-    fn next(&mut self) -> Option<Arc<Snapshot>> {
+    fn next(&mut self) -> Option<Begun> {
         let follower = self.follower.upgrade()?;
         let mut looking = follower.looking.lock();
         let next = looking.get_mut(&self.table).and_then(Option::take);
@@ -214,22 +293,21 @@ impl Looking {
 
 impl Drop for Looking {
     fn drop(&mut self) {
-        if let Some(follower) = self.follower.upgrade() {
-            if !self.is_over {
-                follower.looking.lock().remove(&self.table);
-            }
-            follower.running.send_modify(|running| *running -= 1);
+        if !self.is_over
+            && let Some(follower) = self.follower.upgrade()
+        {
+            follower.looking.lock().remove(&self.table);
         }
     }
 }
 
-/// Looks at a table until no newer version comes. Holds neither the lake's copies nor a version while a copy is made: who
-/// closes the lake does not wait for those of a large table.
-async fn follow(mut looking: Looking, first: Arc<Snapshot>) {
+/// Looks at a table until no newer version comes. Holds no version while copies are made, and the lake's copies for one file at
+/// a time: after the lake was closed the one that is being made is the last.
+async fn follow(mut looking: Looking, first: Begun) {
     let mut next = Some(first);
-    while let Some(snapshot) = next.take().or_else(|| looking.next()) {
+    while let Some((snapshot, look)) = next.take().or_else(|| looking.next()) {
         let settled = match looking.follower.upgrade() {
-            Some(follower) => follower.settle(&snapshot, (follower.now_ms)()).await,
+            Some(follower) => follower.settle(&snapshot, &look, (follower.now_ms)()).await,
             None => return,
         };
         let table = snapshot.name().to_owned();
@@ -241,14 +319,51 @@ async fn follow(mut looking: Looking, first: Arc<Snapshot>) {
                 continue;
             }
         };
-        let mut left = 0;
+        let mut room = Room::default();
         for original in missing {
             let Some(follower) = looking.follower.upgrade() else { return };
-            left += usize::from(follower.make(original).await.is_none());
-            let is_stale = follower.looking.lock().get(&looking.table).is_some_and(Option::is_some);
-            if is_stale || left >= LEFT_MAX {
+            if follower.make(&look, original, &mut room).await.is_break() {
                 break;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_fail_or_are_too_large_keep_no_others_from_their_copies() {
+        let mut room = Room::default();
+        for _ in 0..2 * LEFT_MAX {
+            assert!(room.note(100, Tried::Failed).is_continue());
+        }
+        for _ in 0..FAILED_MAX {
+            // Those that are no smaller are not even tried.
+            let _ = room.may_take(50).then(|| room.note(50, Tried::NoRoom));
+        }
+        assert_eq!((room.may_take(49), room.may_take(50), room.left), (true, false, 1));
+        assert_eq!(room.note(10, Tried::There(7)), ControlFlow::Continue(Some(7)));
+        assert_eq!((room.left, room.failed), (0, 0));
+        let left = (1..50).rev().take_while(|bytes| room.note(*bytes, Tried::NoRoom).is_continue());
+        assert_eq!(left.count(), LEFT_MAX - 1);
+        assert!(Room::default().note(1, Tried::Over).is_break());
+        let mut away = Room::default();
+        let failed = (0..1000).take_while(|_| away.note(1, Tried::Failed).is_continue());
+        assert_eq!(failed.count(), FAILED_MAX - 1);
+    }
+
+    #[tokio::test]
+    async fn what_panics_does_not_run_for_ever() {
+        let follower = Follower::new(None, None, Arc::new(Stores::new(crate::StorageOptions::default(), None)));
+        let running = Running::new(&follower.running);
+        assert_eq!(*follower.running.borrow(), 1);
+        let ended: tokio::task::JoinHandle<()> = tokio::spawn(async move {
+            let _running = running;
+            panic!("as a library might");
+        });
+        assert!(ended.await.is_err());
+        follower.idle().await;
     }
 }

@@ -28,11 +28,22 @@ impl Lake {
 
     /// Looks at what is pinned of a table, by CACHE TABLE or by its policy, as it is at `now_ms` (milliseconds since 1970,
     /// UTC): what it does not have any more or is too old goes, what is missing comes, as far as there is room. `None` when
-    /// nothing of it is pinned.
-    pub async fn look_after_pins(&self, table: &Snapshot, now_ms: i64) -> Result<Option<Followed>, StorageError> {
-        match self.follower().concerns(table) {
-            true => self.follower().look(table, now_ms).await.map(Some),
-            false => Ok(None),
+    /// nothing of it is pinned, or it cannot be read, or is gone.
+    pub async fn look_after_pins(
+        &self,
+        schema: &str,
+        name: &str,
+        now_ms: i64,
+    ) -> Result<Option<Followed>, StorageError> {
+        let Ok(table) = self.table(schema, name).await else { return Ok(None) };
+        if !self.follower().concerns(&table) {
+            return Ok(None);
+        }
+        let Some(look) = self.follower().begin(&table) else { return Ok(None) };
+        // Who drops a table lets it go thereafter. That ends a look that has begun; what was let go before is gone now.
+        match self.table(schema, name).await {
+            Ok(now) if now.id() == table.id() => self.follower().look(&table, &look, now_ms).await.map(Some),
+            _ => Ok(None),
         }
     }
 }

@@ -88,6 +88,9 @@ struct Running {
     device: Arc<dyn Device>,
 }
 
+/// What a cache is built on: where its tasks run, and its files.
+type Parts = (Spawner, Arc<dyn Device>);
+
 impl Shelf {
     /// In a folder, with what it holds. `bytes`: on disk, and in memory.
     pub(super) async fn open(
@@ -104,7 +107,8 @@ impl Shelf {
         let room = ((units - 2) * unit).saturating_sub(bytes_in(&place.path));
         let places = usize::try_from(units * unit / (block + HEADER_BYTES)).unwrap_or(usize::MAX);
         let admission = Admission::new(room, places, both.clone());
-        let (kept, disk) = place.open(bytes.1, &admission).await?;
+        let (disk, parts) = place.start()?;
+        let kept = place.load(parts, bytes.1, &admission).await?;
         let below = Below { disk: Some(disk), ..Below::default() };
         Ok(Arc::new(Self {
             kept: RwLock::new(kept),
@@ -228,10 +232,19 @@ impl Shelf {
             return Err(other("a write to it does not end"));
         }
         place.prepare().map_err(foyer::Error::io_error)?;
-        let (kept, disk) = place.open(self.memory_bytes, &self.admission).await?;
-        *self.kept.write() = kept;
-        self.below.lock().disk = Some(disk);
-        Ok(())
+        let (mut disk, parts) = place.start()?;
+        match place.load(parts, self.memory_bytes, &self.admission).await {
+            Ok(kept) => {
+                *self.kept.write() = kept;
+                self.below.lock().disk = Some(disk);
+                Ok(())
+            }
+            Err(error) => {
+                // The next try waits for what this one began.
+                self.below.lock().closing = Some(disk.end(None));
+                Err(error)
+            }
+        }
     }
 }
 
@@ -242,7 +255,8 @@ impl Place {
         make_room(&self.path, self.units)
     }
 
-    async fn open(&self, memory_bytes: u64, admission: &Arc<Admission>) -> foyer::Result<(Kept, OpenDisk)> {
+    /// Opens its files, and starts what the library runs on.
+    fn start(&self) -> foyer::Result<(OpenDisk, Parts)> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(DISK_THREADS_MAX)
@@ -251,7 +265,6 @@ impl Place {
             .build()
             .map_err(foyer::Error::io_error)?;
         let spawner = Spawner::from(runtime.handle().clone());
-        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         let opened = FsDeviceBuilder::new(&self.path).with_capacity(size(self.units * self.unit)).build();
         let device = match opened {
             Ok(device) => device,
@@ -260,19 +273,27 @@ impl Place {
                 return Err(error);
             }
         };
-        let disk = OpenDisk(Some(Running { runtime, device: device.clone() }));
+        Ok((OpenDisk(Some(Running { runtime, device: device.clone() })), (spawner, device)))
+    }
+
+    /// What lies in its files can be had, and others can be put there. Where this fails something may run on for a while.
+    async fn load(
+        &self,
+        (spawner, device): Parts,
+        memory_bytes: u64,
+        admission: &Arc<Admission>,
+    ) -> foyer::Result<Kept> {
         let engine = BlockEngineConfig::new(device)
             .with_block_size(size(self.unit))
             .with_submit_queue_size_threshold(WAITING_BYTES_MAX)
             .with_reinsertion_filter(StorageFilter::new().with_condition(admission.stays()));
-        let kept = builder(memory_bytes)
+        builder(memory_bytes)
             .with_io_engine_config(PsyncIoEngineConfig::new())
             .with_engine_config(engine)
             .with_recover_mode(RecoverMode::Quiet)
             .with_spawner(spawner)
             .build()
-            .await?;
-        Ok((kept, disk))
+            .await
     }
 }
 
@@ -326,12 +347,16 @@ impl Drop for OpenDisk {
     }
 }
 
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 fn builder(bytes: u64) -> foyer::HybridCacheBuilderPhaseStorage<BlockKey, Bytes, foyer::DefaultHasher> {
     HybridCacheBuilder::new()
         .with_name("warm")
         .with_policy(HybridCachePolicy::WriteOnInsertion)
         .with_flush_on_close(false)
-        .memory(usize::try_from(bytes).unwrap_or(usize::MAX))
+        .memory(size(bytes))
         // A block must fit into one part of it.
         .with_shards(1)
         .with_eviction_config(S3FifoConfig::default())

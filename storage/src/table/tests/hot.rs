@@ -19,7 +19,7 @@ use datafusion::prelude::SessionContext;
 use super::{add_hot, append, hot_copies, originals, register_hot, rows, run};
 use crate::{
     HotOptions,
-    hot::{CopyKey, Disk, HotCopies},
+    hot::{CopyKey, Disk, HotCopies, Tried},
     table::copy_keys,
 };
 
@@ -268,18 +268,67 @@ async fn a_pinned_table_gives_up_copies_of_files_that_it_no_longer_has_but_for_t
     // The second and the third are gone; a query reads the third.
     let being_read = hot.read(&keys[2], "main.t", None, || None).unwrap();
     let files = HashSet::from([names[0].clone()]);
-    let table = (snapshot.id(), "main.t");
-    assert_eq!(hot.settle(table, &files, Some(files.clone())).await.0, 1);
+    let look = hot.begin_look(snapshot.id(), snapshot.version()).unwrap();
+    let table = (&look, "main.t");
+    assert_eq!(hot.settle(table, &files, Some(files.clone())).await.unwrap().0, 1);
     let there = || hot.sizes(&keys).iter().map(Option::is_some).collect::<Vec<_>>();
     assert_eq!(there(), [true, false, true]);
     being_read.check().unwrap();
     drop(being_read);
-    assert_eq!(hot.settle(table, &files, Some(files.clone())).await.0, 1);
+    assert_eq!(hot.settle(table, &files, Some(files.clone())).await.unwrap().0, 1);
     assert_eq!(there(), [true, false, false]);
     // Read once, a file of before gets no copy any more.
     let original = || panic!("nobody wants it");
     assert!(hot.read(&keys[1], "main.t", None, original).is_none());
     // What is young no more goes, unless it is read often.
-    assert_eq!(hot.settle(table, &files, Some(HashSet::new())).await.0, 1);
+    assert_eq!(hot.settle(table, &files, Some(HashSet::new())).await.unwrap().0, 1);
     assert_eq!(there(), [false; 3]);
+}
+
+#[tokio::test]
+async fn a_look_that_is_over_pins_nothing_and_makes_nothing() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 2).await;
+    let context = SessionContext::new();
+    let hot = hot_copies(copied.path(), 1 << 30);
+    let snapshot = register_hot(&context, folder.path(), &hot).await;
+    let mut files = originals(&snapshot, context.runtime_env().object_store_registry.as_ref()).unwrap();
+    let (second, first) = (files.pop().unwrap(), files.pop().unwrap());
+    let names: HashSet<String> = [&first, &second].iter().map(|file| file.key.file_name()).collect();
+    let look = hot.begin_look(snapshot.id(), snapshot.version()).unwrap();
+    assert!(hot.settle((&look, "main.t"), &names, Some(names.clone())).await.is_some());
+    assert!(matches!(hot.make(&look, first).await, Tried::There(bytes) if bytes > 0));
+    assert_eq!(hot.release(snapshot.id()).await.files, 1);
+    assert_eq!(hot.make(&look, second).await, Tried::Over);
+    assert_eq!(hot.settle((&look, "main.t"), &names, Some(names.clone())).await, None);
+    assert!(!hot.is_followed(snapshot.id()));
+    assert_eq!(copies(copied.path()).len(), 0);
+    // An older version takes nothing away from a newer one.
+    let newer = hot.begin_look(snapshot.id(), snapshot.version() + 1).unwrap();
+    assert_eq!(hot.begin_look(snapshot.id(), snapshot.version()), None);
+    assert!(hot.is_current(&newer));
+}
+
+#[tokio::test]
+async fn a_copy_that_gets_no_place_says_whether_it_is_for_lack_of_room() {
+    let (folder, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    numbers(folder.path(), 2).await;
+    let context = SessionContext::new();
+    let hot = hot_copies(&copied.path().join("gone"), 1 << 30);
+    let snapshot = register_hot(&context, folder.path(), &hot).await;
+    let files = originals(&snapshot, context.runtime_env().object_store_registry.as_ref()).unwrap();
+    // What is not there any more fails.
+    let look = hot.begin_look(snapshot.id(), snapshot.version()).unwrap();
+    fs::remove_file(folder.path().join(files[1].path.filename().unwrap())).unwrap();
+    assert_eq!(hot.make(&look, files[1].clone()).await, Tried::Failed);
+    assert!(matches!(hot.make(&look, files[0].clone()).await, Tried::There(_)));
+    // So does what is larger than all the room there is.
+    let hot = hot_copies(&copied.path().join("small"), files[0].key.size - 1);
+    let look = hot.begin_look(snapshot.id(), snapshot.version()).unwrap();
+    assert_eq!(hot.make(&look, files[0].clone()).await, Tried::Failed);
+    // A full disk has room for none.
+    let options = HotOptions { folder: copied.path().join("full"), bytes_max: 1 << 30 };
+    let hot = HotCopies::open_on(&options, |_: &Path| Ok(Disk { free: 0, total: 1 << 50 })).unwrap();
+    let look = hot.begin_look(snapshot.id(), snapshot.version()).unwrap();
+    assert_eq!(hot.make(&look, files[0].clone()).await, Tried::NoRoom);
 }
