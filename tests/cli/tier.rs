@@ -48,14 +48,11 @@ fn what_is_old_is_planned_moved_once_and_shown() {
     assert_eq!(sql(folder, due).lines().nth(1), Some(bytes.as_str()), "a plan moves nothing");
 
     sql(folder, "ALTER TABLE sold SET TIER (hot = '36500 days', cold_after = '40000 days', on = day)");
-    std::fs::write(folder.join("hot.toml"), "[hot]\nbytes = '1MiB'\nfolder = 'copies'\n").unwrap();
-    for (config, here) in [("dear.toml", " (not here: there are no [hot] bytes)"), ("hot.toml", "")] {
-        let plan = tier(folder, &["plan", "lake", "--config", config]).stdout();
-        let policy = format!("main.sold  hot for 36500 days{here}, cold after 40000 days by day\n");
-        assert!(plan.contains(&policy) && plan.matches("hot: 1 file, ").count() == 2, "{policy}: {plan}");
-        assert!(plan.contains("0 files, 0 bytes, cost 0.0000 -> 0.0000\n"), "{plan}");
-    }
-    let status = tier(folder, &["status", "lake", "--config", "hot.toml"]).stdout();
+    let plan = tier(folder, &["plan", "lake"]).stdout();
+    let policy = "main.sold  hot for 36500 days, cold after 40000 days by day\n";
+    assert!(plan.contains(policy) && plan.matches("hot: 1 file, ").count() == 2, "{policy}: {plan}");
+    assert!(plan.contains("0 files, 0 bytes, cost 0.0000 -> 0.0000\n"), "{plan}");
+    let status = tier(folder, &["status", "lake"]).stdout();
     assert!(status.contains("hot"), "{status}");
     sql(folder, POLICY);
     let run = tier(folder, &["run", "lake"]).stdout();

@@ -96,7 +96,7 @@ async fn plan(place: &Place) -> Result<bool, String> {
     let mut all = Due::default();
     for table in &tables {
         match &table.policy {
-            Ok(Some(policy)) => println!("{}  {} by {}", table.table, ages(policy, table.has_hot), policy.on),
+            Ok(Some(policy)) => println!("{}  {} by {}", table.table, ages(policy), policy.on),
             Ok(None) if place.table.is_some() => {
                 let hint = "HINT: ALTER TABLE t SET TIER (cold_after = '90 days', on = column) makes one.";
                 return Err(format!("ERROR: table \"{}\" has no tier policy\n{hint}", table.table));
@@ -110,8 +110,9 @@ async fn plan(place: &Place) -> Result<bool, String> {
         for tiers in &table.partitions {
             let partition = tiers.partition.to_string();
             if tiers.young.files > 0 {
-                let (files, bytes, left) = (counted(tiers.young.files), tiers.young.bytes, tiers.young_left.files);
-                println!("  {:<28}  hot: {files}, {bytes} bytes, without a copy here: {left}", name(&partition));
+                // Which of them have copies, a server knows: its system.tiers.
+                let (files, bytes) = (counted(tiers.young.files), tiers.young.bytes);
+                println!("  {:<28}  hot: {files}, {bytes} bytes", name(&partition));
             }
             if tiers.old.files > 0 {
                 let due = Due::of(&engine, table, tiers.old.files, tiers.old.bytes);
@@ -129,9 +130,8 @@ async fn plan(place: &Place) -> Result<bool, String> {
 }
 
 /// When files of a table are hot, and when they become cold.
-fn ages(policy: &TierPolicy, has_hot: bool) -> String {
-    let here = if has_hot { "" } else { " (not here: there are no [hot] bytes)" };
-    let hot = policy.hot.map(|hot| format!("hot for {} days{here}", days(hot)));
+fn ages(policy: &TierPolicy) -> String {
+    let hot = policy.hot.map(|hot| format!("hot for {} days", days(hot)));
     let cold = policy.cold_after.map(|cold| format!("cold after {} days", days(cold)));
     hot.into_iter().chain(cold).collect::<Vec<_>>().join(", ")
 }
