@@ -1,12 +1,14 @@
 //! Blocks of one kind: in memory, and in a part of the folder, which may be out of use for a while.
 //!
-//! Where a disk is full the library (foyer 0.22) waits for ever for a unit to write into. Then nothing more is sent there, what
+//! Where a disk is full the library (foyer 0.22) waits for ever for a unit to write into, or its own bookkeeping panics
+//! (`assertion failed: inserted`), after which whoever waits for it panics, too. Then nothing more is sent there, what
 //! lies there is still read, and after a while (`outage`) the folder is opened anew: what the library runs, it runs on a
 //! runtime of its own, which ends with it.
 
 use std::{
     fs::{self, File},
     io::{self, Read},
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -18,6 +20,7 @@ use foyer::{
     BlockEngineConfig, Device, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy,
     Location, PsyncIoEngineConfig, RecoverMode, S3FifoConfig, Spawner, StorageFilter,
 };
+use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::{runtime::Runtime, sync::watch, time::timeout};
 use tracing::{info, warn};
@@ -148,7 +151,7 @@ impl Shelf {
             return;
         }
         let kept = self.kept();
-        if timeout(WAIT_MAX, kept.storage().wait()).await.is_err() {
+        if !is_written(&kept, WAIT_MAX).await {
             let outage = &mut self.below.lock().outage;
             if outage.is_none() {
                 warn!("warm blocks are kept in memory alone: the disk takes no more of them, and is tried again");
@@ -209,7 +212,7 @@ impl Shelf {
     async fn revive(&self) -> foyer::Result<()> {
         let Some(place) = &self.place else { return Ok(()) };
         let kept = self.kept();
-        if kept.is_hybrid() && timeout(SLOW_WAIT_MAX, kept.storage().wait()).await.is_ok() {
+        if kept.is_hybrid() && is_written(&kept, SLOW_WAIT_MAX).await {
             return Ok(());
         }
         drop(kept);
@@ -323,7 +326,7 @@ impl OpenDisk {
         let started = thread::Builder::new().name("boathouse-warm-end".into()).spawn(move || {
             if let Some(Running { runtime, device }) = own.lock().take() {
                 if let Some(kept) = kept {
-                    let _ = runtime.block_on(async { timeout(WAIT_MAX, kept.storage().wait()).await });
+                    runtime.block_on(is_written(&kept, WAIT_MAX));
                 }
                 drop(runtime);
                 drop(device);
@@ -345,6 +348,12 @@ impl Drop for OpenDisk {
     fn drop(&mut self) {
         drop(self.end(None));
     }
+}
+
+/// Whether all that waits in `kept` comes to the disk within this time. The library's own panic says that it does not.
+async fn is_written(kept: &Kept, wait_max: Duration) -> bool {
+    let written = AssertUnwindSafe(kept.storage().wait()).catch_unwind();
+    matches!(timeout(wait_max, written).await, Ok(Ok(())))
 }
 
 fn size(bytes: u64) -> usize {
