@@ -171,8 +171,8 @@ async fn a_table_in_a_folder_gets_copies_at_once_and_keeps_them_until_it_is_let_
     assert_eq!(hot(LOOK).await, 0);
     engine.lake().hot_idle().await;
     assert_eq!(hot("SELECT max(id) FROM t WHERE p = 7 AND text = 'x'").await, 0, "it is not pinned any more");
-    assert_eq!(tiers(engine, "CACHE SELECT id FROM t WHERE p = 1").await[0].1[0], 1);
-    assert_eq!(hot("SELECT sum(id) FROM t WHERE p = 1").await, 1);
+    assert_eq!(tiers(engine, "CACHE SELECT id FROM t WHERE p = 2").await[0].1[0], 1);
+    assert_eq!(hot("SELECT sum(id) FROM t WHERE p = 2").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
