@@ -265,7 +265,7 @@ impl Target<'_> {
             // Only where the rows have no type in common are texts anything else than texts.
             settled => match (self.plan_given(context, source).await, settled) {
                 (Err(_), Ok(Some(settled))) => self.plan_given(context, settled).await,
-                (Err(_), Err(misfit)) => Err(misfit),
+                (Err(_), Err(misfit)) => Err(*misfit),
                 (planned, _) => planned,
             },
         }

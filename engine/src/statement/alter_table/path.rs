@@ -189,7 +189,7 @@ fn no_fields(place: &str, kind: &DataType, field: &Ident) -> EngineError {
     let has_it = |part: &&FieldRef| of_name(&inside(part.data_type()), field, false).is_some();
     let is_part = parts.iter().any(|part| part.name().eq_ignore_ascii_case(&field.value));
     let name = if is_part { "field".to_owned() } else { written(field, false) };
-    match structs.clone().find(has_it).or_else(|| structs.clone().last()) {
+    match structs.clone().find(has_it).or_else(|| structs.clone().next_back()) {
         Some(part) => {
             error.with_hint(format!("Write {place}.{}.{name} for a field of the STRUCTs in it.", part.name()))
         }

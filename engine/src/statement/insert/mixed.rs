@@ -13,7 +13,7 @@ use datafusion::{
 use super::{Misfit, Target, unfit};
 
 /// The same rows with the texts of such columns in the types of the columns. `None` when there are none.
-pub(super) fn settled(target: &Target<'_>, source: &Query) -> Result<Option<Query>, Misfit> {
+pub(super) fn settled(target: &Target<'_>, source: &Query) -> Result<Option<Query>, Box<Misfit>> {
     let SetExpr::Values(values) = source.body.as_ref() else { return Ok(None) };
     let mixed: Vec<(usize, &FieldRef, ast::DataType)> = target
         .columns
@@ -34,7 +34,8 @@ pub(super) fn settled(target: &Target<'_>, source: &Query) -> Result<Option<Quer
         for (at, column, kind) in &mixed {
             let Some(value) = row.content.get_mut(*at) else { continue };
             let Some(text) = text(value) else { continue };
-            let kept = write::kept_text(text, column.data_type()).ok_or_else(|| misfit(target, *at, column, text))?;
+            let kept = write::kept_text(text, column.data_type());
+            let kept = kept.ok_or_else(|| Box::new(misfit(target, *at, column, text)))?;
             *value = Expr::Cast {
                 kind: CastKind::Cast,
                 expr: Box::new(Expr::value(Value::SingleQuotedString(kept))),
