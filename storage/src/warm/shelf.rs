@@ -1,7 +1,8 @@
 //! Blocks of one kind: in memory, and in a part of the folder, which may be out of use for a while.
 //!
-//! Where a disk is full the library (foyer 0.22) waits for ever for a unit to write into, or its own bookkeeping panics
-//! (`assertion failed: inserted`), after which whoever waits for it panics, too. Then nothing more is sent there, what
+//! Where a disk is full the library (foyer 0.22) waits for ever for a unit to write into, or its own bookkeeping panics,
+//! after which whoever waits for it panics, too, or is told that all is well. So the disk is asked whether it has room for a
+//! unit that was never written. Where it has none, or the library does not come to an end, nothing more is sent there, what
 //! lies there is still read, and after a while (`outage`) the folder is opened anew: what the library runs, it runs on a
 //! runtime of its own, which ends with it.
 
@@ -44,8 +45,6 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const PAGE_BYTES: usize = 4 << 10;
 /// What waits to be written is written in less, but for a disk that takes nothing any more.
 const WAIT_MAX: Duration = Duration::from_secs(15);
-/// A disk that was only slow has written all by the time when it is tried again.
-const SLOW_WAIT_MAX: Duration = Duration::from_millis(200);
 /// Reads and writes of the disk at once.
 const DISK_THREADS_MAX: usize = 64;
 
@@ -151,20 +150,36 @@ impl Shelf {
             return;
         }
         let kept = self.kept();
-        if !is_written(&kept, WAIT_MAX).await {
-            let outage = &mut self.below.lock().outage;
-            if outage.is_none() {
-                warn!("warm blocks are kept in memory alone: the disk takes no more of them, and is tried again");
-                *outage = Some(Outage::new((self.clock)()));
-            }
+        if !is_written(&kept, WAIT_MAX).await || self.lacks_room(1) {
+            self.begin_outage();
         }
+    }
+
+    fn begin_outage(&self) {
+        let outage = &mut self.below.lock().outage;
+        if outage.is_none() {
+            warn!("warm blocks are kept in memory alone: the disk takes no more of them, and is tried again");
+            *outage = Some(Outage::new((self.clock)()));
+        }
+    }
+
+    /// Whether the disk has no room for so many units more, and they are still to be written for the first time.
+    fn lacks_room(&self, units: u64) -> bool {
+        let Some(place) = &self.place else { return false };
+        let wanted = units * place.unit;
+        Disk::of(&place.path).is_ok_and(|disk| disk.free < wanted)
+            && bytes_in(&place.path) + wanted <= place.units * place.unit
     }
 
     /// Where a block goes that has a right to its place on the disk. A disk that took nothing is tried again when it is time.
     pub(super) fn location(self: &Arc<Self>) -> Location {
-        let is_due = match &self.below.lock().outage {
-            None => return Location::Default,
-            Some(outage) => outage.is_due((self.clock)()),
+        let due = self.below.lock().outage.as_ref().map(|outage| outage.is_due((self.clock)()));
+        let Some(is_due) = due else {
+            if !self.lacks_room(1) {
+                return Location::Default;
+            }
+            self.begin_outage();
+            return Location::InMem;
         };
         if is_due && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let shelf = self.clone();
@@ -211,15 +226,11 @@ impl Shelf {
 
     async fn revive(&self) -> foyer::Result<()> {
         let Some(place) = &self.place else { return Ok(()) };
-        let kept = self.kept();
-        if kept.is_hybrid() && is_written(&kept, SLOW_WAIT_MAX).await {
-            return Ok(());
-        }
-        drop(kept);
         let other = |text: &str| foyer::Error::io_error(io::Error::other(text.to_owned()));
-        if Disk::of(&place.path).is_ok_and(|disk| disk.free < UNITS_MIN * place.unit) {
+        if self.lacks_room(UNITS_MIN.min(place.units / 2)) {
             return Err(other("the disk is full"));
         }
+        // Always anew: what of the library ended on a full disk, it does not tell.
         let memory = builder(self.memory_bytes).build().await?;
         *self.kept.write() = memory;
         let closed = {
