@@ -113,19 +113,19 @@ const checks = {
   },
 
   "parameters are bound by place": async () => {
-    await query(`CREATE TABLE bound (n BIGINT, word VARCHAR, price DECIMAL(20, 2), day DATE, time TIMESTAMP, x DOUBLE,
+    await query(`CREATE TABLE node_bound (n BIGINT, word VARCHAR, price DECIMAL(20, 2), day DATE, time TIMESTAMP, x DOUBLE,
       yes BOOLEAN, raw BINARY, list ARRAY<VARCHAR>)`);
     const list = arrow.vectorFromArray([["a", null]], new arrow.List(new arrow.Field("item", new arrow.Utf8(), true)));
     const time = new Date(Date.UTC(2026, 4, 6, 7, 8, 9, 123));
     const given = [1, "it's", "123456789012345678.25", "2026-05-06", time, 0.5, true, Uint8Array.of(0, 255), list];
-    assert.deepEqual(await rows("INSERT INTO bound VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", given), [{ count: 1n }]);
-    const [row] = await rows("SELECT *, CAST(price AS VARCHAR) AS digits FROM bound WHERE n >= $1 AND word = $2", [1n, "it's"]);
+    assert.deepEqual(await rows("INSERT INTO node_bound VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", given), [{ count: 1n }]);
+    const [row] = await rows("SELECT *, CAST(price AS VARCHAR) AS digits FROM node_bound WHERE n >= $1 AND word = $2", [1n, "it's"]);
     assert.deepEqual([row.n, row.word, row.digits, row.day], [1n, "it's", "123456789012345678.25", Date.UTC(2026, 4, 6)]);
     assert.deepEqual([row.time, row.x, row.yes, [...row.raw], [...row.list]], [+time, 0.5, true, [0, 255], ["a", null]]);
-    await query("INSERT INTO bound (n) VALUES ($1)", [9007199254740993n]);
-    assert.equal(await value("SELECT n FROM bound WHERE word IS NULL AND n = ?", [9007199254740993n]), 9007199254740993n);
-    await assert.rejects(query("SELECT n FROM bound WHERE n = ?", [2n ** 64n]), { code: 3 });
-    await assert.rejects(query("SELECT n FROM bound WHERE n = ?", [1, 2]), /1 parameter, but 2 were given/);
+    await query("INSERT INTO node_bound (n) VALUES ($1)", [9007199254740993n]);
+    assert.equal(await value("SELECT n FROM node_bound WHERE word IS NULL AND n = ?", [9007199254740993n]), 9007199254740993n);
+    await assert.rejects(query("SELECT n FROM node_bound WHERE n = ?", [2n ** 64n]), { code: 3 });
+    await assert.rejects(query("SELECT n FROM node_bound WHERE n = ?", [1, 2]), /1 parameter, but 2 were given/);
   },
 
   "a change happens once": async () => {
@@ -149,9 +149,9 @@ const checks = {
 
   "a session has its settings, and all of the streams of a result are read": async () => {
     const client = await another("session");
-    await client.query("CREATE SCHEMA elsewhere");
-    await client.query("CREATE TABLE elsewhere.here AS SELECT 5 AS five");
-    await client.query("USE elsewhere");
+    await client.query("CREATE SCHEMA node_elsewhere");
+    await client.query("CREATE TABLE node_elsewhere.here AS SELECT 5 AS five");
+    await client.query("USE node_elsewhere");
     assert.equal((await client.query("SELECT five FROM here")).get(0).five, 5n);
     await assert.rejects(query("SELECT five FROM here"), { code: 5 });
     await client.query("SET parallel_endpoints = 4");
@@ -217,20 +217,20 @@ const checks = {
   "ingestion creates, appends and replaces": async () => {
     const n = Int32Array.from({ length: 1000 }, (_, index) => index);
     const table = arrow.tableFromArrays({ n, word: Array(1000).fill("w").fill(null, 999) });
-    assert.equal(await ingest("ingested", table), 1000);
-    await assert.rejects(ingest("ingested", table), { code: grpc.status.ALREADY_EXISTS });
-    assert.equal(await ingest("ingested", table, { mode: "append" }), 1000);
-    assert.equal(await ingest("ingested", table, { mode: "create_append", schema: "main" }), 1000);
-    assert.deepEqual(await rows("SELECT count(*) AS n, count(word) AS w FROM ingested"), [{ n: 3000n, w: 2997n }]);
-    assert.equal(await ingest("ingested", table.slice(3, 10), { mode: "replace" }), 7);
-    assert.deepEqual(await rows("SELECT count(*) AS c, min(n) AS n FROM ingested"), [{ c: 7n, n: 3 }]);
+    assert.equal(await ingest("node_ingested", table), 1000);
+    await assert.rejects(ingest("node_ingested", table), { code: grpc.status.ALREADY_EXISTS });
+    assert.equal(await ingest("node_ingested", table, { mode: "append" }), 1000);
+    assert.equal(await ingest("node_ingested", table, { mode: "create_append", schema: "main" }), 1000);
+    assert.deepEqual(await rows("SELECT count(*) AS n, count(word) AS w FROM node_ingested"), [{ n: 3000n, w: 2997n }]);
+    assert.equal(await ingest("node_ingested", table.slice(3, 10), { mode: "replace" }), 7);
+    assert.deepEqual(await rows("SELECT count(*) AS c, min(n) AS n FROM node_ingested"), [{ c: 7n, n: 3 }]);
     await assert.rejects(ingest("absent", table, { mode: "append" }), { code: grpc.status.NOT_FOUND });
     await assert.rejects(ingest("absent", table, { mode: "fail" }), TypeError);
     await assert.rejects(ingest("absent", [{ n: 1 }]), TypeError);
     const wrong = arrow.tableFromArrays({ n: ["not a number"], word: ["x"] });
-    await assert.rejects(ingest("ingested", wrong, { mode: "append" }), { code: grpc.status.INVALID_ARGUMENT });
-    await assert.rejects(ingest("ingested", [...table.batches, ...numbers(0, 1).batches], { mode: "append" }), TypeError);
-    assert.equal(await value("SELECT count(*) FROM ingested"), 7n);
+    await assert.rejects(ingest("node_ingested", wrong, { mode: "append" }), { code: grpc.status.INVALID_ARGUMENT });
+    await assert.rejects(ingest("node_ingested", [...table.batches, ...numbers(0, 1).batches], { mode: "append" }), TypeError);
+    assert.equal(await value("SELECT count(*) FROM node_ingested"), 7n);
     await isAbsent("absent");
     // No rows, and the rows of a query as they come.
     assert.equal(await ingest("nothing", table.slice(0, 0)), 0);
@@ -329,11 +329,11 @@ const checks = {
   },
 
   "transactions are refused and not pretended": async () => {
-    await query("CREATE TABLE untouched (n BIGINT)");
+    await query("CREATE TABLE node_untouched (n BIGINT)");
     await assert.rejects(query("BEGIN"), { code: grpc.status.UNIMPLEMENTED });
-    await query("INSERT INTO untouched VALUES (1)");
+    await query("INSERT INTO node_untouched VALUES (1)");
     await assert.rejects(query("ROLLBACK"), { code: grpc.status.UNIMPLEMENTED });
-    assert.equal(await value("SELECT count(*) FROM untouched"), 1n);
+    assert.equal(await value("SELECT count(*) FROM node_untouched"), 1n);
   },
 
   "closing in the middle leaves nothing, and no session": async () => {
