@@ -117,6 +117,16 @@ impl Lake {
             Some(options) => Blocks::open(options).await,
             None => None,
         };
+        Self::of_parts(root, stores, (hot, warm), options.footer_bytes_max)
+    }
+
+    /// A lake with nothing read of it yet.
+    fn of_parts(
+        root: Url,
+        stores: Arc<Stores>,
+        (hot, warm): (Option<Arc<HotCopies>>, Option<Arc<Blocks>>),
+        footer_bytes_max: u64,
+    ) -> Result<Self, StorageError> {
         let follower = Follower::new(hot.clone(), warm.clone(), stores.clone());
         let near = (hot.clone(), warm.clone(), follower.clone());
         Ok(Self {
@@ -131,7 +141,7 @@ impl Lake {
             users: Documents::new(&root, &stores)?,
             marts: Documents::new(&root, &stores)?,
             exports: Documents::new(&root, &stores)?,
-            footers: FooterCache::new(options.footer_bytes_max),
+            footers: FooterCache::new(footer_bytes_max),
             root,
             stores,
             locks: Mutex::default(),

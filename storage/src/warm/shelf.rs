@@ -11,7 +11,10 @@ use std::{
     io::{self, Read},
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, SystemTime},
 };
@@ -61,6 +64,8 @@ pub(super) struct Shelf {
     memory_bytes: u64,
     place: Option<Place>,
     below: Mutex<Below>,
+    /// All units were written once: what comes takes no more of the disk.
+    is_whole: AtomicBool,
     clock: Clock,
 }
 
@@ -119,6 +124,7 @@ impl Shelf {
             memory_bytes: bytes.1,
             place: Some(place),
             below: Mutex::new(below),
+            is_whole: AtomicBool::default(),
             clock,
         }))
     }
@@ -132,6 +138,7 @@ impl Shelf {
             memory_bytes: bytes,
             place: None,
             below: Mutex::default(),
+            is_whole: AtomicBool::default(),
             clock,
         }))
     }
@@ -167,8 +174,15 @@ impl Shelf {
     fn lacks_room(&self, units: u64) -> bool {
         let Some(place) = &self.place else { return false };
         let wanted = units * place.unit;
-        Disk::of(&place.path).is_ok_and(|disk| disk.free < wanted)
-            && bytes_in(&place.path) + wanted <= place.units * place.unit
+        let is_full = || Disk::of(&place.path).is_ok_and(|disk| disk.free < wanted);
+        if self.is_whole.load(Ordering::Relaxed) || !is_full() {
+            return false;
+        }
+        let is_whole = bytes_in(&place.path) + wanted > place.units * place.unit;
+        if units == 1 {
+            self.is_whole.store(is_whole, Ordering::Relaxed);
+        }
+        !is_whole
     }
 
     /// Where a block goes that has a right to its place on the disk. A disk that took nothing is tried again when it is time.
@@ -246,6 +260,8 @@ impl Shelf {
             return Err(other("a write to it does not end"));
         }
         place.prepare().map_err(foyer::Error::io_error)?;
+        // That may have emptied one.
+        self.is_whole.store(false, Ordering::Relaxed);
         let (mut disk, parts) = place.start()?;
         match place.load(parts, self.memory_bytes, &self.admission).await {
             Ok(kept) => {
