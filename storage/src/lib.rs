@@ -28,7 +28,7 @@ pub mod write;
 pub use account::{Account, Usage, task_context};
 pub use config::{S3Options, StorageOptions};
 pub use error::StorageError;
-pub use hot::HotOptions;
+pub use hot::{HotOptions, Trial};
 pub use lake::{Lake, VersionInfo, check_name};
 pub use near::{Brought, Followed, Released, Tier, WantedFiles};
 pub use reason::StoreReason;

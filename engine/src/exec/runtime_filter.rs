@@ -12,6 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use boathouse_storage::Trial;
 use datafusion::{
     arrow::{compute::BatchCoalescer, datatypes::SchemaRef, record_batch::RecordBatch},
     common::{Result, Statistics, cast::as_boolean_array, exec_err, tree_node::TreeNodeRecursion},
@@ -25,13 +26,6 @@ use datafusion::{
     },
 };
 use futures::{Stream, StreamExt};
-
-/// Rows after which a stream decides whether testing pays.
-const TRIAL_ROWS: usize = 64 * 1024;
-/// Testing rests when it lets more than this share of the trial's rows pass.
-const PASSING_PERCENT_MAX: usize = 70;
-/// Rows that pass untested before the next trial: later rows, or a filter that has become narrower, may differ.
-const REST_ROWS: usize = 64 * TRIAL_ROWS;
 
 /// Tests the rows of its input against a filter that changes while the query runs.
 #[derive(Debug, Clone)]
@@ -138,35 +132,6 @@ impl ExecutionPlan for RuntimeFilterExec {
     }
 }
 
-/// Decides from a sample whether testing goes on.
-#[derive(Debug, Default)]
-struct Trial {
-    tested: usize,
-    passed: usize,
-    /// Rows still to let through untested.
-    rest: usize,
-}
-
-impl Trial {
-    /// Whether the next `rows` are to be tested.
-    fn tests(&mut self, rows: usize) -> bool {
-        let tests = self.rest == 0;
-        self.rest = self.rest.saturating_sub(rows);
-        tests
-    }
-
-    fn saw(&mut self, tested: usize, passed: usize) {
-        self.tested += tested;
-        self.passed += passed;
-        if self.tested >= TRIAL_ROWS {
-            if self.passed * 100 > self.tested * PASSING_PERCENT_MAX {
-                self.rest = REST_ROWS;
-            }
-            (self.tested, self.passed) = (0, 0);
-        }
-    }
-}
-
 struct Rows {
     /// None once it has ended.
     input: Option<SendableRecordBatchStream>,
@@ -222,28 +187,5 @@ impl Stream for Rows {
 impl RecordBatchStream for Rows {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_test_that_lets_all_pass_rests_and_is_tried_again() {
-        let mut trial = Trial::default();
-        assert!(trial.tests(TRIAL_ROWS));
-        trial.saw(TRIAL_ROWS, TRIAL_ROWS);
-        let untested = std::iter::repeat_with(|| trial.tests(TRIAL_ROWS)).take_while(|tests| !tests).count();
-        assert_eq!(untested * TRIAL_ROWS, REST_ROWS);
-    }
-
-    #[test]
-    fn a_test_that_drops_much_goes_on() {
-        let mut trial = Trial::default();
-        for _ in 0..1_000 {
-            assert!(trial.tests(8_192));
-            trial.saw(8_192, 100);
-        }
     }
 }

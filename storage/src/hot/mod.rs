@@ -10,7 +10,7 @@
 //! ```
 //!
 //! In reading order: `key` is what a copy is a copy of, `types` which columns a copy can hold, `file` one copy on disk,
-//! `make` writes it, `filter`, `selection`, `pieces` and `open` read it, `fallback` takes over when it is damaged, `counts`
+//! `make` writes it, `filter`, `found` (with `trial`), `selection`, `pieces` and `open` read it, `fallback` takes over when it is damaged, `counts`
 //! tells how well it serves, `source` is what a scan sees.
 
 mod copies;
@@ -20,6 +20,7 @@ mod fallback;
 mod file;
 mod filter;
 mod folder;
+mod found;
 mod key;
 mod make;
 mod maker;
@@ -29,6 +30,7 @@ mod pins;
 mod reader;
 mod selection;
 mod source;
+mod trial;
 mod types;
 
 pub(crate) use copies::{HotCopies, Tried};
@@ -40,3 +42,4 @@ pub(crate) use key::CopyKey;
 pub(crate) use make::Original;
 pub(crate) use pins::Look;
 pub(crate) use source::{FILES_HOT, HotFiles, HotPart, HotSource};
+pub use trial::Trial;

@@ -16,8 +16,10 @@ use datafusion::{
     datasource::{listing::PartitionedFile, physical_plan::parquet::ParquetRowSelection, table_schema::TableSchema},
     physical_expr::{
         PhysicalExpr,
+        expressions::DynamicFilterPhysicalExpr,
         projection::ProjectionExprs,
         simplifier::PhysicalExprSimplifier,
+        split_conjunction,
         utils::{collect_columns, reassign_expr_columns},
     },
     physical_expr_adapter::{PhysicalExprAdapterFactory, replace_columns_with_literals},
@@ -33,7 +35,7 @@ use vortex::{
     array::VortexSessionExecute,
     dtype::{DType, Nullability},
     error::VortexResult,
-    expr::{BoundExpression, Expression, get_item, pack, root},
+    expr::{BoundExpression, Expression, and_collect, get_item, pack, root},
     file::OpenOptionsSessionExt,
     io::VortexReadAt,
     layout::{LayoutReader, scan::scan_builder::ScanBuilder},
@@ -46,6 +48,7 @@ use super::{
     fallback::{Fault, Progress},
     file::VORTEX,
     filter,
+    found::found,
     pieces::pieces,
     reader::{CopyReader, SharedReader},
     selection::selection,
@@ -72,8 +75,8 @@ pub(super) struct CopyOpener {
 struct Wanted {
     /// The columns that are read, in the order of the file.
     columns: Schema,
-    /// Decided by Vortex before anything else is read of a row.
-    native: Option<Expression>,
+    /// Decided before anything else is read of a row.
+    first: Option<Expression>,
     residual: Option<Arc<dyn PhysicalExpr>>,
     /// From the columns that are read to those of the scan.
     projection: ProjectionExprs,
@@ -101,7 +104,7 @@ impl CopyOpener {
         {
             return Ok(futures::stream::empty().boxed());
         }
-        let wanted = self.wanted(copy, projection, predicate)?;
+        let wanted = self.wanted(file, copy, projection, predicate)?;
         let (rows, range) = (copy.about.rows, progress.wanted());
         if range.is_empty() {
             return Ok(futures::stream::empty().boxed());
@@ -117,12 +120,12 @@ impl CopyOpener {
         if range != (0..rows) {
             scan = scan.with_row_range(range.clone());
         }
-        let filtered = wanted.native.is_some() || wanted.residual.is_some();
+        let filtered = wanted.first.is_some() || wanted.residual.is_some();
         let limit = self.limit.filter(|_| !filtered).map(|limit| limit as u64);
         let columns = wanted.columns.fields().iter();
         let columns = columns.map(|field| (field.name().clone(), get_item(field.name().as_str(), root())));
         let scan = scan
-            .with_some_filter(wanted.native.map(|native| bind(&native, &dtype)).transpose()?)
+            .with_some_filter(wanted.first.map(|first| bind(&first, &dtype)).transpose()?)
             .with_projection(bind(&pack(columns, Nullability::NonNullable), &dtype)?)
             .with_ordered(self.ordered);
         let target = Field::new_struct("", wanted.columns.fields().clone(), false);
@@ -171,6 +174,7 @@ impl CopyOpener {
 
     fn wanted(
         &self,
+        file: &PartitionedFile,
         copy: &CopyFile,
         projection: ProjectionExprs,
         predicate: Option<Arc<dyn PhysicalExpr>>,
@@ -180,9 +184,20 @@ impl CopyOpener {
         let simplifier = PhysicalExprSimplifier::new(&stored);
         let adapt = |expr| simplifier.simplify(adapter.rewrite(expr)?);
         let projection = projection.try_map_exprs(&adapt)?;
-        // What a running join or TopK has found so far: later it can only rule out more.
+        let statistics = |name: &str| {
+            let column = self.layout.file_schema().index_of(name).ok()?;
+            file.statistics.as_ref()?.column_statistics.get(column)
+        };
+        let mut first = vec![];
+        for part in predicate.iter().flat_map(split_conjunction) {
+            // What a running join or TopK has found so far: later it can only rule out more.
+            let now = adapt(snapshot_physical_expr(part.clone())?)?;
+            match part.is::<DynamicFilterPhysicalExpr>() {
+                true => first.extend(found(&now, &stored, statistics)?),
+                false => first.extend(filter::native(&now, &stored)),
+            }
+        }
         let predicate = predicate.map(|predicate| adapt(snapshot_physical_expr(predicate)?)).transpose()?;
-        let native = predicate.as_ref().and_then(|predicate| filter::native(predicate, &stored));
         // What Vortex has decided is decided again, above the scan or here.
         let residual = predicate.filter(|_| self.exact);
         let mut read = projection.column_indices();
@@ -192,7 +207,7 @@ impl CopyOpener {
         let columns = stored.project(&read)?;
         let projection = projection.try_map_exprs(|expr| reassign_expr_columns(expr, &columns))?;
         let residual = residual.map(|expr| reassign_expr_columns(expr, &columns)).transpose()?;
-        Ok(Wanted { columns, native, residual, projection })
+        Ok(Wanted { columns, first: and_collect(first), residual, projection })
     }
 
     async fn layout_reader(&self, copy: &Arc<CopyFile>, shared: &SharedReader) -> VortexResult<Arc<dyn LayoutReader>> {

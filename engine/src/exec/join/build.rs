@@ -13,7 +13,10 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::split::{Files, Splitter};
+use super::{
+    split::{Files, Splitter},
+    table::{self, Choice},
+};
 
 /// A row's part of the hash table: 16 bytes a bucket and one of control, of which up to 2.3 a row, and 4 in the chain.
 const TABLE_BYTES_PER_ROW: usize = 40;
@@ -32,11 +35,13 @@ pub(super) struct Held {
     reservation: MemoryReservation,
     /// What the batches took before the join made one of them all.
     spare: AtomicUsize,
+    /// Of the table by position that the rows are to be put into; `None` where it is one by hash.
+    entries: Option<usize>,
 }
 
 impl Held {
-    pub fn new(reservation: MemoryReservation, spare: usize) -> Arc<Self> {
-        Arc::new(Self { reservation, spare: AtomicUsize::new(spare) })
+    pub fn entries(&self) -> Option<usize> {
+        self.entries
     }
 
     /// The hash table is made, and the batches that it was made of are gone.
@@ -57,6 +62,7 @@ pub(super) async fn collect(
     mut rows: SendableRecordBatchStream,
     reservation: MemoryReservation,
     splitter: Splitter,
+    choice: &Choice,
 ) -> Result<(Built, Option<SendableRecordBatchStream>)> {
     let schema = rows.schema();
     let mut load = Load::new(reservation);
@@ -70,6 +76,7 @@ pub(super) async fn collect(
             return Ok((Built::Split(Arc::new(files)), None));
         }
     }
+    load.choose_table(choice)?;
     let (batches, held) = load.finish();
     Ok((Built::Fits(held), Some(stream_of(schema, batches))))
 }
@@ -84,11 +91,12 @@ pub(super) struct Load {
     batches: Vec<RecordBatch>,
     counter: RecordBatchMemoryCounter,
     reservation: MemoryReservation,
+    entries: Option<usize>,
 }
 
 impl Load {
     pub fn new(reservation: MemoryReservation) -> Self {
-        Self { batches: Vec::new(), counter: RecordBatchMemoryCounter::new(), reservation }
+        Self { batches: Vec::new(), counter: RecordBatchMemoryCounter::new(), reservation, entries: None }
     }
 
     /// Gives the batch back when there is no memory for it.
@@ -109,6 +117,13 @@ impl Load {
         self.batches.push(batch);
     }
 
+    /// Asks for the memory of a table by position, where one pays. There is always enough for a table by hash.
+    fn choose_table(&mut self, choice: &Choice) -> Result<()> {
+        let entries = table::entries(&self.batches, choice)?;
+        self.entries = entries.filter(|entries| self.reservation.try_grow(table::entries_bytes(*entries)).is_ok());
+        Ok(())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()
     }
@@ -120,7 +135,8 @@ impl Load {
 
     pub fn finish(self) -> (Vec<RecordBatch>, Arc<Held>) {
         let spare = self.counter.memory_usage().min(self.reservation.size());
-        (self.batches, Held::new(self.reservation, spare))
+        let held = Held { reservation: self.reservation, spare: AtomicUsize::new(spare), entries: self.entries };
+        (self.batches, Arc::new(held))
     }
 }
 

@@ -11,7 +11,8 @@ use datafusion::{
     },
     physical_expr::{PhysicalExpr, expressions::DynamicFilterPhysicalExpr},
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PlanProperties, Statistics,
+        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, InputDistributionRequirements,
+        PlanProperties, Statistics,
         joins::{HashJoinExec, PartitionMode},
         metrics::{ExecutionPlanMetricsSet, MetricsSet},
         statistics::{ChildStats, StatisticsArgs},
@@ -30,6 +31,7 @@ use super::{
     handed::Handed,
     spilled,
     split::{Files, Splitter},
+    table::Choice,
 };
 
 /// A [`HashJoinExec`] that spills to disk when its build side does not fit into memory. The same inputs, the same rows, the
@@ -105,11 +107,17 @@ impl Run {
         let rows = input.execute(partition, context.clone())?;
         let consumer = MemoryConsumer::new(format!("{}[{partition}]", self.name)).with_can_spill(true);
         let reservation = consumer.register(context.memory_pool());
-        let keys = self.planned.on().iter().map(|(left, _)| left.clone()).collect();
-        let splitter = Splitter::new(context, &self.metrics, partition, input.schema(), keys);
+        let keys: Vec<_> = self.planned.on().iter().map(|(left, _)| left.clone()).collect();
+        let splitter = Splitter::new(context, &self.metrics, partition, input.schema(), keys.clone());
         let handed = self.left.clone();
+        let tables = match self.planned.partition_mode() {
+            PartitionMode::Partitioned => input.output_partitioning().partition_count(),
+            _ => 1,
+        };
+        let (null_equality, pool) = (self.planned.null_equality(), context.memory_pool().clone());
+        let choice = Choice { keys, null_equality, tables, pool };
         Ok(async move {
-            let (built, rows) = collect(rows, reservation, splitter).await?;
+            let (built, rows) = collect(rows, reservation, splitter, &choice).await?;
             if let Some(rows) = rows {
                 handed.put(partition, rows);
             }
@@ -126,8 +134,9 @@ impl Run {
     ) -> Result<SendableRecordBatchStream> {
         match build.await? {
             Built::Fits(held) => {
+                let context = unaccounted(&context, held.entries());
                 self.right.put(partition, probing(probe, held));
-                self.over_handed.execute(partition, unaccounted(&context))
+                self.over_handed.execute(partition, context)
             }
             Built::Split(files) => {
                 self.give_up_filter(partition, &context)?;
@@ -145,7 +154,7 @@ impl Run {
                     self.left.put(partition, nothing(self.planned.left()));
                     self.right.put(partition, nothing(self.planned.right()));
                     // A join that is dropped before it has built its table says so to the others.
-                    drop(self.over_handed.execute(partition, unaccounted(context))?);
+                    drop(self.over_handed.execute(partition, unaccounted(context, None))?);
                 }
                 _ => {
                     if let Some(filter) = expression.downcast_ref::<DynamicFilterPhysicalExpr>() {
@@ -158,14 +167,19 @@ impl Run {
     }
 }
 
-/// A context for a join whose memory is reserved already; its inputs have contexts of their own.
-pub(super) fn unaccounted(context: &TaskContext) -> Arc<TaskContext> {
+/// A context for a join whose memory is reserved already, with that of `entries` of a table by position where it is to
+/// have one; its inputs have contexts of their own.
+pub(super) fn unaccounted(context: &TaskContext, entries: Option<usize>) -> Arc<TaskContext> {
     let runtime =
         RuntimeEnv { memory_pool: Arc::new(UnboundedMemoryPool::default()), ..(*context.runtime_env()).clone() };
+    let mut config = context.session_config().clone();
+    if let Some(entries) = entries {
+        config.options_mut().execution.perfect_hash_join_small_build_threshold = entries;
+    }
     Arc::new(TaskContext::new(
         context.task_id(),
         context.session_id(),
-        context.session_config().clone(),
+        config,
         HashMap::new(),
         HashMap::new(),
         HashMap::new(),

@@ -54,7 +54,7 @@ pub(super) async fn join(
         join: planned.clone(),
         builds,
         probes: Arc::new(probes),
-        context: unaccounted(&context),
+        context: unaccounted(&context, None),
         reservation: Arc::new(reservation.register(context.memory_pool())),
         round_bytes_min: round_bytes_min(&context),
     };

@@ -5,6 +5,7 @@ mod address;
 mod encodings;
 mod features;
 mod hot;
+mod joined;
 mod kinds;
 mod late;
 mod plan;
