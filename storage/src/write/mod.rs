@@ -34,6 +34,7 @@ mod literal;
 mod lossless;
 mod near_store;
 mod once;
+mod pages;
 mod parquet;
 mod partition;
 mod protocol;
