@@ -24,7 +24,7 @@ use datafusion::{
 };
 use deltalake::{
     DeltaTableError,
-    datafile::writer::{DeltaWriter, WriterConfig},
+    datafile::writer::WriterConfig,
     kernel::{Add, Metadata},
     table::config::TablePropertiesExt,
 };
@@ -32,6 +32,7 @@ use futures::StreamExt;
 use object_store::ObjectStore;
 use parquet::file::properties::WriterPropertiesBuilder;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::{
     conform::query_error,
@@ -39,11 +40,13 @@ use super::{
     discard::Discard,
     features::MAPPING_MODE,
     feed,
+    flat::Flat,
     parquet::{Tier, properties_for, target_file_size},
     partition::Texts,
     recorder::Recorder,
     rows::Rows,
     sorted::{Rising, Sorted},
+    writer::DataWriter,
 };
 use crate::{
     Snapshot, StorageError,
@@ -59,7 +62,7 @@ const PREFIX_CHARS: usize = 2;
 const COUNTED_COLUMNS: &str = "delta.dataSkippingNumIndexedCols";
 const COUNTED_COLUMNS_DEFAULT: usize = 32;
 /// Rows are handed to the Parquet writer in pieces of this size: its estimate of a file's size is as fine.
-const PIECE_ROWS: usize = 8192;
+pub(super) const PIECE_ROWS: usize = 8192;
 /// Rows of one write that take less memory are held back, so that they can go into a file with others.
 const HELD_BYTES_MAX: usize = 1 << 20;
 
@@ -73,9 +76,16 @@ pub(super) struct FileLayout {
     counted: Counted,
     pub(super) config: WriterConfig,
     tier: Tier,
+    /// The size at which files are closed.
+    file_bytes: Option<NonZeroU64>,
+    /// Files lie in folders of random names.
+    hides_names: bool,
+    /// What is written is counted against what was read.
+    is_counted: bool,
 }
 
 /// Of which columns a file's statistics tell.
+#[derive(Clone)]
 pub(super) struct Counted {
     /// By their names in files.
     named: Option<Vec<String>>,
@@ -144,7 +154,9 @@ impl FileLayout {
         );
         let config = config.with_random_prefix_length(mapped.then_some(PREFIX_CHARS));
         let counted = Counted { named, first };
-        Self { table: table.to_owned(), stored, partition_columns, texts, counted, config, tier }
+        let table = table.to_owned();
+        let (hides_names, is_counted) = (mapped, false);
+        Self { table, stored, partition_columns, texts, counted, config, tier, file_bytes, hides_names, is_counted }
     }
 
     /// All columns under the names that files have, partition columns among them.
@@ -160,6 +172,24 @@ impl FileLayout {
     pub(super) fn counted(&self) -> &Counted {
         &self.counted
     }
+
+    /// What our own writer makes of it: files of a table without partitions, of rows that are in the table already.
+    pub(super) fn flat(&self, store: &Arc<dyn ObjectStore>) -> Option<Flat> {
+        if !self.is_counted || !self.partition_columns.is_empty() {
+            return None;
+        }
+        let folder = match self.hides_names {
+            true => Uuid::new_v4().simple().to_string()[..PREFIX_CHARS].to_owned() + "/",
+            false => String::new(),
+        };
+        let compression = match self.tier {
+            Tier::Warm => "snappy",
+            Tier::Cold => "zstd",
+        };
+        let (store, schema, counted) = (store.clone(), self.stored.clone(), self.counted.clone());
+        let (properties, file_bytes) = (self.properties().build(), self.file_bytes);
+        Some(Flat { store, schema, properties, counted, file_bytes, folder, compression })
+    }
 }
 
 /// Writes the rows of a plan that are in the table already, in files of about `file_bytes`, for a tier, which their tags tell.
@@ -173,6 +203,7 @@ pub(crate) async fn write_compact(
 ) -> Result<Vec<Add>, StorageError> {
     let (columns, metadata) = (target.arrow_schema(), &target.log().metadata);
     let layout = FileLayout::sized(target.name(), &columns, metadata, NonZeroU64::new(file_bytes), tier);
+    let layout = FileLayout { is_counted: true, ..layout };
     let mut files = write_rows(&layout, &Rows::of(plan).paced(pace), store, &task_context(session)).await?;
     for file in &mut files {
         // What the table holds already.
@@ -232,8 +263,7 @@ pub(super) async fn write_or_hold(
     let mut writers = JoinSet::new();
     let room = Arc::new(AtomicUsize::new(HELD_BYTES_MAX));
     for stream in streams {
-        let writer = DeltaWriter::new(recorder.clone(), layout.config.clone());
-        let writer = sorted.iter().fold(writer, |writer, sorted| sorted.told_by(writer, layout));
+        let writer = DataWriter::new(&recorder, layout, sorted.as_ref());
         let rising = sorted.clone().map(Rising::new);
         writers.spawn(write_stream(
             writer,
@@ -255,8 +285,7 @@ pub(super) async fn write_or_hold(
                 true => Ok(Written::Files(files)),
                 // What the streams left that had few rows is one file.
                 false => {
-                    let writer = DeltaWriter::new(recorder, layout.config.clone());
-                    let rest = write_batches(writer, held.into_iter()).await;
+                    let rest = DataWriter::new(&recorder, layout, None).write_only(held.into_iter()).await;
                     rest.map(|rest| Written::Files(files.into_iter().chain(rest).collect()))
                 }
             }
@@ -327,21 +356,18 @@ pub(super) async fn write_held(
     }
     let discard = Discard::new(store.clone());
     let recorder: Arc<dyn ObjectStore> = Arc::new(Recorder { inner: store.clone(), begun: discard.list() });
-    let mut writer = DeltaWriter::new(recorder, layout.config.clone());
     // Behind one another the rows of several writes have no order.
     let sorted = match held {
         [only] => only.sorted.as_ref(),
         _ => None,
     };
-    if let Some(sorted) = sorted {
-        writer = sorted.told_by(writer, layout);
-    }
+    let writer = DataWriter::new(&recorder, layout, sorted);
     // Batches of many writes are small: one is cheaper to write.
     let batches = match concat_batches(&layout.stored, &batches) {
         Ok(one) => vec![one],
         Err(_) => batches,
     };
-    match write_batches(writer, batches.into_iter()).await {
+    match writer.write_only(batches.into_iter()).await {
         Ok(mut files) => {
             discard.keep();
             if let Some(sorted) = sorted {
@@ -369,7 +395,7 @@ pub(super) fn write_error(table: &str, source: DeltaTableError) -> StorageError 
 
 /// Writes a stream, or gives its rows back as long as there is room for them.
 async fn write_stream(
-    mut writer: DeltaWriter,
+    mut writer: DataWriter,
     mut rows: SendableRecordBatchStream,
     (stored, texts): (SchemaRef, Texts),
     mut rising: Option<Rising>,
@@ -394,12 +420,12 @@ async fn write_stream(
             Ok(batch) => {
                 writes = true;
                 held.push(batch);
-                write_all(&mut writer, held.drain(..)).await
+                writer.write_all(held.drain(..)).await
             }
             Err(error) => Err(error),
         };
         if let Err(error) = written {
-            abort(writer).await;
+            writer.abort().await;
             return Err(error);
         }
     }
@@ -412,36 +438,6 @@ async fn write_stream(
 fn has_room(room: &AtomicUsize, batch: &RecordBatch) -> bool {
     let bytes = batch.get_array_memory_size();
     room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(bytes)).is_ok()
-}
-
-async fn write_batches(
-    mut writer: DeltaWriter,
-    batches: impl Iterator<Item = RecordBatch>,
-) -> Result<Vec<Add>, DeltaTableError> {
-    match write_all(&mut writer, batches).await {
-        Ok(()) => writer.close().await,
-        Err(error) => {
-            abort(writer).await;
-            Err(error)
-        }
-    }
-}
-
-async fn write_all(
-    writer: &mut DeltaWriter,
-    batches: impl Iterator<Item = RecordBatch>,
-) -> Result<(), DeltaTableError> {
-    for batch in batches {
-        writer.write(&batch).await?;
-    }
-    Ok(())
-}
-
-/// Dropping the writer would leave parts of an upload behind.
-pub(super) async fn abort(writer: DeltaWriter) {
-    if let Err(leak) = writer.abort().await {
-        tracing::warn!(%leak, "could not abort the upload of a data file");
-    }
 }
 
 /// Without a copy: the columns are the same, in the same order.

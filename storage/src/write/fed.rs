@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 
 use super::{
     conform::query_error,
-    data::{FileLayout, abort, all_of, under_stored_names, write_error},
+    data::{FileLayout, all_of, under_stored_names, write_error},
     discard::Discard,
     feed::{change_folder, in_change_folder, split},
     partition::Texts,
     recorder::Recorder,
     rows::Rows,
+    writer::abort,
 };
 use crate::StorageError;
 

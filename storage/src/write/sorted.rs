@@ -13,8 +13,11 @@ use arrow::{
     datatypes::Schema,
     error::ArrowError,
 };
-use deltalake::{datafile::writer::DeltaWriter, kernel::Add};
-use parquet::{arrow::ArrowSchemaConverter, file::metadata::SortingColumn};
+use deltalake::kernel::Add;
+use parquet::{
+    arrow::ArrowSchemaConverter,
+    file::{metadata::SortingColumn, properties::WriterProperties},
+};
 
 use super::{data::FileLayout, rows::Rows};
 use crate::log::SORTED_BY;
@@ -44,11 +47,11 @@ impl Sorted {
         lasts.then(|| Self { column: field.name().clone(), at, leaf: leaf(stored, field.name()) })
     }
 
-    /// A writer whose files, of this layout, have the order in their footers.
-    pub(super) fn told_by(&self, writer: DeltaWriter, layout: &FileLayout) -> DeltaWriter {
+    /// For files of this layout that have the order in their footers.
+    pub(super) fn properties(&self, layout: &FileLayout) -> WriterProperties {
         let order =
             self.leaf.map(|column_idx| vec![SortingColumn { column_idx, descending: false, nulls_first: false }]);
-        writer.with_writer_properties(layout.properties().set_sorting_columns(order).build())
+        layout.properties().set_sorting_columns(order).build()
     }
 
     /// Says in the log of files that were written so.

@@ -9,7 +9,7 @@ use arrow::{
 };
 use bytes::{Buf, Bytes};
 use datafusion::common::{Result, exec_datafusion_err};
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use parquet::{
     arrow::{
         ArrowSchemaConverter, ParquetRecordBatchStreamBuilder, ProjectionMask,
@@ -28,10 +28,16 @@ use parquet::{
 use roaring::RoaringBitmap;
 
 use super::{columns::ColumnPlan, patches::RowPatches};
-use crate::table::{RawFile, all_but, relabel};
+use crate::{
+    table::{RawFile, all_but, relabel},
+    write::pages::TightPages,
+};
 
 /// Rows that are decoded, changed and encoded at once.
 const BATCH_ROWS: usize = 8192;
+/// Of a column that is decoded, so many bytes are held at once: the text of a million rows has tens of megabytes. Less would
+/// be too many requests for a store that is far. Tests have small files.
+const READ_BYTES: i64 = if cfg!(test) { 100 } else { 4 << 20 };
 
 /// The rows of a row group that come into the new file.
 #[derive(Debug)]
@@ -141,7 +147,7 @@ async fn encoded(
 ) -> Result<Piece> {
     let mut writers = writers(plan, properties)?;
     let mut patching = plan.patch.map(|column| Patching { column, runs: rows.runs(), next: 0 });
-    let mut old = old_values(file, plan, rows)?;
+    let mut old = old_values(file, plan, rows);
     let mut count = 0;
     while let Some(values) = old.next().await {
         let mut values = relabel(&values?, plan.field.data_type())?;
@@ -170,22 +176,71 @@ async fn encoded(
 }
 
 /// The values that the rows that stay have in the old file; NULL for those that are all replaced.
-fn old_values<'a>(file: &RawFile, plan: &ColumnPlan, rows: &GroupRows) -> Result<BoxStream<'a, Result<ArrayRef>>> {
+fn old_values<'a>(file: &'a RawFile, plan: &ColumnPlan, rows: &GroupRows) -> BoxStream<'a, Result<ArrayRef>> {
     let all_change = plan.patch.is_some() && rows.patches.len() == rows.kept();
     let Some(root) = plan.root.filter(|_| !all_change) else {
         let (kind, kept) = (plan.field.data_type().clone(), rows.kept());
         let lengths = (0..kept).step_by(BATCH_ROWS).map(move |at| BATCH_ROWS.min(kept - at));
-        return Ok(futures::stream::iter(lengths.map(move |rows| Ok(new_null_array(&kind, rows)))).boxed());
+        return futures::stream::iter(lengths.map(move |rows| Ok(new_null_array(&kind, rows)))).boxed();
     };
+    let group = rows.group;
+    let parts = selections(rows, parts(file, plan, rows)).into_iter();
+    // One after the other: of each the reader holds all bytes while it decodes.
+    futures::stream::iter(parts.map(move |selection| decoded(file, root, group, selection))).try_flatten().boxed()
+}
+
+/// The values of a column in some rows of a row group; `None`: in all.
+fn decoded(
+    file: &RawFile,
+    root: usize,
+    group: usize,
+    selection: Option<RowSelection>,
+) -> Result<BoxStream<'static, Result<ArrayRef>>> {
     let schema = file.footer.metadata().file_metadata().schema_descr();
     let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(file.reader()?, file.footer.clone())
         .with_projection(ProjectionMask::roots(schema, [root]))
-        .with_row_groups(vec![rows.group])
+        .with_row_groups(vec![group])
         .with_batch_size(BATCH_ROWS);
-    if let Some(selection) = &rows.selection {
-        builder = builder.with_row_selection(selection.clone());
+    if let Some(selection) = selection {
+        builder = builder.with_row_selection(selection);
     }
     Ok(builder.build()?.map(|batch| Ok(batch?.column(0).clone())).boxed())
+}
+
+/// The rows of a row group, counted from its first, in parts of about [`READ_BYTES`] of a column. They are cut where a page
+/// begins, so that next to none is read twice; there is one part in a file that does not say where its pages lie.
+fn parts(file: &RawFile, plan: &ColumnPlan, rows: &GroupRows) -> Vec<Range<usize>> {
+    let (metadata, count) = (file.footer.metadata(), rows.rows.len());
+    let largest = plan.leaves.clone().max_by_key(|leaf| metadata.row_group(rows.group).column(*leaf).compressed_size());
+    let index = metadata.offset_index().and_then(|index| index.get(rows.group));
+    let pages = index.zip(largest).and_then(|(index, largest)| index.get(largest));
+    let (mut parts, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for page in pages.into_iter().flat_map(|pages| &pages.page_locations) {
+        let (size, first) = (i64::from(page.compressed_page_size), usize::try_from(page.first_row_index).unwrap_or(0));
+        if bytes > 0 && bytes + size > READ_BYTES && (start + 1..count).contains(&first) {
+            parts.push(start..first);
+            (start, bytes) = (first, 0);
+        }
+        bytes += size;
+    }
+    parts.push(start..count);
+    parts
+}
+
+/// Those rows of the parts that stay, part by part. `None`: all of the row group.
+fn selections(rows: &GroupRows, parts: Vec<Range<usize>>) -> Vec<Option<RowSelection>> {
+    if parts.len() == 1 {
+        return vec![rows.selection.clone()];
+    }
+    let (first, count) = (rows.rows.start, rows.rows.len());
+    let runs = rows.runs().into_iter().map(|run| (run.start - first) as usize..(run.end - first) as usize);
+    let runs: Vec<Range<usize>> = runs.collect();
+    let within = |part: Range<usize>| {
+        let runs = runs.iter().map(|run| run.start.max(part.start)..run.end.min(part.end));
+        let runs: Vec<Range<usize>> = runs.filter(|run| !run.is_empty()).collect();
+        (!runs.is_empty()).then(|| Some(RowSelection::from_consecutive_ranges(runs.into_iter(), count)))
+    };
+    parts.into_iter().filter_map(within).collect()
 }
 
 /// One for each part of the column that Parquet stores by itself.
@@ -194,7 +249,8 @@ fn writers(plan: &ColumnPlan, properties: Arc<WriterProperties>) -> Result<Vec<A
     let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
     // Nothing is written to it: it tells the columns' writers what they are to do.
     let file = SerializedFileWriter::new(std::io::sink(), root, properties)?;
-    Ok(ArrowRowGroupWriterFactory::new(&file, schema).create_column_writers(0)?)
+    let columns = ArrowRowGroupWriterFactory::new(&file, schema).with_page_store_factory(Arc::new(TightPages));
+    Ok(columns.create_column_writers(0)?)
 }
 
 /// Puts changed values in their places while the rows go by.

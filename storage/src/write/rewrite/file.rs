@@ -1,8 +1,7 @@
 //! A file put together from the columns of its row groups.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use datafusion::{
     catalog::Session,
     common::{Result, exec_datafusion_err, internal_err, runtime::SpawnedTask},
@@ -10,7 +9,6 @@ use datafusion::{
 };
 use futures::StreamExt;
 use object_store::{ObjectStore, path::Path};
-use parking_lot::Mutex;
 use parquet::{
     file::{metadata::ParquetMetaData, properties::WriterProperties, writer::SerializedFileWriter},
     schema::types::SchemaDescriptor,
@@ -26,9 +24,8 @@ use super::{
 };
 use crate::{
     Snapshot, StorageError,
-    file::Upload,
     table::RawFile,
-    write::{conform::query_error, data::FileLayout, parquet::properties_of},
+    write::{conform::query_error, data::FileLayout, output::Output, parquet::properties_of},
 };
 
 /// What becomes of the rows of one file.
@@ -70,16 +67,16 @@ pub(in crate::write) async fn rewrite(
     let (path, url) = place(table.files()?.path(change.file));
     let file = change.file;
     let work = Work { source: Arc::new(source), columns, gone, change, threads: threads.max(1) };
-    let mut out = Output { buffer: Blocks::default(), upload: Upload::at(store, path.clone()), size: 0 };
+    let mut out = Output::at(store, path.clone());
     match work.run(&mut out).await {
         Ok(metadata) => {
-            let size = out.size;
-            out.upload.finish().await?;
+            let size = out.size();
+            out.finish().await?;
             let stats = stats::statistics(&metadata, layout.counted());
             Ok(Some(Rewritten { file, path, url, size, stats }))
         }
         Err(error) => {
-            out.upload.abort().await;
+            out.abort().await;
             Err(query_error(table.name(), error))
         }
     }
@@ -112,8 +109,7 @@ impl Work {
     async fn run(&self, out: &mut Output) -> Result<ParquetMetaData> {
         let leaves = SchemaDescriptor::new(self.columns.schema.clone());
         let properties: Arc<WriterProperties> = Arc::new(properties_of(&leaves).build());
-        let mut writer =
-            SerializedFileWriter::new(out.buffer.clone(), self.columns.schema.clone(), properties.clone())?;
+        let mut writer = SerializedFileWriter::new(out.blocks(), self.columns.schema.clone(), properties.clone())?;
         let groups = self.source.footer.metadata().row_groups();
         let (mut first, mut kept) = (0u32, 0);
         for (group, metadata) in groups.iter().enumerate() {
@@ -140,7 +136,7 @@ impl Work {
             while let Some(piece) = pieces.next().await {
                 let piece = piece.map_err(|error| DataFusionError::External(Box::new(error)))??;
                 piece.append(&mut writer)?;
-                out.send().await?;
+                out.send().await.map_err(external)?;
             }
             writer.close()?;
         }
@@ -148,7 +144,7 @@ impl Work {
             writer.append_key_value_metadata(note);
         }
         let metadata = writer.close()?;
-        out.send().await?;
+        out.send().await.map_err(external)?;
         if metadata.file_metadata().num_rows() != kept as i64 {
             return internal_err!("{} rows were written of {kept}", metadata.file_metadata().num_rows());
         }
@@ -156,57 +152,6 @@ impl Work {
     }
 }
 
-/// Where the bytes go.
-struct Output {
-    buffer: Blocks,
-    upload: Upload,
-    size: u64,
-}
-
-impl Output {
-    async fn send(&mut self) -> Result<()> {
-        for bytes in self.buffer.take() {
-            self.size += bytes.len() as u64;
-            let sent = self.upload.write(bytes).await;
-            sent.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        }
-        Ok(())
-    }
-}
-
-/// Bytes are collected in pieces of this size: one that grows would be copied again and again, and be twice too large.
-const BLOCK_BYTES: usize = 1 << 20;
-
-/// What was written and not sent yet.
-#[derive(Clone, Default)]
-struct Blocks(Arc<Mutex<(Vec<Bytes>, BytesMut)>>);
-
-impl Blocks {
-    fn take(&self) -> Vec<Bytes> {
-        let (full, open) = &mut *self.0.lock();
-        let mut taken = std::mem::take(full);
-        if !open.is_empty() {
-            taken.push(open.split().freeze());
-        }
-        taken
-    }
-}
-
-impl io::Write for Blocks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (full, open) = &mut *self.0.lock();
-        if open.capacity() == open.len() {
-            if !open.is_empty() {
-                full.push(open.split().freeze());
-            }
-            open.reserve(BLOCK_BYTES);
-        }
-        let written = bytes.len().min(open.capacity() - open.len());
-        open.extend_from_slice(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn external(error: StorageError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }

@@ -21,3 +21,4 @@ mod tests;
 pub(super) use decoded::write_decoded;
 pub(super) use file::{FileChange, Rewritten, rewrite};
 pub(super) use patches::Patches;
+pub(super) use stats::statistics;

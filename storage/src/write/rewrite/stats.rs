@@ -16,7 +16,7 @@ use parquet::{
 use crate::write::data::Counted;
 
 /// As JSON, for the columns that the table counts.
-pub(super) fn statistics(footer: &ParquetMetaData, counted: &Counted) -> String {
+pub(in crate::write) fn statistics(footer: &ParquetMetaData, counted: &Counted) -> String {
     let mut all = Groups { footer, next: 0 };
     let mut found = Found::default();
     // The types that the file has, which may be narrower than the table's. What has none of Arrow's types has no bounds.
