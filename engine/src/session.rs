@@ -26,6 +26,7 @@ use crate::{
     queries::{Live, Phase},
     statement::{
         Context, Effect, Kept, Settings, Statement,
+        once::Keyed,
         replay::{self, Bound},
     },
 };
@@ -173,18 +174,18 @@ impl Session {
         };
         let permit = Arc::new(permit);
         let mut context = prepared.context.for_run(permit.clone());
-        if statement.effect() == Effect::Change {
-            context.idempotency_key = self.settings.lock().idempotency_key.clone();
-            let values = context.idempotency_key.as_ref().map(|_| bound.hash()).transpose();
-            context.values = values.inspect_err(|error| permit.live().failed(error))?;
-        }
+        let keyed = statement.keyed();
+        context.idempotency_key = keyed.key(self.idempotency_key());
+        let values = context.idempotency_key.as_ref().map(|_| bound.hash()).transpose();
+        context.values = values.inspect_err(|error| permit.live().failed(error))?;
         let (session, stop) = (self.this()?, context.stop.clone());
         let run = async move {
             let outcome = match permit.bound(replay::run(&statement, &context, &bound)).await {
                 // A definition is refused for what its text says; a query fails for its rows.
                 Err(error) if statement.effect() == Effect::Define => Err(locate(&context, error, false).await),
                 outcome => {
-                    if matches!(outcome, Ok(Outcome::Changed { version: Some(_), .. })) {
+                    let is_done = matches!(outcome, Ok(Outcome::Changed { version: Some(_), .. } | Outcome::Done(_)));
+                    if is_done && keyed == Keyed::Takes {
                         session.settings.lock().idempotency_key = None;
                     }
                     outcome

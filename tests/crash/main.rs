@@ -4,7 +4,7 @@
 //! `kill.rs` tries the requests of one statement (the cases are below; `feed.rs` looks at what a change feed tells), `mart.rs`
 //! those of a run of a mart, `export.rs` those of its delivery to destinations outside of the lake, `point.rs` ends a process at
 //! every point of a run of marts and of its deliveries, by name, `begun.rs` tries those of a CREATE TABLE AS whose name nobody
-//! takes again, `dropped.rs` those of one over a dropped table, `staged.rs` the files of a folder that are written half,
+//! takes again, `dropped.rs` those of one over a dropped table, `made.rs` those of one that is sent again with its key, `staged.rs` the files of a folder that are written half,
 //! `storm.rs` long runs of statements whose requests fail at random, against a twin lake whose requests do not. Seeds are printed.
 //! `BOATHOUSE_TEST_FAULTS=all` leaves out no request, `BOATHOUSE_TEST_STORMS=200` lets more storms come, `BOATHOUSE_TEST_SEED=7` begins with another seed.
 
@@ -14,6 +14,7 @@ mod dropped;
 mod export;
 mod feed;
 mod kill;
+mod made;
 mod mart;
 mod orphan;
 mod place;

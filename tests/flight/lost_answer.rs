@@ -18,7 +18,7 @@ use tokio::{
     sync::Notify,
 };
 
-use crate::support::{text, within};
+use crate::support::{number, text, within};
 
 /// Statements that do something else when they run twice, and how many rows each changes.
 const STATEMENTS: [(&str, u64); 7] = [
@@ -136,6 +136,49 @@ async fn a_statement_whose_answer_was_lost_happens_once() {
         assert_eq!(changed(&*other, sql).await, *rows, "{sql}");
         assert_eq!(text(&*other, ROWS).await, once, "{sql}");
         assert_eq!(version().await, before + 1, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_whose_answer_was_lost_is_made_once() {
+    const FILLED: &str = "CREATE TABLE made AS SELECT a + 1 AS a, b FROM t";
+    const BARE: &str = "CREATE TABLE bare (a BIGINT, b VARCHAR)";
+    let lake = TestLake::folder().await;
+    lake.run(FILL).await;
+    let server = TestServer::spawn(lake.engine().clone()).await;
+    let line = Line::to(server.address()).await;
+    for (sql, name, rows) in [(FILLED, "made", 3), (BARE, "bare", 0)] {
+        let version = || async { lake.engine().lake().table("main", name).await.ok().map(|table| table.version()) };
+        let key = format!("SET idempotency_key = 'make {name}'");
+        let client = line.client().await;
+        client.run(&key).await.unwrap();
+        line.deaf.store(true, Ordering::SeqCst);
+        let mut sent = Box::pin(client.run(sql));
+        let committed = async {
+            while version().await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answer = &mut sent => panic!("{sql}: the answer came through: {answer:?}"),
+            () = within("the commit", committed) => {}
+        }
+        line.cut.notify_waiters();
+        assert!(within("the connection to end", sent).await.is_err(), "{sql}: who could answer?");
+
+        // What was read then is no longer there; what others added since stays.
+        lake.run("DELETE FROM t WHERE a = 1").await;
+        lake.run(&format!("INSERT INTO {name} VALUES (100, 'others')")).await;
+        let restarted = TestServer::spawn(open(&lake).await).await;
+        for client in [Box::new(line.client().await) as Box<dyn Client>, restarted.client().await.unwrap()] {
+            client.run(&key).await.unwrap();
+            match client.run(sql).await {
+                Ok(Answer::Done(tag)) => assert_eq!(tag, "CREATE TABLE"),
+                other => panic!("{sql}: {other:?}"),
+            }
+            assert_eq!(number(&*client, &format!("SELECT count(*) FROM {name}")).await, rows + 1, "{sql}");
+        }
+        assert_eq!(version().await, Some(1), "{sql}");
     }
 }
 

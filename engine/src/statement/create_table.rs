@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use boathouse_storage::{
     StorageError,
-    write::{self, NewTable, Rules},
+    write::{self, CommitInfo, NewTable, Rules},
 };
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef, Schema},
@@ -27,6 +27,7 @@ use datafusion::{
 use super::{
     Context, Outcome, data_type, definition, insert,
     name::{self, Kind},
+    once::Keyed,
     parameter, property,
     view::folded,
 };
@@ -95,13 +96,27 @@ impl CreateTable {
             replace: ast.or_replace,
         };
         let create = Self { name, if_not_exists: ast.if_not_exists, table, rules: defined.rules, query };
-        create.exists(context).await.map_err(|error| error.at(&context.sql, place))?;
+        if let Err(taken) = create.exists(context).await {
+            let idempotency_key = create.keyed().key(context.session.idempotency_key());
+            // A run tells the statements of a key apart.
+            let asked = CommitInfo { idempotency_key, key_is_for: None, ..CommitInfo::default() };
+            if !create.made_before(context, &asked).await? {
+                return Err(taken.at(&context.sql, place));
+            }
+        }
         Ok(create)
     }
 
+    /// A table without rows leaves the key to the statement that brings some.
+    pub fn keyed(&self) -> Keyed {
+        if self.query.is_some() { Keyed::Takes } else { Keyed::Leaves }
+    }
+
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
-        if self.exists(context).await? {
-            return Ok(Outcome::Done("CREATE TABLE"));
+        let (lake, info) = (context.engine.lake(), name::commit_info(context));
+        match self.exists(context).await {
+            Ok(false) => {}
+            there => return self.is_there(context, &info, there.map(drop)).await,
         }
         // A second time it would take the place of rows that came since.
         if self.table.replace && context.session.idempotency_key().is_some() {
@@ -110,7 +125,6 @@ impl CreateTable {
             let hint = "RESET idempotency_key before it; INSERT OVERWRITE takes a key.";
             return Err(EngineError::unsupported(message).with_hint(hint));
         }
-        let (lake, info) = (context.engine.lake(), name::commit_info(context));
         let made = match &self.query {
             None => write::create(lake, &self.table, &info).await,
             Some(query) => {
@@ -120,9 +134,52 @@ impl CreateTable {
         };
         match made {
             Ok(_) => Ok(Outcome::Done("CREATE TABLE")),
-            // Somebody else was quicker.
-            Err(StorageError::TableExists { .. }) if self.if_not_exists => Ok(Outcome::Done("CREATE TABLE")),
+            // Somebody else was quicker, or this statement itself, sent twice.
+            Err(error @ StorageError::TableExists { .. }) => {
+                let there = if self.if_not_exists { Ok(()) } else { Err(error.into()) };
+                self.is_there(context, &info, there).await
+            }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The answer where the table is there: that of the statement that made it, when this is the same, else what is `said`.
+    async fn is_there(
+        &self,
+        context: &Context,
+        info: &CommitInfo,
+        said: Result<(), EngineError>,
+    ) -> Result<Outcome, EngineError> {
+        if !self.made_before(context, info).await? {
+            said?;
+        }
+        Ok(Outcome::Done("CREATE TABLE"))
+    }
+
+    /// Whether a statement with the key of `info` made the table that is there. An error when it was another one than this.
+    async fn made_before(&self, context: &Context, info: &CommitInfo) -> Result<bool, EngineError> {
+        if info.idempotency_key.is_none() || self.table.replace {
+            return Ok(false);
+        }
+        let lake = context.engine.lake();
+        let done = match lake.table(&self.name.schema, &self.name.name).await {
+            Ok(table) => write::done_before(lake, &table, info).await,
+            // A view, or a table that cannot be read.
+            Err(
+                StorageError::TableNotFound { .. }
+                | StorageError::ReadTable { .. }
+                | StorageError::UnsupportedFeature { .. },
+            ) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match done {
+            // A table of another shape is just there: its key was not used up.
+            Err(StorageError::KeyReused { .. } | StorageError::KeyForgotten { .. })
+                if self.keyed() == Keyed::Leaves =>
+            {
+                Ok(false)
+            }
+            done => Ok(done?.is_some()),
         }
     }
 

@@ -21,6 +21,29 @@ use crate::{EngineError, error::convert};
 /// Bytes of a hash that are kept.
 const HASH_BYTES: usize = 16;
 
+/// What a statement does with the key that the session was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keyed {
+    /// It happens once for the key, and takes it.
+    Takes,
+    /// The same, but the key stays for the next that takes it: it makes a table without rows, before those come.
+    Leaves,
+    /// The key is not for it.
+    Not,
+}
+
+impl Keyed {
+    /// Under what a commit of the statement goes. Whoever leaves the key must not use it up in the table that it makes: no
+    /// client can write what it goes under.
+    pub fn key(self, set: Option<String>) -> Option<String> {
+        match self {
+            Self::Takes => set,
+            Self::Leaves => set.map(|key| format!("{key}\u{1f}made")),
+            Self::Not => None,
+        }
+    }
+}
+
 /// A hash of values that were put in for parameters.
 pub(crate) type Values = Arc<[u8]>;
 

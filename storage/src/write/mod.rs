@@ -76,7 +76,7 @@ pub use identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity,
 pub(crate) use identity::{IDENTITY_MARK, further};
 pub use literal::{described, kept_text, survives};
 pub use lossless::kept_type;
-pub(crate) use once::done_before;
+pub use once::done_before;
 pub(crate) use parquet::Tier;
 pub use publication::Publication;
 pub use rename::rename_table;

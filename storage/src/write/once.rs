@@ -31,11 +31,8 @@ fn app_id(key: &str) -> String {
 }
 
 /// What the statement that asks did to the table before, if it was carried out: asked before anything is read for it.
-pub(crate) async fn done_before(
-    lake: &Lake,
-    table: &Snapshot,
-    info: &CommitInfo,
-) -> Result<Option<Committed>, StorageError> {
+/// `KeyForgotten` when its commit was cleaned up, `KeyReused` when it was another statement.
+pub async fn done_before(lake: &Lake, table: &Snapshot, info: &CommitInfo) -> Result<Option<Committed>, StorageError> {
     carried_out(&table_store(lake.store_registry(), table.location())?, table, info).await
 }
 
