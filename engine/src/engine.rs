@@ -13,7 +13,7 @@ use crate::{
     EngineConfig, EngineError, MemoryUsage, QueryRecord, QueryTotals, Session,
     cache::{Plans, Results},
     exec::{CpuRuntime, Permits, Turns, runtime_env},
-    function::{extremes, now, users},
+    function::{extremes, now, users, version},
     identity::{Identity, Users},
     mart,
     optimizer::{
@@ -82,6 +82,7 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(QuickConjuncts))
             .build();
         template.register_udf(Arc::new(now()))?;
+        template.register_udf(Arc::new(version()))?;
         for function in users() {
             template.register_udf(Arc::new(function))?;
         }
