@@ -17,8 +17,8 @@ use crate::{
     identity::{Identity, Users},
     mart,
     optimizer::{
-        CheapConjunctsFirst, CorrelatedSubqueries, DecimalsToFloats, Planner, QuickConjuncts, QuickDecimals,
-        RuntimeFilters, SpillingJoins, UnknownIn, WholeTimestamps, YieldingRows, physical_rules,
+        CheapConjunctsFirst, CorrelatedSubqueries, DecimalsToFloats, OrderByAll, Planner, QuickConjuncts,
+        QuickDecimals, RuntimeFilters, SpillingJoins, UnknownIn, WholeTimestamps, YieldingRows, physical_rules,
     },
     queries::Queries,
     statement::{data_type::MapTypes, settings},
@@ -62,7 +62,7 @@ impl Engine {
         let runtime = CpuRuntime::new(config.threads)?;
         // First of all rules: the library's make types equal. The last ones need that.
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-            vec![Arc::new(DecimalsToFloats), Arc::new(WholeTimestamps)];
+            vec![Arc::new(OrderByAll), Arc::new(DecimalsToFloats), Arc::new(WholeTimestamps)];
         analyzer.extend(Analyzer::new().rules);
         analyzer.push(Arc::new(CorrelatedSubqueries));
         analyzer.push(Arc::new(UnknownIn));

@@ -27,6 +27,7 @@ mod map_type;
 pub(crate) mod mart;
 mod merge;
 mod number;
+mod order_all;
 mod parse;
 mod placeholder;
 mod planned_type;
@@ -51,6 +52,7 @@ pub(crate) use self::{
     kill::Kill,
     limit::check_size,
     mart::MartChange,
+    order_all::EVERY_COLUMN,
     parse::{Parser, object_name, parse, parse_condition, parse_query},
     refuse::older_version,
     secret::{Concealed, conceal},

@@ -13,8 +13,8 @@ use datafusion::sql::{
 
 use super::{
     Ast, access, alter, cache, clause::Unsupported, copy, create, describe, evolution, explain, fault, field,
-    from_first, history, kill, like, limit, map_type, mart, merge, number, placeholder, planned_type, precedence,
-    prepare, refuse, replace, show, vacuum, version, with,
+    from_first, history, kill, like, limit, map_type, mart, merge, number, order_all, placeholder, planned_type,
+    precedence, prepare, refuse, replace, show, vacuum, version, with,
 };
 use crate::{EngineError, error::Place};
 
@@ -217,6 +217,7 @@ pub(crate) fn parse(sql: &str) -> Result<Ast, EngineError> {
     from_first::mend(&mut ast);
     number::mend(&mut ast, sql)?;
     like::mend(&mut ast, sql)?;
+    order_all::mend(&mut ast, sql)?;
     refuse::check(&ast, sql)?;
     Ok(ast)
 }
