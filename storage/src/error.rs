@@ -122,6 +122,14 @@ pub enum StorageError {
     /// A generated column has no value for a row; nothing was written.
     #[error("column \"{column}\" of table \"{table}\" cannot be computed: {sql}")]
     NotComputed { table: String, column: String, sql: String, reason: String, row: String },
+    /// A constant that a statement writes yields no value; nothing was written.
+    #[error("column \"{column}\" of table \"{table}\" cannot be computed")]
+    ConstantFault {
+        table: String,
+        column: String,
+        #[source]
+        source: Box<DataFusionError>,
+    },
     /// GENERATED ALWAYS AS IDENTITY.
     #[error("column \"{column}\" of table \"{table}\" numbers the rows itself: a value cannot be given")]
     IdentityGiven { table: String, column: String },

@@ -6,15 +6,19 @@ use super::{EngineError, ErrorKind, datafusion::store_fault, phrase};
 
 impl From<StorageError> for EngineError {
     fn from(error: StorageError) -> Self {
+        let message = error.to_string();
         // The query's own fault says more than that a write needed it.
         if let StorageError::Query { source, .. } = error {
             return super::convert(*source, None);
+        }
+        if let StorageError::ConstantFault { source, .. } = error {
+            return constant_fault(message, super::convert(*source, None));
         }
         if let Some(converted) = data_file(&error) {
             return converted.with_source(error);
         }
         let kind = kind(&error);
-        let mut converted = Self::new(kind, error.to_string());
+        let mut converted = Self::new(kind, message);
         if let Some(cause) = std::error::Error::source(&error) {
             converted.detail = Some(root_text(cause));
         }
@@ -45,6 +49,14 @@ impl From<StorageError> for EngineError {
     }
 }
 
+/// What is wrong with a value goes below what it is for; other faults are not the statement's.
+fn constant_fault(message: String, fault: EngineError) -> EngineError {
+    match fault.kind {
+        ErrorKind::InvalidSql => EngineError { message, detail: Some(fault.message), ..fault },
+        _ => fault,
+    }
+}
+
 /// No catch-all here: a new variant must be given its kind.
 fn kind(error: &StorageError) -> ErrorKind {
     match error {
@@ -58,6 +70,7 @@ fn kind(error: &StorageError) -> ErrorKind {
         | StorageError::EmptyPartition { .. }
         | StorageError::RuleViolated { .. }
         | StorageError::NotComputed { .. }
+        | StorageError::ConstantFault { .. }
         | StorageError::Refused { .. }
         | StorageError::IdentityGiven { .. }
         | StorageError::NumbersExhausted { .. }

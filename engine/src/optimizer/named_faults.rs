@@ -9,13 +9,12 @@ use std::{fmt, hash::Hash, sync::Arc};
 
 use boathouse_storage::{
     StorageError,
-    write::{row_text, type_name, value_text},
+    write::{is_of_values, row_text, type_name, value_text},
 };
 use datafusion::{
     arrow::{
-        array::RecordBatch,
+        array::{RecordBatch, new_empty_array},
         datatypes::{DataType, Field, FieldRef, Schema},
-        error::ArrowError,
     },
     common::{
         DataFusionError, Result, ScalarValue,
@@ -207,23 +206,6 @@ impl NamedFault {
     }
 }
 
-/// Whether it is values that an expression fails for, and not memory or a store.
-fn is_of_values(error: &DataFusionError) -> bool {
-    match error.find_root() {
-        DataFusionError::Execution(_) => true,
-        DataFusionError::ArrowError(error, _) => matches!(
-            error.as_ref(),
-            ArrowError::CastError(_)
-                | ArrowError::ComputeError(_)
-                | ArrowError::InvalidArgumentError(_)
-                | ArrowError::ParseError(_)
-                | ArrowError::ArithmeticOverflow(_)
-                | ArrowError::DivideByZero
-        ),
-        _ => false,
-    }
-}
-
 /// Shown as it would be without this.
 impl fmt::Display for NamedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,6 +219,10 @@ impl PhysicalExpr for NamedFault {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        // A constant stands for no row when there is none.
+        if batch.num_rows() == 0 {
+            return Ok(ColumnarValue::Array(new_empty_array(&self.purpose.to)));
+        }
         let value = self.value(batch).and_then(|value| self.purpose.cast(value));
         value.map_err(|error| self.fault(batch, error))
     }

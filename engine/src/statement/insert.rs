@@ -133,12 +133,13 @@ impl Insert {
                 let (replaced, equal) = (None, None);
                 Ok(Self { rows, plan, columns, planned, new_columns, name, overwrite, replaced, equal })
             }
-            Err(fault) => {
-                let place = match fault.column {
-                    Some(column) => given::place(context, &target, source, column).await,
-                    None => None,
-                };
-                Err(fault.error.at(&context.sql, place))
+            Err(Misfit { mut error, column, fails }) => {
+                let Some(column) = column else { return Err(error) };
+                let given = given::value(context, &target, source, column).await;
+                if let Some(given) = given.as_ref().filter(|_| fails) {
+                    error.message = format!("{}: {}", error.message, given.sql);
+                }
+                Err(error.at(&context.sql, given.and_then(|given| given.place)))
             }
         }
     }
@@ -249,11 +250,13 @@ pub(super) struct Target<'a> {
 pub(super) struct Misfit {
     error: EngineError,
     pub column: Option<usize>,
+    /// It yields nothing that could fit.
+    fails: bool,
 }
 
 impl From<EngineError> for Misfit {
     fn from(error: EngineError) -> Self {
-        Self { error, column: None }
+        Self { error, column: None, fails: false }
     }
 }
 
@@ -279,7 +282,7 @@ impl Target<'_> {
             let listed: Vec<&str> = columns.iter().map(|column| column.name().as_str()).collect();
             let message = format!("INSERT gives {given} values for {} columns of table \"{name}\"", columns.len());
             let error = EngineError::invalid(message).with_detail(format!("The columns are {}.", listed.join(", ")));
-            return Err(Misfit { error, column: Some(given.min(columns.len())) });
+            return Err(Misfit { error, column: Some(given.min(columns.len())), fails: false });
         }
         let rows = match is_constant(&plan) {
             // There is nothing to find out about them.
@@ -292,10 +295,12 @@ impl Target<'_> {
             let column = match &error {
                 StorageError::TypeMismatch { column, .. }
                 | StorageError::NullValue { column, .. }
+                | StorageError::ConstantFault { column, .. }
                 | StorageError::IdentityGiven { column, .. } => columns.iter().position(|given| given.name() == column),
                 _ => None,
             };
-            Misfit { error: unfit(error), column }
+            let fails = matches!(error, StorageError::ConstantFault { .. });
+            Misfit { error: unfit(error), column, fails }
         })?;
         Ok((rows, plan))
     }

@@ -21,7 +21,7 @@ use super::{
     check::{not_null, whole_micros},
     computed::computed,
     in_place::in_place,
-    literal::{constant_exprs, described, is_clock, rounded, rounded_beside, survives, value},
+    literal::{constant_exprs, constant_value, described, is_clock, rounded, rounded_beside, survives},
     lossless::{cuts_nanoseconds, fits},
     required::{has_required, with_required},
     row_check::row_check,
@@ -54,7 +54,9 @@ pub fn conform(table: &str, target: &Schema, rules: &Rules, plan: LogicalPlan) -
     let filled: Vec<&Generated> = rules.generated.iter().filter(absent).collect();
     let given: Vec<&Generated> = rules.generated.iter().filter(|rule| !absent(rule)).collect();
     let mut plan = plan;
-    if !conforms(target, &plan) {
+    if conforms(target, &plan) {
+        check_faults(table, target, &plan)?;
+    } else {
         let stored = target.fields().iter().filter(|field| filled.iter().all(|rule| rule.column != *field.name()));
         let exprs = stored.map(|field| column(table, field, rules, &plan)).collect::<Result<Vec<_>, _>>()?;
         plan = project(table, plan, exprs)?;
@@ -161,9 +163,9 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
     let (from, to) = (have.data_type(), want.data_type());
     let mut expr = Expr::Column(Column::new(qualifier.cloned(), name));
     let constants = constant_exprs(plan, index);
-    let judged = constants.as_deref().map(|exprs| check_constants(table, want, from, exprs)).transpose()?;
-    let is_time = |expr: &Expr| is_clock(expr) || value(expr).is_ok_and(|v| v.is_some_and(|v| survives(&v, to)));
-    let clock = constants.is_some_and(|exprs| exprs.iter().all(|expr| is_time(expr)));
+    let judged = constants.as_deref().map(|all| check_constants(table, want, from, all)).transpose()?;
+    let is_kept = |expr: &Expr| constant_value(expr).is_ok_and(|v| v.is_some_and(|v| survives(&v, to)));
+    let clock = constants.is_some_and(|all| all.iter().all(|expr| is_clock(expr) || is_kept(expr)));
     match judged {
         Some(Judged::Good) => {}
         _ if fits(from, to) => {
@@ -171,7 +173,6 @@ fn column(table: &str, want: &Field, rules: &Rules, plan: &LogicalPlan) -> Resul
                 expr = whole_micros(expr, table, name);
             }
         }
-        Some(Judged::Faulty(source)) => return Err(query_error(table, source)),
         _ if clock && matches!((from, to), (DataType::Timestamp(..), DataType::Timestamp(..))) => {}
         _ => return Err(mismatch(table, want, type_name(from))),
     }
@@ -198,24 +199,15 @@ enum Judged {
     Good,
     /// The type must decide.
     Unknown,
-    /// The same, and there is one that yields nothing when it is asked.
-    Faulty(DataFusionError),
 }
 
 /// Judges constants by their values.
 fn check_constants(table: &str, want: &Field, from: &DataType, exprs: &[&Expr]) -> Result<Judged, StorageError> {
     let mut judged = Judged::Good;
     for expr in exprs {
-        let value = match value(expr) {
-            Ok(Some(value)) => value,
-            Ok(None) => {
-                judged = Judged::Unknown;
-                continue;
-            }
-            Err(error) => {
-                judged = Judged::Faulty(error);
-                continue;
-            }
+        let Some(value) = constant_value(expr).map_err(|error| constant_fault(table, want, error))? else {
+            judged = Judged::Unknown;
+            continue;
         };
         if value.is_null() && !want.is_nullable() {
             return Err(StorageError::NullValue { table: table.to_owned(), column: want.name().clone() });
@@ -235,6 +227,22 @@ fn check_constants(table: &str, want: &Field, from: &DataType, exprs: &[&Expr]) 
         }
     }
     Ok(judged)
+}
+
+/// Refuses constants that yield no value, of columns that need nothing else.
+fn check_faults(table: &str, target: &Schema, plan: &LogicalPlan) -> Result<(), StorageError> {
+    for (index, want) in target.fields().iter().enumerate() {
+        for expr in constant_exprs(plan, index).unwrap_or_default() {
+            if !matches!(expr, Expr::Literal(..)) {
+                constant_value(expr).map_err(|error| constant_fault(table, want, error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn constant_fault(table: &str, want: &Field, source: DataFusionError) -> StorageError {
+    StorageError::ConstantFault { table: table.to_owned(), column: want.name().clone(), source: Box::new(source) }
 }
 
 fn mismatch(table: &str, want: &Field, given: String) -> StorageError {

@@ -4,11 +4,12 @@
 use arrow::{
     array::{Array, ArrayRef, RecordBatch},
     datatypes::{DataType, Schema, TimeUnit},
+    error::ArrowError,
     record_batch::RecordBatchOptions,
 };
 use datafusion::{
     common::{DFSchema, tree_node::TreeNode},
-    error::Result,
+    error::{DataFusionError, Result},
     logical_expr::{
         Expr, LogicalPlan, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
     },
@@ -51,7 +52,7 @@ pub(super) fn constant_exprs(plan: &LogicalPlan, index: usize) -> Option<Vec<&Ex
 
 /// What a constant expression yields. `None` when that shows only at run time; the fault of one that yields nothing, such
 /// as a map in which a key stands twice.
-pub(super) fn value(expr: &Expr) -> Result<Option<ScalarValue>> {
+pub fn constant_value(expr: &Expr) -> Result<Option<ScalarValue>> {
     if let Expr::Literal(value, _) = expr {
         return Ok(Some(value.clone()));
     }
@@ -68,9 +69,29 @@ pub(super) fn value(expr: &Expr) -> Result<Option<ScalarValue>> {
     let Ok(physical) = create_physical_expr(expr, &schema, &ExecutionProps::new(), &context) else { return Ok(None) };
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));
     let batch = RecordBatch::try_new_with_options(Schema::empty().into(), vec![], &one_row)?;
-    match physical.evaluate(&batch)? {
-        ColumnarValue::Scalar(value) => Ok(Some(value)),
-        ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0).map(Some),
+    match physical.evaluate(&batch) {
+        Ok(ColumnarValue::Scalar(value)) => Ok(Some(value)),
+        Ok(ColumnarValue::Array(values)) => ScalarValue::try_from_array(&values, 0).map(Some),
+        Err(error) if is_of_values(&error) => Err(error),
+        // A function that planning puts something else in the place of, such as `current_date`.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether it is values that an expression fails for, and not memory, a store or a place where it cannot be computed.
+pub fn is_of_values(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::Execution(_) => true,
+        DataFusionError::ArrowError(error, _) => matches!(
+            error.as_ref(),
+            ArrowError::CastError(_)
+                | ArrowError::ComputeError(_)
+                | ArrowError::InvalidArgumentError(_)
+                | ArrowError::ParseError(_)
+                | ArrowError::ArithmeticOverflow(_)
+                | ArrowError::DivideByZero
+        ),
+        _ => false,
     }
 }
 
@@ -307,9 +328,9 @@ mod tests {
 
         let found = |text: &'static str, kind: &DataType| {
             let expr = cast(lit(text), DataType::Float64);
-            let value = value(&expr).unwrap().unwrap();
+            let value = constant_value(&expr).unwrap().unwrap();
             let negated = Expr::Negative(Box::new(expr.clone()));
-            let negative = super::value(&negated).unwrap().unwrap();
+            let negative = constant_value(&negated).unwrap().unwrap();
             let is_rounded = rounded(&expr, &value, kind).is_some();
             assert_eq!(rounded(&negated, &negative, kind).is_some(), is_rounded, "{text}");
             is_rounded

@@ -74,7 +74,7 @@ pub(crate) use drop::{check_clones_outside, finish_drops, remove_empty_folders};
 pub(crate) use group::Groups;
 pub use identity::{IDENTITY_BY_DEFAULT, IDENTITY_START, IDENTITY_STEP, Identity, Numbers};
 pub(crate) use identity::{IDENTITY_MARK, further};
-pub use literal::{described, kept_text, survives};
+pub use literal::{constant_value, described, is_of_values, kept_text, survives};
 pub use lossless::kept_type;
 pub use once::done_before;
 pub(crate) use parquet::Tier;

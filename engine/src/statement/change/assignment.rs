@@ -216,8 +216,10 @@ fn typed(expr: Expr, of: Option<&ValueOf>) -> Expr {
 fn named(expr: Expr, of: Option<&ValueOf>, input: &DFSchema) -> datafusion::error::Result<Expr> {
     let (Expr::Alias(mut alias), Some(ValueOf { table, column, sql })) = (expr.clone(), of) else { return Ok(expr) };
     let from = alias.expr.get_type(input)?;
-    // A constant is judged by its value; what a subquery yields only its run tells.
-    if alias.expr.column_refs().is_empty() && !has_subquery(&alias.expr) {
+    let is_constant = alias.expr.column_refs().is_empty() && !has_subquery(&alias.expr);
+    // A constant is judged by its value, one with a parameter when it has one; what a subquery yields only its run tells.
+    let is_judged = is_constant && !matches!(write::constant_value(&alias.expr), Ok(None));
+    if is_judged || matches!(*alias.expr, Expr::Placeholder(_)) {
         return Ok(expr);
     }
     let narrows = from != *column.data_type() && keeps_digits(&from, column.data_type());
@@ -282,14 +284,18 @@ pub(crate) fn conform_to(
     let beside = plan.schema().fields().iter().filter(|field| !known(field.name())).cloned().collect::<Vec<_>>();
     let all = Schema::new(columns.iter().cloned().chain(beside).collect::<Vec<_>>());
     write::conform(&target.name.to_string(), &all, rules, plan).map_err(|error| {
-        let place = match &error {
+        let value_of = |column: &String| assigned.iter().find(|assigned| assigned.value_column.name() == column);
+        let (value, fails) = match &error {
+            StorageError::ConstantFault { column, .. } => (value_of(column), true),
             StorageError::TypeMismatch { column, .. }
             | StorageError::NullValue { column, .. }
-            | StorageError::IdentityGiven { column, .. } => {
-                assigned.iter().find(|assigned| assigned.value_column.name() == column).and_then(Assigned::place)
-            }
-            _ => None,
+            | StorageError::IdentityGiven { column, .. } => (value_of(column), false),
+            _ => (None, false),
         };
-        unfit(error).at(&context.sql, place)
+        let mut error = unfit(error);
+        if let Some(value) = value.filter(|_| fails) {
+            error.message = format!("{}: {}", error.message, value.value);
+        }
+        error.at(&context.sql, value.and_then(Assigned::place))
     })
 }

@@ -9,10 +9,16 @@ use futures::{FutureExt, future::BoxFuture};
 use super::Target;
 use crate::{error::Place, statement::Context};
 
-/// Where the value for the column at `column` stands, of the row or SELECT that is refused for it.
-pub(super) async fn place(context: &Context, target: &Target<'_>, source: Query, column: usize) -> Option<Place> {
-    let span = in_body(context, target, &source, *source.body.clone(), column).await?;
-    Place::of_token_span(span)
+/// A value as the statement writes it.
+pub(super) struct Given {
+    pub place: Option<Place>,
+    pub sql: String,
+}
+
+/// The value for the column at `column`, of the row or SELECT that is refused for it.
+pub(super) async fn value(context: &Context, target: &Target<'_>, source: Query, column: usize) -> Option<Given> {
+    let (span, sql) = in_body(context, target, &source, *source.body.clone(), column).await?;
+    Some(Given { place: Place::of_token_span(span), sql })
 }
 
 fn in_body<'a>(
@@ -21,13 +27,13 @@ fn in_body<'a>(
     source: &'a Query,
     body: SetExpr,
     column: usize,
-) -> BoxFuture<'a, Option<Span>> {
+) -> BoxFuture<'a, Option<(Span, String)>> {
     async move {
         match body {
             SetExpr::Values(values) => {
                 let row = first_bad_row(context, target, source, &values, column).await;
                 let row = values.rows.get(row)?;
-                row.get(column).or(row.last()).map(Spanned::span)
+                row.get(column).or(row.last()).map(written)
             }
             SetExpr::Select(select) => item(&select, column),
             SetExpr::Query(query) => in_body(context, target, &query, *query.body.clone(), column).await,
@@ -67,14 +73,18 @@ async fn fails(context: &Context, target: &Target<'_>, source: &Query, body: Set
 }
 
 /// The item that gives the column; one behind a `*` cannot be counted.
-fn item(select: &Select, column: usize) -> Option<Span> {
+fn item(select: &Select, column: usize) -> Option<(Span, String)> {
     let items = &select.projection;
     let wildcard = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
     match items.iter().take(column + 1).find(|item| wildcard(item)) {
-        Some(wildcard) => Some(wildcard.span()),
+        Some(wildcard) => Some(written(wildcard)),
         None => match items.get(column).or(items.last())? {
-            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr.span()),
-            other => Some(other.span()),
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(written(expr)),
+            other => Some(written(other)),
         },
     }
+}
+
+fn written(part: &(impl Spanned + ToString)) -> (Span, String) {
+    (part.span(), part.to_string())
 }

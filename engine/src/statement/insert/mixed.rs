@@ -87,5 +87,5 @@ fn misfit(target: &Target<'_>, at: usize, column: &Field, text: &str) -> Misfit 
         expected: write::type_name(column.data_type()),
         given: write::described(&ScalarValue::from(text)),
     };
-    Misfit { error: unfit(error), column: Some(at) }
+    Misfit { error: unfit(error), column: Some(at), fails: false }
 }
