@@ -13,4 +13,4 @@ mod probe;
 mod search;
 mod tree;
 
-pub(crate) use self::search::locate;
+pub(crate) use self::{search::locate, tree::row_value};

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use datafusion::sql::sqlparser::{
     ast::{
         Cte, Expr, Join, JoinConstraint, JoinOperator, NamedWindowDefinition, Query, Select, SetExpr, Spanned,
-        TableAlias, TableFactor, TableWithJoins, Visitor,
+        TableAlias, TableFactor, TableWithJoins, Visit, Visitor,
     },
     tokenizer::Span,
 };
@@ -38,30 +38,57 @@ pub(super) fn expressions(ast: &Ast) -> Vec<Node> {
 /// The part of a statement that a message counts instead of naming: a row of VALUES, an alias with so many columns, the
 /// arguments of a function in FROM.
 pub(super) fn named_by_number(ast: &Ast, message: &str) -> Option<Place> {
-    let after = |words: &str| -> Option<usize> {
-        let digits: String = message.split_once(words)?.1.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    };
-    let mut counted = Counted {
-        row: after("in row ").or_else(|| after("at row ")).map(|row| (row, after(" column ").unwrap_or(0))),
-        names: after("alias names "),
-        is_argument: message.starts_with("argument #"),
-        found: None,
-    };
+    let mut counted = Counted::of(message);
     if counted.row.is_some() || counted.names.is_some() || counted.is_argument {
         let _ = ast.visit(&mut counted);
     }
-    counted.found.and_then(Place::of_token_span)
+    counted.place()
+}
+
+/// The value of a row of VALUES in `query` that a message counts.
+pub(crate) fn row_value(query: &Query, message: &str) -> Option<Place> {
+    let mut counted = Counted { names: None, is_argument: false, ..Counted::of(message) };
+    if counted.row.is_some() {
+        let _ = query.visit(&mut counted);
+    }
+    counted.place()
 }
 
 struct Counted {
+    /// Of VALUES, from 0 on: the row and the column.
     row: Option<(usize, usize)>,
     names: Option<usize>,
     is_argument: bool,
     found: Option<Span>,
+    /// Values that are counted so. Of several the message may mean any.
+    values: usize,
 }
 
 impl Counted {
+    fn of(message: &str) -> Self {
+        let after = |words: &str| -> Option<usize> {
+            let digits: String = message.split_once(words)?.1.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok()
+        };
+        // Ours count from 1 on.
+        let ours = || {
+            let (column, row) = (after("the values of column ")?, after(" up to row ")?);
+            Some((row.checked_sub(1)?, column.checked_sub(1)?))
+        };
+        let theirs = || Some((after("in row ").or_else(|| after("at row "))?, after(" column ").unwrap_or(0)));
+        Self {
+            row: ours().or_else(theirs),
+            names: after("alias names "),
+            is_argument: message.starts_with("argument #"),
+            found: None,
+            values: 0,
+        }
+    }
+
+    fn place(self) -> Option<Place> {
+        self.found.filter(|_| self.values < 2).and_then(Place::of_token_span)
+    }
+
     fn look_at(&mut self, alias: &TableAlias) {
         if self.names.is_some_and(|names| names == alias.columns.len()) {
             self.found.get_or_insert(alias.name.span);
@@ -79,6 +106,7 @@ impl Visitor for Counted {
             && let Some(value) = row.get(column)
         {
             self.found.get_or_insert(value.span());
+            self.values += 1;
         }
         ControlFlow::Continue(())
     }

@@ -44,6 +44,7 @@ use crate::{
     EngineError,
     catalog::{Relation, TableName},
     error::{Place, did_you_mean},
+    locate::row_value,
 };
 
 /// Whether columns that the table does not have are added to it.
@@ -134,7 +135,10 @@ impl Insert {
                 Ok(Self { rows, plan, columns, planned, new_columns, name, overwrite, replaced, equal })
             }
             Err(Misfit { mut error, column, fails }) => {
-                let Some(column) = column else { return Err(error) };
+                let Some(column) = column else {
+                    let place = row_value(&source, &error.message);
+                    return Err(error.at(&context.sql, place));
+                };
                 let given = given::value(context, &target, source, column).await;
                 if let Some(given) = given.as_ref().filter(|_| fails) {
                     error.message = format!("{}: {}", error.message, given.sql);
