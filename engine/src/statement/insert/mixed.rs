@@ -1,18 +1,19 @@
 //! VALUES of which one row says a type and another writes a text: `(DATE '2026-01-31'), ('2026-02-01')`.
 //!
 //! The rows of VALUES share a type for each column, and the planner finds none for a date and a text. In SQL a text has no
-//! type of its own: it is what stands beside it. Here it is what the column is, when nothing of it is lost.
+//! type of its own: it is what stands beside it. Here it is what the column is, when nothing of it is lost. So is the
+//! statement's own time, `now()`, which has a zone, in a column without one: alone it goes into both.
 
 use boathouse_storage::{StorageError, write};
 use datafusion::{
     arrow::datatypes::{DataType, Field, FieldRef},
     common::ScalarValue,
-    sql::sqlparser::ast::{self, CastKind, Expr, Query, SetExpr, TimezoneInfo, Value},
+    sql::sqlparser::ast::{self, BinaryOperator, CastKind, Expr, Query, SetExpr, TimezoneInfo, Value},
 };
 
 use super::{Misfit, Target, unfit};
 
-/// The same rows with the texts of such columns in the types of the columns. `None` when there are none.
+/// The same rows with the texts and the clocks of such columns in the types of the columns. `None` when there are none.
 pub(super) fn settled(target: &Target<'_>, source: &Query) -> Result<Option<Query>, Box<Misfit>> {
     let SetExpr::Values(values) = source.body.as_ref() else { return Ok(None) };
     let mixed: Vec<(usize, &FieldRef, ast::DataType)> = target
@@ -20,9 +21,11 @@ pub(super) fn settled(target: &Target<'_>, source: &Query) -> Result<Option<Quer
         .iter()
         .enumerate()
         .filter_map(|(at, column)| Some((at, column, written_type(column.data_type())?)))
-        .filter(|(at, ..)| {
+        .filter(|(at, column, _)| {
             let of_column = || values.rows.iter().filter_map(|row| row.content.get(*at));
-            of_column().any(|value| text(value).is_some()) && of_column().any(says_type)
+            let is_clock = |value: &Expr| is_clock(value, column.data_type());
+            let settles = |value: &Expr| text(value).is_some() || is_clock(value);
+            of_column().any(settles) && of_column().any(says_type) && !of_column().all(is_clock)
         })
         .collect();
     if mixed.is_empty() {
@@ -33,12 +36,18 @@ pub(super) fn settled(target: &Target<'_>, source: &Query) -> Result<Option<Quer
     for row in &mut values.rows {
         for (at, column, kind) in &mixed {
             let Some(value) = row.content.get_mut(*at) else { continue };
-            let Some(text) = text(value) else { continue };
-            let kept = write::kept_text(text, column.data_type());
-            let kept = kept.ok_or_else(|| Box::new(misfit(target, *at, column, text)))?;
+            let given = match text(value) {
+                Some(text) => {
+                    let kept = write::kept_text(text, column.data_type());
+                    let kept = kept.ok_or_else(|| Box::new(misfit(target, *at, column, text)))?;
+                    Expr::value(Value::SingleQuotedString(kept))
+                }
+                None if is_clock(value, column.data_type()) => value.clone(),
+                None => continue,
+            };
             *value = Expr::Cast {
                 kind: CastKind::Cast,
-                expr: Box::new(Expr::value(Value::SingleQuotedString(kept))),
+                expr: Box::new(given),
                 data_type: kind.clone(),
                 array: false,
                 format: None,
@@ -68,6 +77,24 @@ fn text(value: &Expr) -> Option<&str> {
         },
         Expr::Nested(inner) => text(inner),
         _ => None,
+    }
+}
+
+/// Whether it is the time at which the statement began, or one that is so far from it, which a column of this type takes.
+fn is_clock(value: &Expr, kind: &DataType) -> bool {
+    let DataType::Timestamp(_, zone) = kind else { return false };
+    match value {
+        Expr::Function(call) => match call.name.to_string().to_lowercase().as_str() {
+            "now" | "current_timestamp" => true,
+            // Midnight of a day is no instant.
+            "current_date" => zone.is_none(),
+            _ => false,
+        },
+        Expr::BinaryOp { left, op: BinaryOperator::Plus | BinaryOperator::Minus, right } => {
+            is_clock(left, kind) && matches!(right.as_ref(), Expr::Interval(_))
+        }
+        Expr::Nested(inner) => is_clock(inner, kind),
+        _ => false,
     }
 }
 
