@@ -10,6 +10,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 
 import pyarrow as pa
 
@@ -63,8 +64,11 @@ class Spark:
     def __init__(self, jars):
         from pyspark.sql import SparkSession
 
+        # Spark makes it wherever it is started, though no table of these tests lies there.
+        self.warehouse = tempfile.TemporaryDirectory()
         settings = {
             "spark.jars": jars,
+            "spark.sql.warehouse.dir": self.warehouse.name,
             "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
             "spark.sql.session.timeZone": "UTC",
