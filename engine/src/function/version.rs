@@ -3,9 +3,7 @@
 use datafusion::{
     arrow::datatypes::DataType,
     common::{Result, ScalarValue},
-    logical_expr::{
-        ColumnarValue, Documentation, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-    },
+    logical_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
 };
 
 pub(crate) fn version() -> ScalarUDF {
@@ -28,11 +26,6 @@ impl ScalarUDFImpl for Version {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(DataType::Utf8)
-    }
-
-    /// The column is called as in Postgres.
-    fn schema_name(&self, _: &[Expr]) -> Result<String> {
-        Ok("version".to_owned())
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -54,8 +54,11 @@ impl VisitorMut for Mend {
             return ControlFlow::Break(());
         }
         only.expr = Expr::Value(Value::SingleQuotedString(EVERY_COLUMN.to_owned()).with_span(span));
-        let body = std::mem::replace(query.body.as_mut(), nothing());
-        *query.body = SetExpr::Query(Box::new(alone(body)));
+        // VALUES have no columns but those of the result, and INSERT looks for them where they stand.
+        if !matches!(query.body.as_ref(), SetExpr::Values(_)) {
+            let body = std::mem::replace(query.body.as_mut(), nothing());
+            *query.body = SetExpr::Query(Box::new(alone(body)));
+        }
         ControlFlow::Continue(())
     }
 }

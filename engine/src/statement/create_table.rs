@@ -107,9 +107,10 @@ impl CreateTable {
         Ok(create)
     }
 
-    /// A table without rows leaves the key to the statement that brings some.
+    /// A table without rows leaves the key to the statement that brings some, and so does one that somebody else may have
+    /// made.
     pub fn keyed(&self) -> Keyed {
-        if self.query.is_some() { Keyed::Takes } else { Keyed::Leaves }
+        if self.query.is_some() && !self.if_not_exists { Keyed::Takes } else { Keyed::Leaves }
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
