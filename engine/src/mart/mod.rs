@@ -65,6 +65,7 @@ mod test_sql;
 #[cfg(test)]
 mod tests;
 mod told;
+mod turn;
 mod written;
 
 pub use self::{

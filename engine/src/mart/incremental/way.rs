@@ -106,22 +106,21 @@ pub(super) struct Ready {
     pub rows: (TableName, Arc<dyn TableProvider>),
 }
 
-/// Looks at a mart whose table is `target`, with the versions that `context` has pinned. Nothing is written.
+/// Looks at a mart whose table is `target`, with the versions of `inputs`. Nothing is written.
 pub(super) async fn looked_at(
     project: &Project,
-    context: &Context,
     mart: &Mart,
     inputs: &Inputs,
     target: Option<&Arc<Snapshot>>,
-) -> Result<Looked, EngineError> {
-    let full = |why: String| Ok(Looked { sources: Vec::new(), way: Err(why) });
+) -> Looked {
+    let full = |why: String| Looked { sources: Vec::new(), way: Err(why) };
     let basis = match allowed(project, mart, inputs, target).await {
         Ok(basis) => basis,
         Err(why) => return full(why),
     };
     let Some(target) = target else { return full("it was never run".to_owned()) };
-    let plan = context.analyze(context.plan_query(mart.definition.sample()?).await?)?;
-    let sources = match Sources::of(context, &plan, &basis).await {
+    let plan = &inputs.plan;
+    let sources = match Sources::of(&inputs.bound, plan, &basis).await {
         Ok(sources) => sources,
         Err(why) => return full(why),
     };
@@ -135,7 +134,7 @@ pub(super) async fn looked_at(
         (source.name.to_string(), source.before, source.now, became)
     });
     let told = told.collect();
-    Ok(Looked { sources: told, way: planned(&sources, &plan, mart, target) })
+    Looked { sources: told, way: planned(&sources, plan, mart, target) }
 }
 
 /// Whether the table is what the last run made of the same definition.
