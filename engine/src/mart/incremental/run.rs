@@ -30,7 +30,7 @@ impl Running<'_> {
             Ok(planned) => planned.ready(context, mart).await,
             Err(why) => Err(why),
         };
-        let Ready { way, keys, rows } = match planned {
+        let Ready { way, changes, rows } = match planned {
             Ok(planned) => planned,
             Err(why) => {
                 tracing::debug!(mart = %name, why, "the run is a full one");
@@ -47,7 +47,7 @@ impl Running<'_> {
             }
             look(staged)
         };
-        let ast = statement(&mart.definition, &mart.columns, keys.as_deref());
+        let ast = statement(&mart.definition, &mart.columns, &changes);
         let context = match self.publication(step, target, audit) {
             Ok(publication) => context.again().with_given(vec![rows]).publishing(publication),
             Err(error) => return Some(Err(error)),
