@@ -134,7 +134,7 @@ impl<F: Field> Taking<F> {
             let lease = Lease { field: field.clone(), token: token.clone(), times: *times, document };
             return Ok(Some(Taken::Ours(lease, left.into_inner())));
         }
-        match &seen {
+        match &*seen {
             Some((known, _)) if known == claim => {}
             Some(_) => return Ok(Some(Taken::Busy { holder: claim.holder.clone() })),
             None => {

@@ -11,7 +11,10 @@
 use std::{pin::pin, sync::Arc};
 
 use boathouse_storage::{Snapshot, catalog::MartRun};
-use futures::future::{Either, select};
+use futures::{
+    FutureExt,
+    future::{Either, select},
+};
 use tokio::sync::{Notify, watch};
 
 use super::{
@@ -107,12 +110,12 @@ impl Project {
                 // Who may have to wait for long goes on with nothing that was begun before.
                 biased;
                 () = given_up.notified() => None,
-                ended = self.caller.waits(running.make()) => Some(ended),
+                ended = self.caller.waits(running.make().boxed()) => Some(ended),
             }
         };
         let (ours, ended) = {
             let mut early = pin!(early);
-            let (turn, ended) = match select(pin!(self.turn(wish, there, &given_up)), early.as_mut()).await {
+            let (turn, ended) = match select(self.turn(wish, there, &given_up).boxed(), early.as_mut()).await {
                 Either::Left((turn, _)) => (turn, None),
                 Either::Right((ended, turn)) => (turn.await, Some(ended)),
             };
@@ -138,7 +141,7 @@ impl Project {
         let Ours { lease, target, steps } = ours;
         let before = target.as_deref().map(Snapshot::version);
         let running = Running { steps, before, found: Arc::default(), gate: Gate::new(true), ..running };
-        let work = async { Some(self.caller.waits(running.carry_out()).await) };
+        let work = async { Some(self.caller.waits(running.carry_out().boxed()).await) };
         let ended = self.held(&lease, wish.mart, work).await;
         let ended = ended.unwrap_or_else(|| Err(EngineError::internal("a run without an end")));
         Ok(running.end(lease, ended).await)

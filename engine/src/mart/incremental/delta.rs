@@ -61,9 +61,10 @@ pub(super) fn delta(sources: &Sources<'_>, plan: &LogicalPlan, side: Side) -> Re
             Some(changed) => projected(changed, projection.expr.clone(), side).map(Some),
             None => Ok(None),
         },
-        LogicalPlan::Filter(_) | LogicalPlan::Unnest(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Repartition(_) => {
-            each(sources, plan, side)
-        }
+        LogicalPlan::Filter(_)
+        | LogicalPlan::Unnest(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Repartition(_) => each(sources, plan, side),
         // The order of a table's rows is nobody's promise.
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => each(sources, plan, side),
         LogicalPlan::Union(union) => united(sources, union, side),
@@ -221,14 +222,14 @@ fn changed(source: &Source, scan: &TableScan, side: Side) -> Result<Option<Logic
     if !scan.filters.is_empty() || scan.fetch.is_some() {
         return Err(format!("the scan of {} is limited", source.name));
     }
-    let is_told_of = |feed: &[&str; 2]| {
+    let is_one_of = |words: [&str; 2]| {
         let kind = col(format!("changes.{CHANGE_TYPE}"));
-        let [one, other] = feed.map(|word| kind.clone().eq(lit(word)));
+        let [one, other] = words.map(|word| kind.clone().eq(lit(word)));
         one.or(other)
     };
     let wanted = match side {
-        Side::Come => Some(is_told_of(&COME)),
-        Side::Gone => Some(is_told_of(&GONE)),
+        Side::Come => Some(is_one_of(COME)),
+        Side::Gone => Some(is_one_of(GONE)),
         Side::Both => None,
     };
     let rows = || {
@@ -246,7 +247,7 @@ fn changed(source: &Source, scan: &TableScan, side: Side) -> Result<Option<Logic
         let rows = match wanted {
             Some(wanted) => builder.filter(wanted)?,
             None => {
-                columns.push(is_told_of(&COME).alias(CAME));
+                columns.push(is_one_of(COME).alias(CAME));
                 builder
             }
         };

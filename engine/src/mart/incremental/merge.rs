@@ -47,11 +47,7 @@ pub(super) enum Combined {
 
 /// The numbers of changed groups; `None` when the query is not of this kind, or has rows that went and no way to take them
 /// away.
-pub(super) fn parts(
-    sources: &Sources<'_>,
-    grouped: &Grouped,
-    columns: &[FieldRef],
-) -> Result<Option<Parts>, String> {
+pub(super) fn parts(sources: &Sources<'_>, grouped: &Grouped, columns: &[FieldRef]) -> Result<Option<Parts>, String> {
     let Some(kinds) = kinds(grouped, columns) else { return Ok(None) };
     let gone = delta(sources, &grouped.aggregate.input, Side::Gone)?;
     let is_full = |kind: &Option<Combined>| match kind {
@@ -173,7 +169,8 @@ fn difference(
                 None => given(*at)?,
                 // A side without a row has no sum.
                 Some(_) => {
-                    let number = |at| Ok::<_, DataFusionError>(coalesce(vec![given(at)?, cast(lit(0_i64), kept.clone())]));
+                    let number =
+                        |at| Ok::<_, DataFusionError>(coalesce(vec![given(at)?, cast(lit(0_i64), kept.clone())]));
                     number(*at)? - number(*at + 1)?
                 }
             };
@@ -187,13 +184,9 @@ fn difference(
 
 /// An aggregate of those of its rows for which a condition holds.
 fn only(aggregate: &Expr, condition: Expr) -> Option<Expr> {
-    let Expr::AggregateFunction(call) = aggregate.clone().unalias_nested().data else { return None };
-    let mut call = call;
-    let filter = match call.params.filter.take() {
-        Some(own) => own.and(condition),
-        None => condition,
-    };
-    call.params.filter = Some(Box::new(filter));
+    let Expr::AggregateFunction(mut call) = aggregate.clone().unalias_nested().data else { return None };
+    let own = call.params.filter.take().map(|own| *own);
+    call.params.filter = Some(Box::new(own.into_iter().fold(condition, Expr::and)));
     Some(Expr::AggregateFunction(call))
 }
 

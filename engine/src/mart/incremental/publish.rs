@@ -43,11 +43,7 @@ pub(super) enum Changes {
 }
 
 /// The statement, over rows that [`rows_name`] stands for.
-pub(super) fn statement(
-    definition: &Definition,
-    columns: &[FieldRef],
-    changes: &Changes,
-) -> Result<Ast, EngineError> {
+pub(super) fn statement(definition: &Definition, columns: &[FieldRef], changes: &Changes) -> Result<Ast, EngineError> {
     let (name, rows) = (table(&definition.name), table(&rows_name(definition)));
     let listed = list(columns.iter().map(|column| column.name()));
     let keys = match changes {
@@ -70,9 +66,10 @@ pub(super) fn statement(
         Changes::Added | Changes::Groups { .. } => format!("mart.{}", of(at)),
     };
     let (goes, comes) = match changes {
-        Changes::Numbers { count: Some(count), .. } => {
-            (format!("WHEN MATCHED AND NOT {} > 0 THEN DELETE ", value(*count)), format!("AND mart.{} > 0 ", of(*count)))
-        }
+        Changes::Numbers { count: Some(count), .. } => (
+            format!("WHEN MATCHED AND NOT {} > 0 THEN DELETE ", value(*count)),
+            format!("AND mart.{} > 0 ", of(*count)),
+        ),
         Changes::Numbers { count: None, .. } | Changes::Added => (String::new(), String::new()),
         Changes::Groups { .. } => {
             (format!("WHEN MATCHED AND NOT mart.{THERE} THEN DELETE "), format!("AND mart.{THERE} "))
@@ -120,5 +117,7 @@ fn together(name: &str, kind: &DataType, combined: Option<Combined>) -> String {
             format!("CASE WHEN kept.{name} >= mart.{name} THEN kept.{name} ELSE mart.{name} END")
         }
     };
-    format!("(CASE WHEN kept.{name} IS NULL THEN mart.{name} WHEN mart.{name} IS NULL THEN kept.{name} ELSE {both} END)")
+    format!(
+        "(CASE WHEN kept.{name} IS NULL THEN mart.{name} WHEN mart.{name} IS NULL THEN kept.{name} ELSE {both} END)"
+    )
 }
