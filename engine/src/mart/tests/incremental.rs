@@ -241,3 +241,27 @@ async fn a_run_is_full_where_deleted_rows_cannot_be_read_any_more() {
         assert_eq!(told(&engine, "m.t", "way").await, "skipped");
     }
 }
+
+#[tokio::test]
+async fn groups_are_made_of_the_files_that_may_have_them() {
+    let engine = engine().await;
+    let rows_of =
+        |file: u32| format!("SELECT {file} * 100 + value % 100 AS k, random() AS x FROM generate_series(1, 20000)");
+    execute(&engine, &format!("CREATE TABLE t AS {}", rows_of(0))).await;
+    for file in 1..8 {
+        execute(&engine, &format!("INSERT INTO t {}", rows_of(file))).await;
+    }
+    let query = "SELECT k, median(x) AS x FROM t GROUP BY k";
+    execute(&engine, &format!("CREATE SCHEMA m; CREATE MART m.t AS {query}")).await;
+    runs(&engine, query, "full").await;
+    execute(&engine, "INSERT INTO t VALUES (107, 0.5), (105, 0.25)").await;
+    assert_eq!(told(&engine, "m.t", "way").await, "groups");
+    let bytes = || engine.lake().usage().store.bytes_read;
+    let before = bytes();
+    execute(&engine, "REFRESH MART m.t").await;
+    let (read, whole) = (bytes() - before, engine.lake().table("main", "t").await.unwrap().size_bytes());
+    assert!(read < whole / 2, "{read} bytes were read, the table has {whole}");
+    assert_eq!(rows(&engine, "SELECT count(*) FROM system.mart_runs WHERE mart = 'm.t'").await, "2");
+    let differences = "SELECT * FROM m.t EXCEPT ALL SELECT k, median(x) FROM t GROUP BY k";
+    assert_eq!(rows(&engine, differences).await, "");
+}
