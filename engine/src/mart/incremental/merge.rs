@@ -153,7 +153,8 @@ fn difference(
         }
         places.push(groups + sides.len());
         let of_all = origin.checked_sub(groups).and_then(|number| grouped.aggregate.aggr_expr.get(number));
-        for (side, is_of) in [("came", came.clone()), ("went", came.clone().is_not_true())] {
+        // Not IS NOT TRUE: as a part of several aggregates it is never NULL in one plan, and may be in the other.
+        for (side, is_of) in [("came", came.clone()), ("went", !came.clone())] {
             let of_side = of_all.and_then(|of_all| only(of_all, is_of)).ok_or_else(|| text(lost()))?;
             sides.push(of_side.alias(format!("{at} {side}")));
         }

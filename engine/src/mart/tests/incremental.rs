@@ -13,10 +13,23 @@ async fn told(engine: &Arc<Engine>, mart: &str, word: &str) -> String {
 async fn runs(engine: &Arc<Engine>, query: &str, way: &str) {
     assert_eq!(told(engine, "m.t", "way").await, way, "{query}\n{}", rows(engine, "EXPLAIN MART m.t").await);
     execute(engine, "REFRESH MART m.t").await;
+    went(engine, way).await;
     let query = format!("SELECT * FROM ({query}) AS q");
     for (one, other) in [("SELECT * FROM m.t", &*query), (&*query, "SELECT * FROM m.t")] {
         let differences = rows(engine, &format!("{one} EXCEPT ALL {other}")).await;
         assert_eq!(differences, "", "rows of {one} that are not of {other}");
+    }
+}
+
+/// The last run went this way, and not another one because this could not be gone.
+async fn went(engine: &Engine, way: &str) {
+    let table = engine.lake().table("m", "t").await.unwrap();
+    let last = engine.lake().history(&table, 1).await.unwrap().remove(0);
+    let (operation, is_added) = (last.operation.as_deref(), last.is_blind_append == Some(true));
+    match way {
+        "append" => assert!(is_added, "{last:?}"),
+        "merge" | "groups" => assert_eq!(operation, Some("MERGE"), "{last:?}"),
+        _ => assert_ne!(operation, Some("MERGE"), "{last:?}"),
     }
 }
 
@@ -259,6 +272,7 @@ async fn groups_are_made_of_the_files_that_may_have_them() {
     let bytes = || engine.lake().usage().store.bytes_read;
     let before = bytes();
     execute(&engine, "REFRESH MART m.t").await;
+    went(&engine, "groups").await;
     let (read, whole) = (bytes() - before, engine.lake().table("main", "t").await.unwrap().size_bytes());
     assert!(read < whole / 2, "{read} bytes were read, the table has {whole}");
     assert_eq!(rows(&engine, "SELECT count(*) FROM system.mart_runs WHERE mart = 'm.t'").await, "2");
