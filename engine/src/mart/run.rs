@@ -303,6 +303,9 @@ impl Running<'_> {
                 && definition.strategy == Strategy::Full
                 && let Some(written) = self.write_changes(context, step, target.as_ref(), look.clone()).await
             {
+                if written.is_ok() {
+                    self.pass(Point::RowsPublished);
+                }
                 if !replays.next(context, written.as_ref().err()).await {
                     return written.map_err(|error| self.found.lock().error.take().unwrap_or(error));
                 }
