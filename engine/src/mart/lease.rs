@@ -82,9 +82,41 @@ pub(super) enum Taken<F: Field> {
 
 /// Takes the lease. Waits only where a beat does not move.
 pub(super) async fn take<F: Field>(field: F, times: LeaseTimes) -> Result<Taken<F>, EngineError> {
-    let (token, holder) = (Uuid::new_v4().to_string(), format!("process {}", std::process::id()));
-    let mut seen: Option<(Claim, Instant)> = None;
-    loop {
+    Taking::new(field, times).taken().await
+}
+
+/// A lease that is on its way.
+pub(super) struct Taking<F: Field> {
+    field: F,
+    times: LeaseTimes,
+    token: String,
+    holder: String,
+    /// The claim of another, and since when it stands still.
+    seen: Option<(Claim, Instant)>,
+}
+
+impl<F: Field> Taking<F> {
+    pub fn new(field: F, times: LeaseTimes) -> Self {
+        let (token, holder) = (Uuid::new_v4().to_string(), format!("process {}", std::process::id()));
+        Self { field, times, token, holder, seen: None }
+    }
+
+    /// Looks again and again until it is known whose it is.
+    pub async fn taken(mut self) -> Result<Taken<F>, EngineError> {
+        loop {
+            if let Some(taken) = self.look().await? {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Looks once, after a wait where it was looked before. `None`: another one's claim is there, and it is not known whether
+    /// its process lives.
+    pub async fn look(&mut self) -> Result<Option<Taken<F>>, EngineError> {
+        let Self { field, times, token, holder, seen } = self;
+        if seen.is_some() {
+            tokio::time::sleep(times.look).await;
+        }
         let dead = seen.as_ref().filter(|(_, since)| since.elapsed() > times.dead_after).map(|(claim, _)| claim);
         let left = Mutex::new(None);
         let change = field.change(|document| {
@@ -98,19 +130,20 @@ pub(super) async fn take<F: Field>(field: F, times: LeaseTimes) -> Result<Taken<
         let Some(claim) = field.claim(&document) else {
             return Err(EngineError::internal(format!("it was not written down who does {}", field.title())));
         };
-        if claim.token == token {
-            return Ok(Taken::Ours(Lease { field, token, times, document }, left.into_inner()));
+        if claim.token == *token {
+            let lease = Lease { field: field.clone(), token: token.clone(), times: *times, document };
+            return Ok(Some(Taken::Ours(lease, left.into_inner())));
         }
-        match &seen {
+        match &*seen {
             Some((known, _)) if known == claim => {}
-            Some(_) => return Ok(Taken::Busy { holder: claim.holder.clone() }),
+            Some(_) => return Ok(Some(Taken::Busy { holder: claim.holder.clone() })),
             None => {
                 let (what, holder) = (field.title(), &claim.holder);
                 tracing::info!(what, holder, "another process is at it, or ended in its midst");
-                seen = Some((claim.clone(), Instant::now()));
+                *seen = Some((claim.clone(), Instant::now()));
             }
         }
-        tokio::time::sleep(times.look).await;
+        Ok(None)
     }
 }
 

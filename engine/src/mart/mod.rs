@@ -6,6 +6,7 @@
 //!   inputs pinned -> fingerprint --the table says it was published--> skipped
 //!                 -> lease -> statement (publish) -> data files -> audit (tests as SQL over them) --> one commit
 //! ```
+//! The data files of a table that is there are written while the lease is taken, and wait for it (`turn`).
 //! A mart with intervals is written interval by interval, one commit each, which tell what is done (`steps`, `ledger`).
 //!
 //! A server runs marts by itself (`scheduler`) when the definition says so (`refresh`): what is due follows from the definition
@@ -65,6 +66,7 @@ mod test_sql;
 #[cfg(test)]
 mod tests;
 mod told;
+mod turn;
 mod written;
 
 pub use self::{

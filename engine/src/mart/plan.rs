@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use boathouse_storage::{Snapshot, StorageError, catalog::MartInput};
+use datafusion::logical_expr::LogicalPlan;
 
 use super::{
     PROGRAM, fingerprint,
@@ -153,6 +154,9 @@ pub(super) struct Inputs {
     pub basis: Option<String>,
     /// Why there is none.
     pub strange: Option<String>,
+    /// The query, and where its names were bound.
+    pub plan: LogicalPlan,
+    pub bound: Context,
 }
 
 impl Inputs {
@@ -183,7 +187,7 @@ impl Inputs {
         let pins = context.pinned.pins();
         let tables =
             pins.iter().map(|(table, version)| MartInput { table: table.clone(), version: *version }).collect();
-        Ok(Self { pins, tables, fingerprint, basis, strange })
+        Ok(Self { pins, tables, fingerprint, basis, strange, plan, bound: context.clone() })
     }
 
     /// What stands for definition and inputs in a commit.

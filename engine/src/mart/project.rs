@@ -331,7 +331,7 @@ async fn check_name_is_free(engine: &Arc<Engine>, definition: &Definition) -> Re
         names.push((quarantine::name(&definition.name), quarantine::PROGRAM));
     }
     for (name, program) in names {
-        if !engine.lake().schemas().await.is_ok_and(|schemas| schemas.contains(&name.schema)) {
+        if engine.lake().catalog(&name.schema).await.is_err() {
             continue;
         }
         let relation = context.pinned.relation(&name).await;

@@ -19,17 +19,17 @@ use super::{
     due::Cause,
     fingerprint,
     jobs::Job,
-    lease::{self, Lease, OfRun, Taken},
+    lease::{Lease, OfRun},
     outcome::Outcome,
     plan::{Inputs, published},
     point::Point,
     project::{Mart, Project},
     publish, quarantine, scd2,
     steps::{self, Step},
-    stored::is_gone,
     strategy::Strategy,
     test::Test,
     test_sql::quoted,
+    turn::{Gate, Wish},
 };
 use crate::{
     EngineError, ErrorKind, Origin,
@@ -60,78 +60,27 @@ impl Project {
                 MartCause::Person | MartCause::Commit => fingerprint::of([&id]),
             })
         });
-        let is_done_tick = |target: Option<&Snapshot>| {
-            told.is_none() && mart.definition.interval.is_none() && is_there(target, number).is_some()
-        };
-        let steps_of = |target: Option<&Snapshot>, mode| match is_done_tick(target) {
-            true => Vec::new(),
-            false => self.steps(mart, target, told, mode),
-        };
+        let run = MartRun { id, number, ..self.begun(mart, inputs.tables.clone(), number, cause) };
+        let wish = Wish { mart, mode, told, run };
         let target = published(&self.engine, &mart.definition.name).await?;
-        let steps = steps_of(target.as_deref(), self.mode_now(mart, target.as_deref(), told, mode).await?);
-        let there = target.as_deref().filter(|_| steps.is_empty()).map(Snapshot::version);
+        let steps = self.wanted_steps(&wish, target.as_deref()).await?;
+        let before = target.as_deref().map(Snapshot::version);
+        let there = before.filter(|_| steps.is_empty());
         // A lease may be what a process left that ended behind its commit: then how its run went is still to be told.
         if let Some(version) = there
             && self.engine.lake().mart(&name).await?.lease.is_none()
         {
             return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
         }
-        let run = MartRun { id, number, ..self.begun(mart, inputs.tables.clone(), number, cause) };
-        let lake = self.engine.lake();
-        let field = OfRun { lake: lake.clone(), mart: name.clone(), run: run.clone() };
-        let (lease, left) = match lease::take(field, self.options.lease).await? {
-            Taken::Ours(lease, left) => (lease, left),
-            Taken::Busy { holder } => {
-                let outcome = there.map_or(Outcome::Busy { holder }, |version| Outcome::Skipped { version });
-                return Ok(Ran { pins: inputs.pins, ..Ran::of(outcome) });
-            }
-        };
-        self.options.points.pass(Point::RunTaken);
-        let looked = async {
-            // DROP MART takes the definition away and then the lease: who takes one behind that finds it out here.
-            if is_gone(lake, &mart.definition).await? {
-                return Err(EngineError::not_found(format!("mart \"{name}\" was dropped meanwhile")));
-            }
-            // Another process may have published it between the look and the lease.
-            let target = published(&self.engine, &mart.definition.name).await?;
-            self.tell_what_was_left(mart, left, target.as_deref()).await?;
-            let mode = self.mode_now(mart, target.as_deref(), told, mode).await?;
-            Ok((target, mode))
-        };
-        let (target, mode_now) = match looked.await {
-            Ok(looked) => looked,
-            Err(error) => {
-                // Nobody waits for it to be found dead.
-                lease.end(None, &mart.told()).await?;
-                return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Failed(error)) });
-            }
-        };
-        let steps = steps_of(target.as_deref(), mode_now);
-        if steps.is_empty() {
-            lease.end(None, &mart.told()).await?;
-            let version = target.as_deref().map(Snapshot::version).unwrap_or_default();
-            return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Skipped { version }) });
-        }
-        if lease.is_late(&run) {
-            let holder = "one that has done with it".to_owned();
-            lease.end(None, &mart.told()).await?;
-            return Ok(Ran { pins: inputs.pins, ..Ran::of(Outcome::Busy { holder }) });
-        }
-        let all_pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
-        let before = target.as_deref().map(Snapshot::version);
-        let found = Arc::default();
-        let running = Running { project: self, mart, inputs: &inputs, pins: all_pins, run, steps, found, before };
-        let ended = tokio::select! {
-            ended = self.caller.waits(running.carry_out()) => ended,
-            lost = lease.beat() => Err(lost),
-            late = mart.too_long() => Err(late),
-        };
-        let ran = running.end(lease, ended).await;
+        let pins: Pins = inputs.pins.iter().cloned().chain(pins).collect();
+        let (run, found, gate) = (wish.run.clone(), Arc::default(), Gate::new(true));
+        let running = Running { project: self, mart, inputs: &inputs, pins, run, steps, found, before, gate };
+        let ran = self.in_turn(&wish, running, target.as_ref(), there).boxed().await?;
         Ok(Ran { pins: inputs.pins, ..ran })
     }
 
     /// A process that ended behind its commit did not write down how its run went.
-    async fn tell_what_was_left(
+    pub(super) async fn tell_what_was_left(
         &self,
         mart: &Mart,
         left: Option<MartRun>,
@@ -193,11 +142,13 @@ pub(super) struct Ran {
     pub intervals: usize,
     /// What it read.
     pub pins: Pins,
+    /// Gives the lease back and writes down how it went, where that is still to be done: nothing of the rows waits for it.
+    pub telling: Option<BoxFuture<'static, ()>>,
 }
 
 impl Ran {
     pub fn of(outcome: Outcome) -> Self {
-        Self { outcome, tests: Vec::new(), intervals: 0, pins: Pins::new() }
+        Self { outcome, tests: Vec::new(), intervals: 0, pins: Pins::new(), telling: None }
     }
 }
 
@@ -214,25 +165,40 @@ pub(super) struct Running<'a> {
     pub project: &'a Project,
     pub mart: &'a Mart,
     pub inputs: &'a Inputs,
-    pins: Pins,
+    pub pins: Pins,
     pub run: MartRun,
     pub steps: Vec<Step>,
     pub found: Arc<Mutex<Found>>,
     /// The version of the mart's table before.
-    before: Option<u64>,
+    pub before: Option<u64>,
+    /// Nothing is published before it is open.
+    pub gate: Gate,
 }
 
 impl Running<'_> {
-    async fn carry_out(&self) -> Result<(), EngineError> {
-        let engine = &self.project.engine;
-        let name = &self.mart.definition.name;
-        // Before its turn: this statement waits for one of its own.
-        if !engine.lake().schemas().await?.contains(&name.schema) {
-            let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(&name.schema));
-            engine.session().execute(&sql).await?;
-        }
-        self.comment().await?;
+    pub(super) async fn carry_out(&self) -> Result<(), EngineError> {
+        // Before its turn: these statements wait for one of their own.
+        self.prepare().await?;
         self.pass(Point::RunBegun);
+        self.make().await
+    }
+
+    async fn prepare(&self) -> Result<(), EngineError> {
+        let (engine, schema) = (&self.project.engine, &self.mart.definition.name.schema);
+        match engine.lake().catalog(schema).await {
+            Ok(_) => {}
+            Err(StorageError::SchemaNotFound { .. }) => {
+                let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
+                engine.session().execute(&sql).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.comment().await
+    }
+
+    /// Makes the rows and publishes them, when the gate is open.
+    pub(super) async fn make(&self) -> Result<(), EngineError> {
+        let (engine, name) = (&self.project.engine, &self.mart.definition.name);
         let live = engine.queries().begin(&Origin::default(), &format!("MART RUN {name}"), Phase::Queued);
         live.is_a("MART");
         let permit = Arc::new(engine.permits().acquire(None, live).await?);
@@ -278,14 +244,21 @@ impl Running<'_> {
         };
         let known = Arc::new(known);
         let (found, name, looking) = (self.found.clone(), definition.name.clone(), context.clone());
-        let points = self.project.options.points.clone();
+        let (points, gate) = (self.project.options.points.clone(), self.gate.clone());
         let look = move |staged: Arc<Snapshot>| {
             let (found, name, tests, points) = (found.clone(), name.clone(), tests.clone(), points.clone());
-            let (context, taken, known) = (looking.again(), taken.clone(), known.clone());
+            let (looking, taken, known, gate) = (looking.clone(), taken.clone(), known.clone(), gate.clone());
             async move {
+                gate.passed().await;
                 points.pass(Point::RowsWritten);
-                context.pinned.keep_provider(name.clone(), staged.provider()?);
-                let audited = audit(&context, &name, &tests.iter().collect::<Vec<_>>(), &known, now_ms).await;
+                let audited = match staged.row_count().filter(|_| tests.is_empty()) {
+                    Some(rows) => Ok(Audited { rows, tests: Vec::new() }),
+                    None => {
+                        let context = looking.again();
+                        context.pinned.keep_provider(name.clone(), staged.provider()?);
+                        audit(&context, &name, &tests.iter().collect::<Vec<_>>(), &known, now_ms).await
+                    }
+                };
                 let refused = match &audited {
                     Ok(audited) => audited.refusal(),
                     Err(error) => Some(error.message.clone()),
@@ -330,6 +303,9 @@ impl Running<'_> {
                 && definition.strategy == Strategy::Full
                 && let Some(written) = self.write_changes(context, step, target.as_ref(), look.clone()).await
             {
+                if written.is_ok() {
+                    self.pass(Point::RowsPublished);
+                }
                 if !replays.next(context, written.as_ref().err()).await {
                     return written.map_err(|error| self.found.lock().error.take().unwrap_or(error));
                 }
@@ -397,7 +373,7 @@ impl Running<'_> {
         }
     }
 
-    fn pass(&self, point: Point) {
+    pub(super) fn pass(&self, point: Point) {
         self.project.options.points.pass(point);
     }
 
@@ -417,8 +393,8 @@ impl Running<'_> {
         is_there(Some(&table), run.number).filter(|version| self.before.is_none_or(|before| *version > before))
     }
 
-    /// Gives the lease back, and tells how the run went.
-    async fn end(&self, lease: Lease<OfRun>, ended: Result<(), EngineError>) -> Ran {
+    /// How the run went. What is to be told of one that published its rows is left to the caller.
+    pub(super) async fn end(&self, lease: Lease<OfRun>, ended: Result<(), EngineError>) -> Ran {
         let found = std::mem::take(&mut *self.found.lock());
         let Audited { rows, tests } = found.audited;
         let mut run = MartRun { ended_ms: self.project.options.clock.now_ms(), rows, tests, ..self.run.clone() };
@@ -439,21 +415,24 @@ impl Running<'_> {
                 Outcome::Failed(error)
             }
         };
-        // The rows are right whether or not this can be written; then the next run tells what it found.
-        if let Err(error) = lease.end(Some(&run), &self.mart.told()).await {
-            tracing::warn!(mart = %self.mart.definition.name, %error, "how a run went could not be written down");
-        }
-        self.pass(Point::RunTold);
         let intervals = match outcome {
             Outcome::Succeeded { .. } => self.steps.iter().filter(|step| step.interval.is_some()).count(),
             _ => 0,
         };
-        Ran { outcome, tests: run.tests, intervals, pins: Pins::new() }
+        let (tests, mart, points) = (run.tests.clone(), self.mart.told(), self.project.options.points.clone());
+        let telling = async move {
+            // The rows are right whether or not this can be written; then the next run tells what it found.
+            if let Err(error) = lease.end(Some(&run), &mart).await {
+                let mart = lease.of().mart.as_str();
+                tracing::warn!(mart, %error, "how a run went could not be written down");
+            }
+            points.pass(Point::RunTold);
+        };
+        Ran { outcome, tests, intervals, pins: Pins::new(), telling: Some(telling.boxed()) }
     }
 }
 
 /// Plans a statement and runs it.
 pub(super) async fn carry_out(context: &Context, ast: Ast) -> Result<(), EngineError> {
-    let statement = Statement::plan(context, ast).await?;
-    statement.run(context, &[]).await.map(drop)
+    Statement::plan(context, ast).await?.run_planned(context).await.map(drop)
 }

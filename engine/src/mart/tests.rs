@@ -8,6 +8,7 @@ mod incremental;
 mod intervals;
 mod statements;
 mod strategies;
+mod turn;
 
 use std::{sync::Arc, time::Duration};
 

@@ -306,6 +306,18 @@ impl Statement {
         .boxed()
     }
 
+    /// Does what was planned in this very context, a moment ago: what [`Statement::run`] binds anew, because a plan may be
+    /// old, is not bound a second time.
+    pub async fn run_planned(&self, context: &Context) -> Result<Outcome, EngineError> {
+        if let Self::Merge(merge) = self {
+            return merge.run_planned(context, &[]).await;
+        }
+        match self.insert() {
+            Some(insert) => insert.run_planned(context, &[]).await,
+            None => self.run(context, &[]).await,
+        }
+    }
+
     /// Does it for all rows of parameters at once.
     pub async fn run_rows(&self, context: &Context, batches: &[RecordBatch]) -> Result<Outcome, EngineError> {
         match self.insert() {

@@ -149,19 +149,27 @@ impl Insert {
     }
 
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
-        if let Some(replaced) = &self.replaced {
-            return Self::replace_some(context, replaced, parameters).await;
-        }
         if let Some(equal) = &self.equal {
             let context = context.again();
             let insert = Self::plan_replace(&context, equal.ast.clone()).await?;
-            return insert.replace_files(&context, parameters).await;
+            return insert.run_planned(&context, parameters).await;
         }
         if let Some((insert, evolution)) = &self.overwrite {
             // On the newest tables, however long ago it was planned.
             let context = context.again();
             let insert = Self::plan(&context, insert.as_ref().clone(), *evolution).await?;
-            return insert.replace_files(&context, parameters).await;
+            return insert.run_planned(&context, parameters).await;
+        }
+        self.run_planned(context, parameters).await
+    }
+
+    /// On the tables as they were when it was planned, in the same context.
+    pub async fn run_planned(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+        if let Some(replaced) = &self.replaced {
+            return Self::replace_some(context, replaced, parameters).await;
+        }
+        if self.replaces() {
+            return self.replace_files(context, parameters).await;
         }
         check_parameters(&self.rows, parameters)?;
         // Values are put in before names and types, so that each is judged as the constant that it is.

@@ -90,10 +90,11 @@ impl Merge {
     pub async fn run(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         // On the newest tables, however long ago it was planned.
         let context = context.again();
-        Self::plan(&context, self.ast.clone(), self.asked).await?.run_once(&context, parameters).await
+        Self::plan(&context, self.ast.clone(), self.asked).await?.run_planned(&context, parameters).await
     }
 
-    async fn run_once(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
+    /// On the tables as they were when it was planned, in the same context.
+    pub async fn run_planned(&self, context: &Context, parameters: &[ScalarValue]) -> Result<Outcome, EngineError> {
         let change = RowChange {
             operation: NAME,
             parameters: BTreeMap::from([("predicate".to_owned(), self.ast.on.to_string())]),

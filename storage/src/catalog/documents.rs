@@ -23,6 +23,8 @@ const FOLDER: &str = "_boathouse";
 const DOCUMENTS_CACHED_MAX: u64 = 10_000;
 /// Older versions than this many are deleted.
 const VERSIONS_KEPT: u64 = 16;
+/// As many at a time: they are looked for by a listing, which not every change is to wait for.
+const VERSIONS_FORGOTTEN: u64 = 8;
 /// How often a change is tried when others write the same document.
 const ATTEMPTS_MAX: usize = 50;
 const BACKOFF_MS_MAX: u64 = 200;
@@ -181,7 +183,7 @@ impl<D: Document> Documents<D> {
     /// Deletes versions far behind `newest`, the oldest first, and stops where that fails: the order is what lets readers
     /// trust that a version which is there has not lost its successor.
     async fn forget_old(&self, name: &str, newest: u64) {
-        if newest < VERSIONS_KEPT {
+        if newest < VERSIONS_KEPT || !newest.is_multiple_of(VERSIONS_FORGOTTEN) {
             return;
         }
         let Ok(versions) = self.listed(name).await else { return };

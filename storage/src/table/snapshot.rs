@@ -152,6 +152,12 @@ impl Snapshot {
         self.log.files.len()
     }
 
+    /// How many rows there are, as far as the log knows how many each file has.
+    pub fn row_count(&self) -> Option<u64> {
+        let index = self.files().ok()?;
+        (0..index.len()).try_fold(0_u64, |sum, file| sum.checked_add(index.visible_rows(file)?))
+    }
+
     /// Whether all files of another version of the table are here, too, none with other rows hidden.
     pub fn has_files_of(&self, other: &Self) -> bool {
         let (own, others) = (&self.log.files, &other.log.files);

@@ -4,13 +4,16 @@
 use std::sync::Arc;
 
 use datafusion::{
+    arrow::datatypes::{DataType, Field},
     common::{
-        Column, JoinType,
+        Column, DFSchema, JoinType,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     datasource::provider_as_source,
     error::DataFusionError,
-    logical_expr::{EmptyRelation, Expr, Join, LogicalPlan, LogicalPlanBuilder, TableScan, cast, col, lit},
+    logical_expr::{
+        EmptyRelation, Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, Union, cast, col, lit,
+    },
 };
 
 use super::source::{Change, Source, Sources};
@@ -24,11 +27,22 @@ const CHANGE_TYPE: &str = "_change_type";
 /// Characters of a plan's node that are shown.
 const NODE_CHARS_MAX: usize = 80;
 
+/// In the rows of both sides: whether they came.
+const CAME: &str = "__mart_came";
+
 /// Which of the changed rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Come,
     Gone,
+    /// All, with one column more, [`came`], which tells the ones from the others.
+    Both,
+}
+
+/// The column of a plan of both sides that tells whether a row came.
+pub(super) fn came(rows: &LogicalPlan) -> Result<Expr, String> {
+    let found = rows.schema().qualified_field_with_unqualified_name(CAME);
+    found.map(|(of, field)| Expr::Column(Column::new(of.cloned(), field.name()))).map_err(|error| error.to_string())
 }
 
 /// The rows of `plan` for the changed rows of its sources; `None` when there are none. The error says which part of the
@@ -43,14 +57,17 @@ pub(super) fn delta(sources: &Sources<'_>, plan: &LogicalPlan, side: Side) -> Re
             Some(source) => changed(source, scan, side),
             None => Err(needs_all(plan, "it reads what is no table of the lake")),
         },
-        LogicalPlan::Projection(_)
-        | LogicalPlan::Filter(_)
+        LogicalPlan::Projection(projection) => match delta(sources, &projection.input, side)? {
+            Some(changed) => projected(changed, projection.expr.clone(), side).map(Some),
+            None => Ok(None),
+        },
+        LogicalPlan::Filter(_)
         | LogicalPlan::Unnest(_)
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Repartition(_) => each(sources, plan, side),
         // The order of a table's rows is nobody's promise.
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => each(sources, plan, side),
-        LogicalPlan::Union(_) => each(sources, plan, side),
+        LogicalPlan::Union(union) => united(sources, union, side),
         LogicalPlan::Join(join) => joined(sources, plan, join, side),
         LogicalPlan::Aggregate(_) => Err(needs_all(plan, "an aggregate within the query looks at all rows of a group")),
         LogicalPlan::Window(_) => Err(needs_all(plan, "a window function looks at other rows, too")),
@@ -95,7 +112,10 @@ fn joined(sources: &Sources<'_>, plan: &LogicalPlan, join: &Join, side: Side) ->
         Err(parts) => return Ok(parts.into_iter().next()),
     };
     // A union knows no relations, by whose names the nodes above call their columns.
-    let names: Vec<_> = plan.schema().iter().map(|(of, field)| (of.cloned(), field.name().clone())).collect();
+    let mut names: Vec<_> = plan.schema().iter().map(|(of, field)| (of.cloned(), field.name().clone())).collect();
+    let columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    let (one, other) = (projected(one, columns.clone(), side)?, projected(other, columns, side)?);
+    names.extend((side == Side::Both).then(|| (None, CAME.to_owned())));
     let build = || {
         let union = LogicalPlanBuilder::from(one).union(other)?;
         let columns = union.schema().columns().into_iter().zip(names).map(|(column, (of, name))| match of {
@@ -131,23 +151,50 @@ fn as_it_was(sources: &Sources<'_>, plan: &LogicalPlan) -> Result<LogicalPlan, S
     }
 }
 
-/// What looks at each row by itself, and the rows of several.
+/// What looks at each row by itself.
 fn each(sources: &Sources<'_>, plan: &LogicalPlan, side: Side) -> Result<Option<LogicalPlan>, String> {
-    let mut inputs = Vec::new();
-    let mut any = false;
-    for input in plan.inputs() {
-        inputs.push(match delta(sources, input, side)? {
-            Some(changed) => {
-                any = true;
-                changed
-            }
-            None => {
-                let schema = input.schema().clone();
-                LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })
-            }
-        });
+    let inputs: Result<Vec<_>, _> = plan.inputs().into_iter().map(|input| delta(sources, input, side)).collect();
+    // They have one input each.
+    let inputs: Option<Vec<LogicalPlan>> = inputs?.into_iter().collect();
+    inputs.map(|inputs| rebuilt(plan, inputs)).transpose()
+}
+
+/// These values of changed rows, and whether they came where that is told.
+fn projected(changed: LogicalPlan, mut values: Vec<Expr>, side: Side) -> Result<LogicalPlan, String> {
+    if side == Side::Both {
+        values.push(came(&changed)?.alias(CAME));
     }
-    if any { rebuilt(plan, inputs).map(Some) } else { Ok(None) }
+    let projection = Projection::try_new(values, Arc::new(changed));
+    projection.map(LogicalPlan::Projection).map_err(|error| error.to_string())
+}
+
+/// The changed rows of several.
+fn united(sources: &Sources<'_>, union: &Union, side: Side) -> Result<Option<LogicalPlan>, String> {
+    let mut inputs = Vec::new();
+    for input in &union.inputs {
+        if let Some(changed) = delta(sources, input, side)? {
+            let columns = input.schema().columns().into_iter().map(Expr::Column).collect();
+            inputs.push(Arc::new(projected(changed, columns, side)?));
+        }
+    }
+    if inputs.is_empty() {
+        return Ok(None);
+    }
+    // The changes of a table may be NULL where its rows are not, as far as types say.
+    let is_nullable = |at: usize| inputs.iter().any(|input| input.schema().field(at).is_nullable());
+    let fields = union.schema.iter().enumerate().map(|(at, (of, field))| {
+        let field = field.as_ref().clone().with_nullable(field.is_nullable() || is_nullable(at));
+        (of.cloned(), Arc::new(field))
+    });
+    let came = (side == Side::Both).then(|| (None, Arc::new(Field::new(CAME, DataType::Boolean, true))));
+    let schema = DFSchema::new_with_metadata(fields.chain(came).collect(), union.schema.metadata().clone());
+    let schema = Arc::new(schema.map_err(|error| error.to_string())?);
+    // Those without a change have no rows. The names of one alone are still those of all.
+    if let [_] = inputs.as_slice() {
+        let none = EmptyRelation { produce_one_row: false, schema: schema.clone() };
+        inputs.push(Arc::new(LogicalPlan::EmptyRelation(none)));
+    }
+    Ok(Some(LogicalPlan::Union(Union { inputs, schema })))
 }
 
 /// A node over other inputs.
@@ -175,7 +222,16 @@ fn changed(source: &Source, scan: &TableScan, side: Side) -> Result<Option<Logic
     if !scan.filters.is_empty() || scan.fetch.is_some() {
         return Err(format!("the scan of {} is limited", source.name));
     }
-    let kinds = if side == Side::Come { COME } else { GONE };
+    let is_one_of = |words: [&str; 2]| {
+        let kind = col(format!("changes.{CHANGE_TYPE}"));
+        let [one, other] = words.map(|word| kind.clone().eq(lit(word)));
+        one.or(other)
+    };
+    let wanted = match side {
+        Side::Come => Some(is_one_of(COME)),
+        Side::Gone => Some(is_one_of(GONE)),
+        Side::Both => None,
+    };
     let rows = || {
         let builder = LogicalPlanBuilder::scan("changes", provider_as_source(feed.clone()), None)?;
         let schema = builder.schema().clone();
@@ -187,11 +243,15 @@ fn changed(source: &Source, scan: &TableScan, side: Side) -> Result<Option<Logic
                 false => cast(column, field.data_type().clone()).alias(field.name()),
             })
         });
-        let columns = columns.collect::<datafusion::error::Result<Vec<Expr>>>()?;
-        let kind = col(format!("changes.{CHANGE_TYPE}"));
-        let is_wanted = kinds.map(|word| kind.clone().eq(lit(word)));
-        let [one, other] = is_wanted;
-        builder.filter(one.or(other))?.project(columns)?.alias(scan.table_name.clone())?.build()
+        let mut columns = columns.collect::<datafusion::error::Result<Vec<Expr>>>()?;
+        let rows = match wanted {
+            Some(wanted) => builder.filter(wanted)?,
+            None => {
+                columns.push(is_one_of(COME).alias(CAME));
+                builder
+            }
+        };
+        rows.project(columns)?.alias(scan.table_name.clone())?.build()
     };
     rows().map(Some).map_err(|error: DataFusionError| error.to_string())
 }

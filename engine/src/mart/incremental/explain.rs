@@ -33,8 +33,7 @@ pub(crate) async fn explain(
     let context = mart.context(engine, &Pins::new());
     let inputs = Inputs::of(&context, mart).await?;
     let target = published(engine, name).await?;
-    // The same names, bound to the same versions.
-    let looked = looked_at(&project, &context, mart, &inputs, target.as_ref()).await?;
+    let looked = looked_at(&project, mart, &inputs, target.as_ref()).await;
     let is_done = match (&target, inputs.number()) {
         (Some(target), Some(number)) => project.is_up_to_date(mart, target, number).await?,
         _ => false,

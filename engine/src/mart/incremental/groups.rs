@@ -32,18 +32,11 @@ const NEW: &str = "new_rows";
 
 /// The keys of groups that have a changed row, each once; `None` when no row changed.
 pub(super) fn keys(sources: &Sources<'_>, grouped: &Grouped) -> Result<Option<LogicalPlan>, String> {
-    let mut all: Option<LogicalPlanBuilder> = None;
-    for side in [Side::Come, Side::Gone] {
-        let Some(rows) = delta(sources, &grouped.aggregate.input, side)? else { continue };
-        let named = grouped.aggregate.group_expr.iter().enumerate();
-        let named = named.map(|(n, key)| key.clone().unalias_nested().data.alias(format!("k{n}")));
-        let rows = LogicalPlanBuilder::from(rows).project(named).map_err(text)?;
-        all = Some(match all {
-            None => rows,
-            Some(all) => all.union(rows.build().map_err(text)?).map_err(text)?,
-        });
-    }
-    all.map(|all| all.distinct()?.build()).transpose().map_err(text)
+    let Some(rows) = delta(sources, &grouped.aggregate.input, Side::Both)? else { return Ok(None) };
+    let named = grouped.aggregate.group_expr.iter().enumerate();
+    let named = named.map(|(n, key)| key.clone().unalias_nested().data.alias(format!("k{n}")));
+    let keys = LogicalPlanBuilder::from(rows).project(named).and_then(LogicalPlanBuilder::distinct);
+    keys.and_then(LogicalPlanBuilder::build).map(Some).map_err(text)
 }
 
 /// The rows of the groups with these keys, as they are now. The keys are looked up once, here.

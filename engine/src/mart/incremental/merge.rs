@@ -6,31 +6,33 @@
 
 use std::sync::Arc;
 
-use boathouse_storage::Snapshot;
 use datafusion::{
     arrow::datatypes::{DataType, FieldRef},
-    common::{Column, JoinType, NullEquality},
-    datasource::provider_as_source,
     error::{DataFusionError, Result as QueryResult},
-    functions_aggregate::expr_fn::sum,
+    functions::core::expr_fn::coalesce,
     logical_expr::{
-        Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, expr::AggregateFunction, lit, when,
+        Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, expr::AggregateFunction, lit,
     },
 };
 
 use super::{
-    delta::{Side, delta},
-    publish::THERE,
+    delta::{Side, came, delta},
     shape::{Grouped, is_text},
     source::Sources,
 };
 
-const PARTS: &str = "parts";
-const KEPT: &str = "kept";
+/// The numbers of changed rows, and what they are put together with.
+pub(super) struct Parts {
+    /// Under the names of the mart's columns.
+    pub rows: LogicalPlan,
+    pub combined: Vec<Option<Combined>>,
+    /// The column that counts all rows of a group, where rows went: with 0 it is there no more.
+    pub count: Option<usize>,
+}
 
 /// How the number of the changed rows and the one in the table become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Combined {
+pub(super) enum Combined {
     Count {
         /// It counts all rows of a group.
         all: bool,
@@ -43,15 +45,10 @@ enum Combined {
     Greatest,
 }
 
-/// The rows of changed groups; `None` when the query is not of this kind, or has rows that went and no way to take them away.
-pub(super) fn rows(
-    sources: &Sources<'_>,
-    grouped: &Grouped,
-    columns: &[FieldRef],
-    target: &Arc<Snapshot>,
-) -> Result<Option<LogicalPlan>, String> {
+/// The numbers of changed groups; `None` when the query is not of this kind, or has rows that went and no way to take them
+/// away.
+pub(super) fn parts(sources: &Sources<'_>, grouped: &Grouped, columns: &[FieldRef]) -> Result<Option<Parts>, String> {
     let Some(kinds) = kinds(grouped, columns) else { return Ok(None) };
-    let come = delta(sources, &grouped.aggregate.input, Side::Come)?;
     let gone = delta(sources, &grouped.aggregate.input, Side::Gone)?;
     let is_full = |kind: &Option<Combined>| match kind {
         None | Some(Combined::Count { .. } | Combined::Sum { full: true }) => true,
@@ -63,9 +60,13 @@ pub(super) fn rows(
     if gone.is_some() && !(kinds.iter().all(is_full) && counts.is_some() && negates) {
         return Ok(None);
     }
-    let counts = counts.filter(|_| gone.is_some());
-    let parts = parts(grouped, &kinds, columns, come, gone).map_err(text)?;
-    together(grouped, &kinds, columns, counts, parts, target).map(Some).map_err(text)
+    let (side, count) = if gone.is_some() { (Side::Both, counts) } else { (Side::Come, None) };
+    let rows = delta(sources, &grouped.aggregate.input, side)?.ok_or("changed rows that are none")?;
+    let rows = match side {
+        Side::Both => difference(grouped, &kinds, columns, rows)?,
+        Side::Come | Side::Gone => numbers(grouped, columns, rows).map_err(text)?,
+    };
+    Ok(Some(Parts { rows, combined: kinds, count }))
 }
 
 /// For each column of the mart that is no key, how it is combined; `None` when one cannot be.
@@ -117,93 +118,77 @@ fn is_ordered(kind: &DataType) -> bool {
     matches!(kind, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..) | DataType::Utf8 | DataType::Utf8View)
 }
 
-/// The numbers of the changed rows: those that went below zero.
-fn parts(
-    grouped: &Grouped,
-    kinds: &[Option<Combined>],
-    columns: &[FieldRef],
-    come: Option<LogicalPlan>,
-    gone: Option<LogicalPlan>,
-) -> QueryResult<LogicalPlan> {
-    let of = |input: LogicalPlan, minus: bool| {
-        let Aggregate { group_expr, aggr_expr, .. } = grouped.aggregate.clone();
-        let aggregate = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), group_expr, aggr_expr)?);
-        let given = aggregate.schema().columns();
-        let shown = columns.iter().enumerate().map(|(at, column)| {
-            let origin = grouped.origin(at).and_then(|origin| given.get(origin).cloned());
-            let value = origin.map(Expr::Column).ok_or_else(lost)?;
-            let kind = column.data_type().clone();
-            let value = match kinds.get(at) {
-                Some(Some(_)) if minus => cast(-value, kind),
-                _ => cast(value, kind),
-            };
-            Ok(value.alias(column.name()))
-        });
-        let shown = shown.collect::<QueryResult<Vec<Expr>>>()?;
-        LogicalPlanBuilder::from(aggregate).project(shown)
-    };
-    let both = match (come, gone) {
-        (Some(come), Some(gone)) => {
-            let union = of(come, false)?.union(of(gone, true)?.build()?)?;
-            let own = |at: usize| Expr::Column(Column::new_unqualified(columns[at].name()));
-            let keys: Vec<Expr> = grouped.keys.iter().map(|at| own(*at)).collect();
-            let of_group = |at: &usize| kinds.get(*at).is_some_and(Option::is_some);
-            let numbers: Vec<usize> = (0..columns.len()).filter(of_group).collect();
-            let sums: Vec<Expr> = numbers.iter().map(|at| sum(own(*at)).alias(format!("sum {at}"))).collect();
-            let shown = columns.iter().enumerate().map(|(at, column)| match numbers.contains(&at) {
-                true => cast(Expr::Column(Column::new_unqualified(format!("sum {at}"))), column.data_type().clone())
-                    .alias(column.name()),
-                false => own(at),
-            });
-            let shown: Vec<Expr> = shown.collect();
-            union.alias("changed")?.aggregate(keys, sums)?.project(shown)?
-        }
-        (Some(come), None) => of(come, false)?,
-        (None, Some(gone)) => of(gone, true)?,
-        (None, None) => return Err(lost()),
-    };
-    both.alias(PARTS)?.build()
+/// The numbers of rows that came.
+fn numbers(grouped: &Grouped, columns: &[FieldRef], rows: LogicalPlan) -> QueryResult<LogicalPlan> {
+    let Aggregate { group_expr, aggr_expr, .. } = grouped.aggregate.clone();
+    let aggregate = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(rows), group_expr, aggr_expr)?);
+    let given = aggregate.schema().columns();
+    let shown = columns.iter().enumerate().map(|(at, column)| {
+        let value = grouped.origin(at).and_then(|origin| given.get(origin).cloned());
+        let value = value.map(Expr::Column).ok_or_else(lost)?;
+        Ok(cast(value, column.data_type().clone()).alias(column.name()))
+    });
+    let shown = shown.collect::<QueryResult<Vec<Expr>>>()?;
+    LogicalPlanBuilder::from(aggregate).project(shown)?.build()
 }
 
-/// The numbers together with those of the table.
-fn together(
+/// The numbers of rows that came less those of rows that went, of rows of both sides, which are read once. Counts and sums
+/// alone, which are never NULL.
+fn difference(
     grouped: &Grouped,
     kinds: &[Option<Combined>],
     columns: &[FieldRef],
-    counts: Option<usize>,
-    parts: LogicalPlan,
-    target: &Arc<Snapshot>,
-) -> QueryResult<LogicalPlan> {
-    let provider = target.provider().map_err(|error| DataFusionError::External(Box::new(error)))?;
-    let kept = LogicalPlanBuilder::scan(KEPT, provider_as_source(provider), None)?.build()?;
-    let of = |relation: &str, at: usize| Column::new(Some(relation.to_owned()), columns[at].name());
-    let on = |relation: &str| grouped.keys.iter().map(|at| of(relation, *at)).collect::<Vec<_>>();
-    let value = |at: usize| -> QueryResult<Expr> {
-        let new = Expr::Column(of(PARTS, at));
-        let Some(kind) = kinds.get(at).copied().flatten() else { return Ok(new) };
-        let old = cast(Expr::Column(of(KEPT, at)), columns[at].data_type().clone());
-        let both = match kind {
-            Combined::Count { .. } | Combined::Sum { .. } => {
-                cast(old.clone() + new.clone(), columns[at].data_type().clone())
-            }
-            Combined::Least => when(old.clone().lt_eq(new.clone()), old.clone()).otherwise(new.clone())?,
-            Combined::Greatest => when(old.clone().gt_eq(new.clone()), old.clone()).otherwise(new.clone())?,
-        };
-        when(old.clone().is_null(), new.clone()).when(new.is_null(), old).otherwise(both)
-    };
-    let mut shown = Vec::with_capacity(columns.len() + 1);
-    for (at, column) in columns.iter().enumerate() {
-        shown.push(value(at)?.alias(column.name()));
+    rows: LogicalPlan,
+) -> Result<LogicalPlan, String> {
+    let came = came(&rows)?;
+    let groups = grouped.aggregate.group_expr.len();
+    let mut sides: Vec<Expr> = Vec::new();
+    // For each column where its value is: of a key one, of a number two behind one another.
+    let mut places = Vec::with_capacity(columns.len());
+    for (at, kind) in kinds.iter().enumerate() {
+        let origin = grouped.origin(at).ok_or_else(|| text(lost()))?;
+        if kind.is_none() {
+            places.push(origin);
+            continue;
+        }
+        places.push(groups + sides.len());
+        let of_all = origin.checked_sub(groups).and_then(|number| grouped.aggregate.aggr_expr.get(number));
+        // Not IS NOT TRUE: as a part of several aggregates it is never NULL in one plan, and may be in the other.
+        for (side, is_of) in [("came", came.clone()), ("went", !came.clone())] {
+            let of_side = of_all.and_then(|of_all| only(of_all, is_of)).ok_or_else(|| text(lost()))?;
+            sides.push(of_side.alias(format!("{at} {side}")));
+        }
     }
-    let there = match counts {
-        Some(at) => value(at)?.gt(lit(0_i64)),
-        None => lit(true),
+    let build = || {
+        let keys = grouped.aggregate.group_expr.clone();
+        let aggregate = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(rows), keys, sides)?);
+        let given = aggregate.schema().columns();
+        let shown = columns.iter().zip(kinds).zip(&places).map(|((column, kind), at)| {
+            let given = |at: usize| given.get(at).cloned().map(Expr::Column).ok_or_else(lost);
+            let kept = column.data_type();
+            let value = match kind {
+                None => given(*at)?,
+                // A side without a row has no sum.
+                Some(_) => {
+                    let number =
+                        |at| Ok::<_, DataFusionError>(coalesce(vec![given(at)?, cast(lit(0_i64), kept.clone())]));
+                    number(*at)? - number(*at + 1)?
+                }
+            };
+            Ok(cast(value, kept.clone()).alias(column.name()))
+        });
+        let shown = shown.collect::<QueryResult<Vec<Expr>>>()?;
+        LogicalPlanBuilder::from(aggregate).project(shown)?.build()
     };
-    shown.push(there.alias(THERE));
-    LogicalPlanBuilder::from(parts)
-        .join_detailed(kept, JoinType::Left, (on(PARTS), on(KEPT)), None, NullEquality::NullEqualsNull)?
-        .project(shown)?
-        .build()
+    build().map_err(text)
+}
+
+/// An aggregate of those of its rows for which a condition holds.
+fn only(aggregate: &Expr, condition: Expr) -> Option<Expr> {
+    let Expr::AggregateFunction(mut call) = aggregate.clone().unalias_nested().data else { return None };
+    let own = call.params.filter.take().map(|own| *own);
+    call.params.filter = Some(Box::new(own.into_iter().fold(condition, Expr::and)));
+    Some(Expr::AggregateFunction(call))
 }
 
 fn lost() -> DataFusionError {

@@ -26,13 +26,11 @@ impl Running<'_> {
         look: impl Fn(Arc<Snapshot>) -> BoxFuture<'static, Result<(), StorageError>> + Clone + Send + Sync + 'static,
     ) -> Option<Result<(), EngineError>> {
         let (mart, name) = (self.mart, &self.mart.definition.name);
-        let looking = context.again();
-        let looked = looked_at(self.project, &looking, mart, self.inputs, target).await;
-        let planned = match looked.map_err(|error| error.to_string()).and_then(|looked| looked.way) {
-            Ok(planned) => planned.ready(&looking, mart).await,
+        let planned = match looked_at(self.project, mart, self.inputs, target).await.way {
+            Ok(planned) => planned.ready(context, mart).await,
             Err(why) => Err(why),
         };
-        let Ready { way, keys, rows } = match planned {
+        let Ready { way, changes, rows } = match planned {
             Ok(planned) => planned,
             Err(why) => {
                 tracing::debug!(mart = %name, why, "the run is a full one");
@@ -49,7 +47,7 @@ impl Running<'_> {
             }
             look(staged)
         };
-        let ast = statement(&mart.definition, &mart.columns, keys.as_deref());
+        let ast = statement(&mart.definition, &mart.columns, &changes);
         let context = match self.publication(step, target, audit) {
             Ok(publication) => context.again().with_given(vec![rows]).publishing(publication),
             Err(error) => return Some(Err(error)),

@@ -18,8 +18,9 @@ use super::{
     },
     basis::Basis,
     delta::{Side, delta},
-    groups, merge,
-    publish::rows_name,
+    groups,
+    merge::{self, Parts},
+    publish::{Changes, rows_name},
     settled::check_settled,
     shape::{Grouped, is_text},
     source::{Change, Sources},
@@ -73,8 +74,7 @@ pub(super) struct Looked {
 /// A run that looks at changed rows.
 pub(super) struct Planned {
     pub way: Way,
-    /// The columns, by place, that tell groups apart.
-    pub keys: Option<Vec<usize>>,
+    changes: Changes,
     rows: Rows,
 }
 
@@ -94,34 +94,32 @@ impl Planned {
             Rows::Of(grouped, keys) => groups::rows(context, &grouped, &names, keys).await?,
         };
         let rows = (rows_name(&mart.definition), Arc::new(ViewTable::new(plan, None)) as _);
-        Ok(Ready { way: self.way, keys: self.keys, rows })
+        Ok(Ready { way: self.way, changes: self.changes, rows })
     }
 }
 
 /// A run whose statement can be carried out.
 pub(super) struct Ready {
     pub way: Way,
-    pub keys: Option<Vec<usize>>,
+    pub changes: Changes,
     /// The rows, and the name by which the statement knows them.
     pub rows: (TableName, Arc<dyn TableProvider>),
 }
 
-/// Looks at a mart whose table is `target`, with the versions that `context` has pinned. Nothing is written.
+/// Looks at a mart whose table is `target`, with the versions of `inputs`. Nothing is written.
 pub(super) async fn looked_at(
     project: &Project,
-    context: &Context,
     mart: &Mart,
     inputs: &Inputs,
     target: Option<&Arc<Snapshot>>,
-) -> Result<Looked, EngineError> {
-    let full = |why: String| Ok(Looked { sources: Vec::new(), way: Err(why) });
+) -> Looked {
+    let full = |why: String| Looked { sources: Vec::new(), way: Err(why) };
     let basis = match allowed(project, mart, inputs, target).await {
         Ok(basis) => basis,
         Err(why) => return full(why),
     };
-    let Some(target) = target else { return full("it was never run".to_owned()) };
-    let plan = context.analyze(context.plan_query(mart.definition.sample()?).await?)?;
-    let sources = match Sources::of(context, &plan, &basis).await {
+    let plan = &inputs.plan;
+    let sources = match Sources::of(&inputs.bound, plan, &basis).await {
         Ok(sources) => sources,
         Err(why) => return full(why),
     };
@@ -135,7 +133,7 @@ pub(super) async fn looked_at(
         (source.name.to_string(), source.before, source.now, became)
     });
     let told = told.collect();
-    Ok(Looked { sources: told, way: planned(&sources, &plan, mart, target) })
+    Looked { sources: told, way: planned(&sources, plan, mart) }
 }
 
 /// Whether the table is what the last run made of the same definition.
@@ -182,7 +180,7 @@ pub(super) fn may_be_of_changes(error: &EngineError) -> bool {
     !matches!(error.kind, ErrorKind::Cancelled | ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::Unavailable)
 }
 
-fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart, target: &Arc<Snapshot>) -> Result<Planned, String> {
+fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart) -> Result<Planned, String> {
     for source in sources.all() {
         if let Change::Unknown(why) = &source.change {
             return Err(format!("{}: {why}", source.name));
@@ -191,7 +189,7 @@ fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart, target: &Arc<
     let nothing = || {
         let schema = plan.schema().clone();
         let rows = Rows::Plan(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema }));
-        Ok(Planned { way: Way::Nothing, keys: None, rows })
+        Ok(Planned { way: Way::Nothing, changes: Changes::Added, rows })
     };
     if sources.changed_in(plan).is_none() {
         return nothing();
@@ -205,12 +203,14 @@ fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart, target: &Arc<
             return Err(format!("{name} of the GROUP BY is in partition_by, where an empty text becomes NULL"));
         }
         grouped.check_settled()?;
-        let keys = Some(grouped.keys.clone());
-        if let Some(rows) = merge::rows(sources, &grouped, &mart.columns, target)? {
-            return Ok(Planned { way: Way::Merge, keys, rows: Rows::Plan(rows) });
+        let keys = grouped.keys.clone();
+        if let Some(Parts { rows, combined, count }) = merge::parts(sources, &grouped, &mart.columns)? {
+            let changes = Changes::Numbers { keys, combined, count };
+            return Ok(Planned { way: Way::Merge, changes, rows: Rows::Plan(rows) });
         }
+        let changes = Changes::Groups { keys };
         return match groups::keys(sources, &grouped)? {
-            Some(changed) => Ok(Planned { way: Way::Groups, keys, rows: Rows::Of(Box::new(grouped), changed) }),
+            Some(changed) => Ok(Planned { way: Way::Groups, changes, rows: Rows::Of(Box::new(grouped), changed) }),
             None => nothing(),
         };
     }
@@ -222,7 +222,7 @@ fn planned(sources: &Sources<'_>, plan: &LogicalPlan, mart: &Mart, target: &Arc<
     }
     check_settled(plan)?;
     match come {
-        Some(rows) => Ok(Planned { way: Way::Append, keys: None, rows: Rows::Plan(rows) }),
+        Some(rows) => Ok(Planned { way: Way::Append, changes: Changes::Added, rows: Rows::Plan(rows) }),
         None => nothing(),
     }
 }

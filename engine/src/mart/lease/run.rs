@@ -53,7 +53,7 @@ impl Lease<OfRun> {
     }
 
     /// Gives the lease back, and writes down how the run went: one step. Does nothing when another process took it over.
-    pub async fn end(self, run: Option<&MartRun>, definition: &MartDefinition) -> Result<(), EngineError> {
+    pub async fn end(&self, run: Option<&MartRun>, definition: &MartDefinition) -> Result<(), EngineError> {
         self.release(|document| {
             if let Some(run) = run {
                 document.push(run.clone());

@@ -13,10 +13,28 @@ async fn told(engine: &Arc<Engine>, mart: &str, word: &str) -> String {
 async fn runs(engine: &Arc<Engine>, query: &str, way: &str) {
     assert_eq!(told(engine, "m.t", "way").await, way, "{query}\n{}", rows(engine, "EXPLAIN MART m.t").await);
     execute(engine, "REFRESH MART m.t").await;
+    went(engine, way).await;
+    same(engine, query).await;
+}
+
+/// The mart has the rows of its query.
+async fn same(engine: &Arc<Engine>, query: &str) {
     let query = format!("SELECT * FROM ({query}) AS q");
     for (one, other) in [("SELECT * FROM m.t", &*query), (&*query, "SELECT * FROM m.t")] {
         let differences = rows(engine, &format!("{one} EXCEPT ALL {other}")).await;
         assert_eq!(differences, "", "rows of {one} that are not of {other}");
+    }
+}
+
+/// The last run went this way, and not another one because this could not be gone.
+async fn went(engine: &Engine, way: &str) {
+    let table = engine.lake().table("m", "t").await.unwrap();
+    let last = engine.lake().history(&table, 1).await.unwrap().remove(0);
+    let (operation, is_added) = (last.operation.as_deref(), last.is_blind_append == Some(true));
+    match way {
+        "append" => assert!(is_added, "{last:?}"),
+        "merge" | "groups" => assert_eq!(operation, Some("MERGE"), "{last:?}"),
+        _ => assert_ne!(operation, Some("MERGE"), "{last:?}"),
     }
 }
 
@@ -233,11 +251,36 @@ async fn a_run_is_full_where_deleted_rows_cannot_be_read_any_more() {
         }
         // It is found out when they are read.
         assert_ne!(told(&engine, "m.t", "way").await, "full");
-        let way = told(&engine, "m.t", "way").await;
-        runs(&engine, query, &way).await;
+        execute(&engine, "REFRESH MART m.t").await;
+        same(&engine, query).await;
         let table = engine.lake().table("m", "t").await.unwrap();
         let last = engine.lake().history(&table, 1).await.unwrap().remove(0);
         assert_eq!(last.operation.as_deref(), Some("WRITE"), "a full run overwrites the rows");
         assert_eq!(told(&engine, "m.t", "way").await, "skipped");
     }
+}
+
+#[tokio::test]
+async fn groups_are_made_of_the_files_that_may_have_them() {
+    let engine = engine().await;
+    let rows_of =
+        |file: u32| format!("SELECT {file} * 100 + value % 100 AS k, random() AS x FROM generate_series(1, 20000)");
+    execute(&engine, &format!("CREATE TABLE t AS {}", rows_of(0))).await;
+    for file in 1..8 {
+        execute(&engine, &format!("INSERT INTO t {}", rows_of(file))).await;
+    }
+    let query = "SELECT k, median(x) AS x FROM t GROUP BY k";
+    execute(&engine, &format!("CREATE SCHEMA m; CREATE MART m.t AS {query}")).await;
+    runs(&engine, query, "full").await;
+    execute(&engine, "INSERT INTO t VALUES (107, 0.5), (105, 0.25)").await;
+    assert_eq!(told(&engine, "m.t", "way").await, "groups");
+    let bytes = || engine.lake().usage().store.bytes_read;
+    let before = bytes();
+    execute(&engine, "REFRESH MART m.t").await;
+    went(&engine, "groups").await;
+    let (read, whole) = (bytes() - before, engine.lake().table("main", "t").await.unwrap().size_bytes());
+    assert!(read < whole / 2, "{read} bytes were read, the table has {whole}");
+    assert_eq!(rows(&engine, "SELECT count(*) FROM system.mart_runs WHERE mart = 'm.t'").await, "2");
+    let differences = "SELECT * FROM m.t EXCEPT ALL SELECT k, median(x) FROM t GROUP BY k";
+    assert_eq!(rows(&engine, differences).await, "");
 }

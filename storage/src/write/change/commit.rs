@@ -116,7 +116,7 @@ pub async fn change(
         return Ok(changed);
     }
     let left = left(target, &touched, patches.as_ref(), hides)?;
-    let rest = write_rest(lake, target, left, &session).await?;
+    let rest = write_rest(lake, target, left, &session, info).await?;
     added += rest.rewritten.len() + rest.written.len();
     transaction.add_written(rest.written)?;
     for file in &rest.rewritten {

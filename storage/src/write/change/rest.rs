@@ -13,6 +13,7 @@ use super::exec::is_counted;
 use crate::{
     Lake, Snapshot, StorageError,
     write::{
+        CommitInfo,
         discard::Discard,
         near_store::near_store,
         recorder::Recorder,
@@ -22,6 +23,8 @@ use crate::{
 
 /// More small files than this become few: a file of its own costs more than to decode and encode so little.
 const SMALL_FILES_MAX: usize = 16;
+/// The same for who publishes, and writes the same table again and again: what each time adds would make the next ones slow.
+const SMALL_FILES_PUBLISHED_MAX: usize = 2;
 const SMALL_BYTES: u64 = 1 << 20;
 /// Files that are decoded together, by their size: it bounds what is held of their changed values.
 const DECODED_BYTES_MAX: u64 = 128 << 20;
@@ -65,6 +68,7 @@ pub(super) async fn write_rest(
     target: &Arc<Snapshot>,
     changes: Vec<FileChange>,
     session: &Arc<dyn Session>,
+    info: &CommitInfo,
 ) -> Result<Rest, StorageError> {
     if changes.is_empty() {
         return Ok(Rest::default());
@@ -74,7 +78,8 @@ pub(super) async fn write_rest(
     let recorder: Arc<dyn ObjectStore> = Arc::new(Recorder { inner: store, begun: discard.list() });
     let index = target.files()?;
     let is_small = |change: &FileChange| index.size(change.file) < SMALL_BYTES;
-    let few = changes.iter().filter(|change| is_small(change)).count() <= SMALL_FILES_MAX;
+    let most = if info.publication.is_some() { SMALL_FILES_PUBLISHED_MAX } else { SMALL_FILES_MAX };
+    let few = changes.iter().filter(|change| is_small(change)).count() <= most;
     let (changes, mut others): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| few || !is_small(change));
     let threads = session.config().target_partitions().max(1);
     let at_once = threads.min(changes.len()).max(1);
