@@ -129,8 +129,7 @@ impl Project {
             self.engine.mart_totals_kept().add(&ran.outcome);
             let Ran { outcome, tests, intervals, telling, .. } = ran;
             let report = Report { mart, outcome, tests, intervals, took: began.elapsed() };
-            // On its own: whoever waits for the run may go away.
-            last = Some(Ending { report, began, telling: telling.map(tokio::spawn) });
+            last = Some(Ending { report, began, telling });
         }
         if let Some(ending) = last {
             let report = ending.ended().await;

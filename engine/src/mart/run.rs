@@ -10,6 +10,7 @@ use boathouse_storage::{
 use datafusion::{catalog::view::ViewTable, sql::sqlparser::ast::Query};
 use futures::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
@@ -143,7 +144,7 @@ pub(super) struct Ran {
     /// What it read.
     pub pins: Pins,
     /// Gives the lease back and writes down how it went, where that is still to be done: nothing of the rows waits for it.
-    pub telling: Option<BoxFuture<'static, ()>>,
+    pub telling: Option<JoinHandle<()>>,
 }
 
 impl Ran {
@@ -299,6 +300,11 @@ impl Running<'_> {
         let mut replays = Replays::default();
         loop {
             let target = published(engine, &definition.name).await?;
+            // Rows go into the table that was there at first; one that came or changed since waits for the turn, for a
+            // statement that makes a table shows before its commit.
+            if target.as_deref().map(Snapshot::version) != self.before {
+                self.gate.passed().await;
+            }
             if step.keeps
                 && definition.strategy == Strategy::Full
                 && let Some(written) = self.write_changes(context, step, target.as_ref(), look.clone()).await
@@ -420,15 +426,16 @@ impl Running<'_> {
             _ => 0,
         };
         let (tests, mart, points) = (run.tests.clone(), self.mart.told(), self.project.options.points.clone());
-        let telling = async move {
+        // At once, and on its own: the lease has no beat any more, and whoever waits for the run may go away.
+        let telling = tokio::spawn(async move {
             // The rows are right whether or not this can be written; then the next run tells what it found.
             if let Err(error) = lease.end(Some(&run), &mart).await {
                 let mart = lease.of().mart.as_str();
                 tracing::warn!(mart, %error, "how a run went could not be written down");
             }
             points.pass(Point::RunTold);
-        };
-        Ran { outcome, tests, intervals, pins: Pins::new(), telling: Some(telling.boxed()) }
+        });
+        Ran { outcome, tests, intervals, pins: Pins::new(), telling: Some(telling) }
     }
 }
 

@@ -28,8 +28,9 @@ use super::{
     steps::Step,
     stored::is_gone,
     strategy::Strategy,
+    test::Test,
 };
-use crate::EngineError;
+use crate::{EngineError, ErrorKind};
 
 /// Holds a run's commits back until it is known that the run is ours. Clones are the same gate.
 #[derive(Debug, Clone)]
@@ -124,7 +125,8 @@ impl Project {
                 Turn::Not(outcome) => return Ok(Ran::of(outcome)),
             };
             let ended = match ended {
-                // It came to nothing, or to an error, before it was its turn.
+                // What fails before its turn, perhaps beside the run of another, is tried when it has come.
+                Some(Some(Err(error))) if error.kind != ErrorKind::Cancelled => None,
                 Some(ended) => ended,
                 None if ours.is_as(target, &running.steps) => {
                     running.pass(Point::RunBegun);
@@ -241,7 +243,9 @@ impl Running<'_> {
         let Some(target) = target else { return false };
         let is_made_anew = definition.strategy == Strategy::Full && target.file_count() == 0;
         let puts_aside = definition.tests.iter().any(|test| test.on_violation.takes_rows());
-        let stays = !is_made_anew && !self.steps.iter().any(|step| step.anew);
+        // What the last run found is known only behind it.
+        let looks_back = definition.tests.iter().any(Test::is_of_history);
+        let stays = !is_made_anew && !looks_back && !self.steps.iter().any(|step| step.anew);
         !self.steps.is_empty() && stays && !puts_aside && is_defined_so(definition, columns, target)
     }
 }
