@@ -15,6 +15,9 @@ pub struct EngineConfig {
     /// Memory of the process; queries spill before it is used up. Below 256 MiB: of queries alone. Default: 60 % of the
     /// machine's.
     pub memory_bytes_max: usize,
+    /// Makes the process's allocator give free memory back to the system: called when the process has too much of it, a few
+    /// times a second at most, from any thread. Default: nothing does.
+    pub release_memory: Option<fn()>,
     /// Where queries spill. Default: the system's temporary folder.
     pub spill_folder: Option<PathBuf>,
     /// Disk for spilling. Default: 100 GiB.
@@ -48,6 +51,7 @@ impl Default for EngineConfig {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             memory_bytes_max: memory::machine_bytes() / 10 * 6,
+            release_memory: None,
             spill_folder: None,
             spill_bytes_max: 100 << 30,
             statements_running_max: (4 * threads).max(8),

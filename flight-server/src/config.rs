@@ -141,7 +141,7 @@ pub use self::{
     value::{Memory, Size, Span},
 };
 
-use crate::{AuthOptions, PollOptions, TraceOptions, WebhookOptions};
+use crate::{AuthOptions, PollOptions, TraceOptions, WebhookOptions, allocator};
 use file::File;
 
 /// Where a server listens unless it is told otherwise.
@@ -265,7 +265,11 @@ impl Config {
         let file: File = toml::from_str(text).map_err(|error| {
             ConfigError(format!("the configuration \"{name}\" is wrong\n{}", error.to_string().trim_end()))
         })?;
-        let mut engine = EngineConfig { file_access: FileAccess::Anywhere, ..EngineConfig::default() };
+        let mut engine = EngineConfig {
+            file_access: FileAccess::Anywhere,
+            release_memory: Some(allocator::release),
+            ..EngineConfig::default()
+        };
         let query = file.query;
         if let Some(memory) = flags.memory.or(parsed(variable, "MEMORY")?).or(query.memory) {
             engine.memory_bytes_max = match memory {

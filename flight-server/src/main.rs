@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use boathouse_flight_server::{cli, log};
+use boathouse_flight_server::{allocator, cli, log};
 use clap::Parser;
 use mimalloc::MiMalloc;
 use tokio::runtime::Builder;
@@ -14,6 +14,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const STACK_BYTES: usize = 8 << 20;
 
 fn main() -> ExitCode {
+    allocator::keep();
     let cli = cli::Cli::parse();
     if let Err(text) = log::start() {
         eprintln!("ERROR: {text}");

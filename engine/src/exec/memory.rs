@@ -17,7 +17,10 @@ const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 
 /// What all queries of an engine share: a bounded pool of memory, disk to spill to, and the lake's stores.
 pub(crate) fn runtime_env(config: &EngineConfig, lake: &Lake) -> Result<Arc<RuntimeEnv>, EngineError> {
-    let pool = TrackConsumersPool::new(SharedPool::new(config.memory_bytes_max), CONSUMERS_NAMED);
+    let pool = TrackConsumersPool::new(
+        SharedPool::new(config.memory_bytes_max).releasing(config.release_memory),
+        CONSUMERS_NAMED,
+    );
     let footers = lake.footers();
     let caches = CacheManagerConfig::default()
         .with_metadata_cache_limit(footers.cache_limit())

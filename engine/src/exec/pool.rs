@@ -35,6 +35,8 @@ pub(super) struct SharedPool {
     used: AtomicUsize,
     process_bytes_max: usize,
     process: Option<ProcessMemory>,
+    /// Gives free memory back to the system.
+    release: Option<fn()>,
 }
 
 impl SharedPool {
@@ -42,7 +44,12 @@ impl SharedPool {
     pub fn new(process_bytes_max: usize) -> Self {
         let process = (process_bytes_max >= WATCHED_BYTES_MIN).then(|| ProcessMemory::new(process_bytes_max / 64));
         let bytes_max = if process.is_some() { process_bytes_max / 4 * 3 } else { process_bytes_max };
-        Self { bytes_max, used: AtomicUsize::new(0), process_bytes_max, process }
+        Self { bytes_max, used: AtomicUsize::new(0), process_bytes_max, process, release: None }
+    }
+
+    /// With what the allocator keeps given back before anything is refused for it.
+    pub fn releasing(self, release: Option<fn()>) -> Self {
+        Self { release, ..self }
     }
 
     /// What is free for this reservation, if `used` is in use.
@@ -61,10 +68,16 @@ impl SharedPool {
     fn check_process(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         const ALWAYS: usize = 8;
         let Some(process) = &self.process else { return Ok(()) };
-        let resident = process.resident();
-        if resident.saturating_add(additional) <= self.process_bytes_max
-            || self.reserved().saturating_add(additional) <= self.process_bytes_max / ALWAYS
+        let fits = |resident: usize| resident.saturating_add(additional) <= self.process_bytes_max;
+        let mut resident = process.resident();
+        if !fits(resident)
+            && let Some(release) = self.release
+            && process.may_release()
         {
+            release();
+            resident = process.resident_now();
+        }
+        if fits(resident) || self.reserved().saturating_add(additional) <= self.process_bytes_max / ALWAYS {
             process.grant(additional);
             return Ok(());
         }

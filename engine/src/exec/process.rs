@@ -8,6 +8,8 @@ use std::{
 
 /// A reading is good for this long, if little was granted since.
 const GOOD_FOR: Duration = Duration::from_millis(5);
+/// To look for free memory takes time, and finds none so soon after the last look.
+const RELEASED_EVERY: Duration = Duration::from_millis(250);
 /// Where the system does not tell.
 const PAGE_BYTES: usize = 4096;
 /// The entry of the auxiliary vector that holds the size of a page.
@@ -24,6 +26,8 @@ pub(super) struct ProcessMemory {
     /// Given out since the last reading, as if all of it were in use.
     granted: AtomicUsize,
     granted_max: usize,
+    /// Microseconds from the start to the last time that free memory was given back; 0 before the first.
+    released_at: AtomicU64,
 }
 
 impl ProcessMemory {
@@ -37,6 +41,7 @@ impl ProcessMemory {
             resident: AtomicUsize::new(0),
             granted: AtomicUsize::new(0),
             granted_max,
+            released_at: AtomicU64::new(0),
         };
         memory.read();
         memory
@@ -52,6 +57,19 @@ impl ProcessMemory {
             0 => 0,
             resident => resident.saturating_add(self.granted.load(Ordering::Relaxed)),
         }
+    }
+
+    /// The same, read anew.
+    pub fn resident_now(&self) -> usize {
+        self.read();
+        self.resident.load(Ordering::Relaxed)
+    }
+
+    /// Whether free memory may be given back now: true for one caller at a time, and not too often.
+    pub fn may_release(&self) -> bool {
+        let (now, last) = (self.now().max(1), self.released_at.load(Ordering::Relaxed));
+        (last == 0 || now.saturating_sub(last) >= RELEASED_EVERY.as_micros() as u64)
+            && self.released_at.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Somebody is about to use so much more.
@@ -95,6 +113,15 @@ mod tests {
         let words = [3_usize, 64, 6, 16384, 0, 0].map(usize::to_ne_bytes).concat();
         assert_eq!(page_bytes(&words), Some(16384));
         assert_eq!(page_bytes(&[]), None);
+    }
+
+    #[test]
+    fn memory_is_given_back_now_and_then() {
+        let memory = ProcessMemory::new(usize::MAX);
+        assert!(memory.may_release());
+        assert!(!memory.may_release());
+        memory.released_at.store(0, Ordering::Relaxed);
+        assert!(memory.may_release());
     }
 
     #[test]
