@@ -265,11 +265,7 @@ impl Config {
         let file: File = toml::from_str(text).map_err(|error| {
             ConfigError(format!("the configuration \"{name}\" is wrong\n{}", error.to_string().trim_end()))
         })?;
-        let mut engine = EngineConfig {
-            file_access: FileAccess::Anywhere,
-            release_memory: Some(allocator::release),
-            ..EngineConfig::default()
-        };
+        let mut engine = base_engine();
         let query = file.query;
         if let Some(memory) = flags.memory.or(parsed(variable, "MEMORY")?).or(query.memory) {
             engine.memory_bytes_max = match memory {
@@ -358,6 +354,12 @@ impl Config {
             engine,
         })
     }
+}
+
+/// The defaults of the binary, for a shell.
+fn base_engine() -> EngineConfig {
+    let release_memory: Option<fn()> = Some(allocator::release);
+    EngineConfig { file_access: FileAccess::Anywhere, release_memory, ..EngineConfig::default() }
 }
 
 fn webhook(

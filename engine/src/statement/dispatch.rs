@@ -30,7 +30,6 @@ use super::{
     kill_query::KillQuery,
     mart::ChangeMart,
     merge::Merge,
-    once::Keyed,
     optimize::Optimize,
     prepare::{Deallocate, Execute, Prepare},
     query::Query,
@@ -380,16 +379,6 @@ impl Statement {
             Self::Merge(_) => Counted::Apart,
             _ if self.insert().is_some_and(Insert::replaces) => Counted::Inserted,
             _ => Counted::Sum,
-        }
-    }
-
-    /// What it does with the key of `SET idempotency_key`.
-    pub fn keyed(&self) -> Keyed {
-        match self {
-            Self::Execute(execute) => execute.inner().keyed(),
-            Self::CreateTable(create) => create.keyed(),
-            _ if self.effect() == Effect::Change => Keyed::Takes,
-            _ => Keyed::Not,
         }
     }
 

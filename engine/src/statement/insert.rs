@@ -16,6 +16,7 @@ pub(super) mod evolve;
 mod given;
 mod many;
 mod mixed;
+mod names;
 mod replace;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -31,7 +32,10 @@ use datafusion::{
     sql::sqlparser::ast,
 };
 
-use self::replace::{Equal, Replaced};
+use self::{
+    names::name_values,
+    replace::{Equal, Replaced},
+};
 use super::{
     Context, Outcome,
     change::{inserted, outcome},
@@ -408,26 +412,6 @@ pub(super) fn named_columns(
         columns.push(Arc::clone(field));
     }
     Ok(columns)
-}
-
-/// Gives each of the first `count` values of a query a name of its own: the planner wants names to differ, and an INSERT has
-/// no use for them.
-fn name_values(body: &mut ast::SetExpr, count: usize) {
-    match body {
-        ast::SetExpr::Select(select) => {
-            for (n, item) in select.projection.iter_mut().enumerate().take(count) {
-                if let ast::SelectItem::UnnamedExpr(expr) = item {
-                    let alias = ast::Ident::with_quote('"', format!("value {}", n + 1));
-                    *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-                }
-            }
-        }
-        ast::SetExpr::SetOperation { left, right, .. } => {
-            name_values(left, count);
-            name_values(right, count);
-        }
-        _ => {}
-    }
 }
 
 /// Nothing but VALUES of literals, some perhaps in the type of others.

@@ -16,6 +16,7 @@ use datafusion::{
     common::ScalarValue,
 };
 
+use super::{Effect, Statement};
 use crate::{EngineError, error::convert};
 
 /// Bytes of a hash that are kept.
@@ -40,6 +41,18 @@ impl Keyed {
             Self::Takes => set,
             Self::Leaves => set.map(|key| format!("{key}\u{1f}made")),
             Self::Not => None,
+        }
+    }
+}
+
+impl Statement {
+    /// What it does with the key of `SET idempotency_key`.
+    pub fn keyed(&self) -> Keyed {
+        match self {
+            Self::Execute(execute) => execute.inner().keyed(),
+            Self::CreateTable(create) => create.keyed(),
+            _ if self.effect() == Effect::Change => Keyed::Takes,
+            _ => Keyed::Not,
         }
     }
 }
