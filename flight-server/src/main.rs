@@ -16,6 +16,9 @@ const STACK_BYTES: usize = 8 << 20;
 fn main() -> ExitCode {
     allocator::keep();
     let cli = cli::Cli::parse();
+    if !matches!(cli.command, cli::Command::Serve(_)) {
+        allocator::take_small_pages();
+    }
     if let Err(text) = log::start() {
         eprintln!("ERROR: {text}");
         return ExitCode::FAILURE;
