@@ -3,8 +3,8 @@
 //! [`cli`] has one file per subcommand. `serve` goes to [`server`], which speaks Flight SQL; `sql` to [`shell`], which talks to
 //! a lake or a server through the one interface of [`client`]; `demo` loads [`tpch`]. [`config`] checks all settings before
 //! any work starts; `export` brings rows of marts to databases and receivers; [`traces`] tell OpenTelemetry what the calls did.
-//! [`allocator`] is what
-//! the binary takes memory from. What SQL means is the engine's: a feature exists once, and clients of every kind get the same.
+//! [`allocator`] says how long the binary keeps memory. What SQL means is the engine's: a feature exists once, and clients of
+//! every kind get the same.
 
 pub mod allocator;
 mod auth;

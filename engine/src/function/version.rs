@@ -3,7 +3,7 @@
 use datafusion::{
     arrow::datatypes::DataType,
     common::{Result, ScalarValue},
-    logical_expr::{ColumnarValue, Documentation, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
+    logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility},
 };
 
 pub(crate) fn version() -> ScalarUDF {
@@ -31,9 +31,5 @@ impl ScalarUDFImpl for Version {
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (release, machine, system) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS);
         Ok(ColumnarValue::Scalar(ScalarValue::from(format!("Boathouse {release} on {machine}-{system}"))))
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        None
     }
 }

@@ -143,7 +143,7 @@ pub(super) struct Ran {
     pub intervals: usize,
     /// What it read.
     pub pins: Pins,
-    /// Gives the lease back and writes down how it went, where that is still to be done: nothing of the rows waits for it.
+    /// The task that gives the lease back and writes down how it went, where there is one: no row waits for it.
     pub telling: Option<JoinHandle<()>>,
 }
 
@@ -399,7 +399,7 @@ impl Running<'_> {
         is_there(Some(&table), run.number).filter(|version| self.before.is_none_or(|before| *version > before))
     }
 
-    /// How the run went. What is to be told of one that published its rows is left to the caller.
+    /// How the run went. It is written down, and the lease given back, by a task of its own that the caller may wait for.
     pub(super) async fn end(&self, lease: Lease<OfRun>, ended: Result<(), EngineError>) -> Ran {
         let found = std::mem::take(&mut *self.found.lock());
         let Audited { rows, tests } = found.audited;

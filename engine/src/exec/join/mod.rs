@@ -2,9 +2,10 @@
 //!
 //! DataFusion's hash join holds all rows of its build side and fails when they are too many. [`SpillingJoinExec`] collects
 //! those rows itself ([`build`]). When they fit, the hash join runs over them as planned, dynamic filters and all, with the
-//! kind of table that suits their keys ([`table`]). When they do not, the rows of both sides are split by their keys' hash into files ([`split`]), equal keys into the same
-//! file, and the files are joined pair by pair with the same operator ([`pair`]). A file that is still too large, a single
-//! hot key for instance, is joined in rounds, as many rows of it at a time as fit.
+//! kind of table that suits their keys ([`table`]). When they do not, the rows of both sides are split by their keys' hash
+//! into files ([`split`]), equal keys into the same file, and the files are joined pair by pair with the same operator
+//! ([`pair`]). A file that is still too large, a single hot key for instance, is joined in rounds, as many rows of it at a
+//! time as fit.
 
 mod build;
 mod handed;
