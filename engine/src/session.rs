@@ -258,11 +258,7 @@ impl Session {
 
     /// Name and value of the settings that are not what the session started with, sorted.
     pub fn changed_settings(&self) -> Vec<(String, String)> {
-        if !self.settings.lock().touched {
-            return Vec::new();
-        }
-        let listed = self.list_settings().into_iter().filter(|setting| setting.value != setting.default);
-        listed.map(|setting| (setting.name.to_owned(), setting.value)).collect()
+        self.settings.lock().differences(&self.defaults)
     }
 
     /// Names of all SQL functions, sorted.

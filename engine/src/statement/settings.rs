@@ -3,7 +3,11 @@
 //! The library has hundreds of options, and some of them change the process or the answers. Only those below can be set;
 //! the rest are fixed by [`base_config`].
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use datafusion::{common::config::ConfigOptions, execution::config::SessionConfig};
 
@@ -202,8 +206,8 @@ pub(crate) struct Settings {
     pub idempotency_key: Option<String>,
     pub vacuum_retention_check: bool,
     pub parallel_endpoints: usize,
-    /// Whether any was changed, even to the value that it had.
-    pub touched: bool,
+    /// Names of those that were changed, even to the value that they had.
+    touched: BTreeSet<&'static str>,
     /// What tells plans and rows of this session from those of one with the engine's defaults.
     pub changed: Arc<BTreeMap<&'static str, String>>,
 }
@@ -233,7 +237,7 @@ impl Settings {
             idempotency_key: None,
             vacuum_retention_check: true,
             parallel_endpoints: 1,
-            touched: false,
+            touched: BTreeSet::new(),
             changed: Arc::default(),
         }
     }
@@ -256,8 +260,19 @@ impl Settings {
             .collect()
     }
 
+    /// Name and value of those that are not what the session started with, sorted. Asked for by every statement of a
+    /// client, so it does not look at the others: the library lists all its options to give one.
+    pub fn differences(&self, defaults: &Settings) -> Vec<(String, String)> {
+        let touched = SETTINGS.iter().filter(|setting| self.touched.contains(setting.name));
+        touched
+            .map(|setting| (setting, self.value(setting)))
+            .filter(|(setting, value)| *value != defaults.value(setting))
+            .map(|(setting, value)| (setting.name.to_owned(), value))
+            .collect()
+    }
+
     pub fn apply(&mut self, change: &Change) -> Result<(), EngineError> {
-        self.touched = true;
+        self.touched.insert(change.setting.name);
         match change.setting.target {
             Target::Option(key) => self.config.options_mut().set(key, &change.value)?,
             Target::DynamicFilters => {
