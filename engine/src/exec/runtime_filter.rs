@@ -40,6 +40,15 @@ impl RuntimeFilterExec {
     pub fn new(input: Arc<dyn ExecutionPlan>, filter: Arc<dyn PhysicalExpr>) -> Self {
         Self { input, filter, metrics: ExecutionPlanMetricsSet::new() }
     }
+
+    pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.input
+    }
+
+    /// What the rows are tested by.
+    pub fn filter(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.filter
+    }
 }
 
 impl DisplayAs for RuntimeFilterExec {

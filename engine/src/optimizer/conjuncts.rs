@@ -71,6 +71,11 @@ fn sorted(predicate: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<Arc<dyn 
     Some(conjunction(ranked.into_iter().map(|(_, _, part)| part.clone())))
 }
 
+/// Whether a filter only compares numbers or times with values or with each other.
+pub(super) fn is_cheap(predicate: &Arc<dyn PhysicalExpr>, schema: &Schema) -> bool {
+    split_conjunction(predicate).into_iter().all(|part| cost(part.as_ref(), schema).0 <= Cost::Numbers)
+}
+
 /// The cost of a part and, so that the two ends of a range stand together, the position of its column.
 fn cost(part: &dyn PhysicalExpr, schema: &Schema) -> (Cost, usize) {
     let single = |kind: &DataType, number: Cost| if kind.is_primitive() { number } else { Cost::Text };

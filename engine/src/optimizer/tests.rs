@@ -296,3 +296,25 @@ async fn a_filtered_side_is_read_before_an_aggregation_by_its_keys() {
         assert!(plan.find("AggregateExec") < plan.find("main/u/"), "{plan}");
     }
 }
+
+/// To look up two columns together costs more than to compare one with a number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_test_of_several_columns_stands_behind_a_cheap_filter() {
+    let engine = engine().await;
+    let session = engine.session();
+    session.execute("SET parquet_pushdown_filters = false").await.unwrap();
+    for (keys, filter, behind) in [
+        ("l.k = r.k AND l.v = r.v", "v < 12", true),
+        ("l.k = r.k AND l.v = r.v", "v < 12 AND s LIKE '%1'", false),
+        ("l.k = r.k", "v < 12", false),
+    ] {
+        let sql = format!(
+            "SELECT l.id, r.id FROM (SELECT * FROM t WHERE id < 9) AS l \
+             JOIN (SELECT * FROM w WHERE {filter}) AS r ON {keys} ORDER BY l.id, r.id"
+        );
+        let plan = rows(&session, &format!("EXPLAIN {sql}")).await.join("\n");
+        let (test, plain) = (plan.rfind("RuntimeFilterExec"), plan.rfind("FilterExec: v@"));
+        assert!(test.is_some() && plain.is_some(), "{sql}\n{plan}");
+        assert_eq!(test < plain, behind, "{sql}\n{plan}");
+    }
+}
