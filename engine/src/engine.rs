@@ -18,7 +18,8 @@ use crate::{
     mart,
     optimizer::{
         CheapConjunctsFirst, CorrelatedSubqueries, DecimalsToFloats, OrderByAll, Planner, QuickConjuncts,
-        QuickDecimals, RuntimeFilters, SpillingJoins, UnknownIn, WholeTimestamps, YieldingRows, physical_rules,
+        QuickDecimals, RuntimeFilters, SharedReaders, SpillingJoins, UnknownIn, WholeTimestamps, YieldingRows,
+        physical_rules,
     },
     queries::Queries,
     statement::{data_type::MapTypes, settings},
@@ -80,6 +81,7 @@ impl Engine {
             .with_physical_optimizer_rule(Arc::new(SpillingJoins))
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
             .with_physical_optimizer_rule(Arc::new(QuickConjuncts))
+            .with_physical_optimizer_rule(Arc::new(SharedReaders))
             .build();
         template.register_udf(Arc::new(now()))?;
         template.register_udf(Arc::new(version()))?;

@@ -8,6 +8,7 @@ mod pool;
 mod process;
 mod runtime;
 mod runtime_filter;
+mod shared;
 mod spill;
 mod stop;
 mod stoppable;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     permit::{Permit, Permits, within},
     runtime::CpuRuntime,
     runtime_filter::RuntimeFilterExec,
+    shared::SharedExec,
     stop::Stop,
     stoppable::StoppableExec,
     turn::Turns,

@@ -1,4 +1,5 @@
-//! From an optimized plan to one that can be executed: DataFusion's way, after a look at what the optimizer left over.
+//! From an optimized plan to one that can be executed: DataFusion's way, after a look at what the optimizer left over and
+//! at what stands there several times.
 //!
 //! A subquery of which no join could be made is still an expression by now. The library's error for it says no more than
 //! that there is one, wherever it stands; in a condition it is its form that is not supported.
@@ -18,6 +19,7 @@ use datafusion::{
     physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner},
 };
 
+use super::shared::{self, SharedPlanner};
 use crate::EngineError;
 
 #[derive(Debug)]
@@ -27,7 +29,9 @@ pub(crate) struct Planner;
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         check_conditions(plan)?;
-        DefaultPhysicalPlanner::default().create_physical_plan(plan, session).await
+        let marked = shared::mark(plan)?;
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SharedPlanner)]);
+        planner.create_physical_plan(marked.as_ref().unwrap_or(plan), session).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! with and without these filters, as hints for reading and applied to every row.
 
 mod order;
+mod shared;
 
 use std::sync::Arc;
 
