@@ -17,9 +17,9 @@ use crate::{
     identity::{Identity, Users},
     mart,
     optimizer::{
-        CheapConjunctsFirst, CorrelatedSubqueries, DecimalsToFloats, OrderByAll, Planner, QuickConjuncts,
-        QuickDecimals, RuntimeFilters, SharedReaders, SpillingJoins, UnknownIn, WholeTimestamps, YieldingRows,
-        physical_rules,
+        CheapConjunctsFirst, CorrelatedSubqueries, DecimalsToFloats, OrderByAll, OrderedGroups, Planner,
+        QuickConjuncts, QuickDecimals, RuntimeFilters, SharedReaders, SpillingJoins, UnknownIn, WholeTimestamps,
+        YieldingRows, physical_rules,
     },
     queries::Queries,
     statement::{data_type::MapTypes, settings},
@@ -78,6 +78,7 @@ impl Engine {
             .with_physical_optimizer_rules(physical_rules())
             .with_physical_optimizer_rule(Arc::new(CheapConjunctsFirst))
             .with_physical_optimizer_rule(Arc::new(RuntimeFilters))
+            .with_physical_optimizer_rule(Arc::new(OrderedGroups))
             .with_physical_optimizer_rule(Arc::new(SpillingJoins))
             .with_physical_optimizer_rule(Arc::new(YieldingRows))
             .with_physical_optimizer_rule(Arc::new(QuickConjuncts))

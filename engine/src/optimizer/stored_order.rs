@@ -73,7 +73,7 @@ fn wanted(
 }
 
 /// The plan with the orders of all files declared that reach its rows.
-fn ordered(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+pub(super) fn ordered(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let mut inputs: Vec<Arc<dyn ExecutionPlan>> = plan.children().into_iter().cloned().collect();
     if inputs.is_empty() {
         return Ok(in_stored_order(plan));

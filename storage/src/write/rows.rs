@@ -13,8 +13,8 @@ use datafusion::{
     logical_expr::LogicalPlan,
     physical_expr::expressions::{Column, col},
     physical_plan::{
-        ExecutionPlan, ExecutionPlanProperties, Partitioning, repartition::RepartitionExec,
-        stream::RecordBatchStreamAdapter, streaming::PartitionStream,
+        ExecutionPlan, ExecutionPlanProperties, Partitioning, execution_plan::replace_children_if_necessary,
+        repartition::RepartitionExec, stream::RecordBatchStreamAdapter, streaming::PartitionStream,
     },
 };
 use futures::StreamExt;
@@ -40,7 +40,7 @@ impl Rows {
         let plan = as_rows(plan.clone()).map_err(|error| query_error(table, error))?;
         let planned = session.create_physical_plan(&plan).await;
         let plan = planned.map_err(|error| refusal(&error).unwrap_or_else(|| query_error(table, error)))?;
-        Ok(Self::of(plan))
+        Ok(Self::of(in_one_stream(&plan).map_err(|error| query_error(table, error))?.unwrap_or(plan)))
     }
 
     /// A query that is planned already.
@@ -102,6 +102,22 @@ impl Rows {
         };
         let (fault, pace) = (self.fault.clone(), self.pace.clone());
         Watched { schema, map, plan: plan.clone(), partition, fault, pace }
+    }
+}
+
+/// The plan without the step that deals ordered rows out to several streams before it makes them fit the table: `ORDER BY`
+/// at the end of a query that fills a table says how its rows are to lie in the files. `None` where there is none.
+fn in_one_stream(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let [input] = plan.children()[..] else { return Ok(None) };
+    let kept = plan.maintains_input_order().first().copied().unwrap_or_default();
+    let one = input.output_partitioning().partition_count() == 1;
+    if let Some(dealt) = plan.downcast_ref::<RepartitionExec>() {
+        let deals = matches!(dealt.partitioning(), Partitioning::RoundRobinBatch(_));
+        return Ok((deals && one && input.output_ordering().is_some()).then(|| input.clone()));
+    }
+    match kept && !one {
+        true => in_one_stream(input)?.map(|input| replace_children_if_necessary(plan.clone(), vec![input])).transpose(),
+        false => Ok(None),
     }
 }
 

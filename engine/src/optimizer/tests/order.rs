@@ -89,3 +89,68 @@ async fn an_order_that_files_have_is_the_order_that_was_asked_for() {
     }
     assert!(spared > 50, "only {spared} sorts were spared");
 }
+
+/// Texts are made to fit the table by another step, for which the library deals the rows out to all processors.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_ends_with_order_by_fills_files_in_that_order() {
+    let config = EngineConfig { memory_bytes_max: 64 << 20, threads: 2, ..EngineConfig::default() };
+    let engine = Engine::open("memory://", config).await.unwrap();
+    let session = engine.session();
+    let made = "SELECT value * 37 % 50021 AS k, CONCAT('text ', CAST(value AS VARCHAR)) AS name \
+                FROM generate_series(1, 50020) ORDER BY";
+    for statements in [
+        [format!("CREATE TABLE a AS {made} k"), "SELECT 1".to_owned()],
+        ["CREATE TABLE b (k BIGINT, name VARCHAR, more INT)".to_owned(), format!("INSERT INTO b (k, name) {made} k")],
+        [format!("CREATE TABLE c AS {made} name"), "SELECT 1".to_owned()],
+    ] {
+        for statement in &statements {
+            session.execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+    }
+    for (table, column) in [("a", "k"), ("b", "k"), ("c", "name")] {
+        let sql = format!("SELECT {column} FROM {table} ORDER BY {column}");
+        let plan = rows(&session, &format!("EXPLAIN {sql}")).await.join("\n");
+        assert!(!plan.contains("SortExec"), "{table}\n{plan}");
+        let found = rows(&session, &sql).await;
+        assert_eq!(found.len(), 50_020);
+    }
+}
+
+/// Groups of a table whose files are in the order of their first column are ended one by one, with the same result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_of_ordered_files_are_those_of_others() {
+    let config = EngineConfig { memory_bytes_max: 64 << 20, threads: 2, ..EngineConfig::default() };
+    let engine = Engine::open("memory://", config).await.unwrap();
+    let session = engine.session();
+    let made = "SELECT value / 7 AS k, value % 5 AS part, CASE value % 11 WHEN 0 THEN NULL ELSE value END AS n \
+                FROM generate_series";
+    for statement in [
+        "CREATE TABLE sorted (k BIGINT, part BIGINT, n BIGINT) TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
+            .to_owned(),
+        format!("INSERT INTO sorted {made}(0, 30000) ORDER BY k"),
+        format!("INSERT INTO sorted {made}(30001, 60000) ORDER BY k"),
+        "DELETE FROM sorted WHERE n % 13 = 5".to_owned(),
+        "CREATE TABLE mixed AS SELECT * FROM sorted ORDER BY n % 101".to_owned(),
+    ] {
+        session.execute(&statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let mut ordered = 0;
+    for (select, filter, by) in [
+        ("k, count(*), sum(n), min(part)", "", "k"),
+        ("k, part, count(n), max(n)", "", "k, part"),
+        ("part, k, avg(n)", "WHERE n % 3 = 0", "part, k"),
+        ("k, count(DISTINCT part)", "WHERE k > 100", "k"),
+        ("k + 1, sum(n)", "", "k + 1"),
+        ("part, sum(n)", "", "part"),
+    ] {
+        let sql = |table: &str| format!("SELECT {select} FROM {table} {filter} GROUP BY {by}");
+        let (mut found, mut expected) = (rows(&session, &sql("sorted")).await, rows(&session, &sql("mixed")).await);
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{}", sql("sorted"));
+        let plan = rows(&session, &format!("EXPLAIN {}", sql("sorted"))).await.join("\n");
+        ordered += usize::from(plan.contains("ordering_mode"));
+        assert!(!plan.contains("SortExec") && !plan.contains("SortPreservingMerge"), "{plan}");
+    }
+    assert!(ordered >= 3, "{ordered} of them were ended in order");
+}
